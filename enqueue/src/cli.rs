@@ -1,0 +1,285 @@
+//! The arguments. Types only: what they do is in `commands`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use shared::{
+    connect::ConnectArgs,
+    model::{ImportId, LoadMethod},
+};
+
+/// Loads a CSV file into a PostgreSQL table, through a queue that survives every crash
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  enqueue -i orders.csv                        submit a file; workers load it
+  enqueue -i orders.csv --wait                 … and follow it to its end
+  enqueue -i orders.csv --local                without any database: a private one, and a worker in this process
+  cat orders.csv | enqueue                     submit standard input
+  enqueue -i stock.csv -d , --table shop.stock --columns product,day,pieces
+  id=$(enqueue -i orders.csv)                  the import's id, alone on standard output
+  enqueue cancel $id                           take exactly its rows out again
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 loaded but some records were rejected, 4 cancelled."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub submit: SubmitArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show an import, or the latest imports and the workers
+    Status(StatusArgs),
+    /// Delete exactly the rows that an import loaded
+    Cancel(CancelArgs),
+    /// Stop an undo: what is left of the import stays
+    Keep(ImportArgs),
+    /// Write the rejected records of an import as CSV, ready to be corrected and submitted
+    Rejects(RejectsArgs),
+    /// Open the failed chunks of an import again
+    Retry(RetryArgs),
+    /// Drop the history of ended imports, and with it their undo; their rows stay
+    Forget(ForgetArgs),
+    /// Bring the database's control schema to this version
+    Migrate(MigrateArgs),
+    /// Open psql on the database
+    Psql(PsqlArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// The CSV file; standard input without
+    #[arg(short, long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// The byte between two fields; \t is a tab
+    #[arg(short, long, value_name = "CHAR", default_value = ";", value_parser = parse_delimiter)]
+    pub delimiter: u8,
+    /// The first record is data, not the columns' names
+    #[arg(long)]
+    pub no_header: bool,
+    /// The table to load, as SQL would read its name
+    #[arg(long, value_name = "TABLE", default_value = "public.sale_order")]
+    pub table: String,
+    /// The table's column for each field, in place of the header's names
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub columns: Option<Vec<String>>,
+    /// A field that reads exactly like this is NULL; an empty one is in any case
+    #[arg(long, value_name = "TEXT")]
+    pub null: Option<String>,
+    /// How workers put rows into the table
+    #[arg(long, value_enum, default_value_t = Method::Insert)]
+    pub load_method: Method,
+    /// Records of a chunk, at most
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CHUNK_ROWS, value_parser = clap::value_parser!(u64).range(1..))]
+    pub chunk_rows: u64,
+    /// Bytes of a record, at most (with K, M or G)
+    #[arg(long, value_name = "BYTES", default_value = "8M", value_parser = parse_bytes)]
+    pub max_record: u64,
+    /// Bytes that may wait for workers before reading pauses (with K, M or G)
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_bytes)]
+    pub max_pending: u64,
+    /// When loaded with rows and without rejects, cancel the table's earlier imports
+    #[arg(long)]
+    pub replace: bool,
+    /// Replace also when records were rejected
+    #[arg(long, requires = "replace")]
+    pub replace_anyway: bool,
+    /// Name the import yourself: a second submission with this key answers with the first
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Load the file even if the same content was loaded before
+    #[arg(long, conflicts_with = "key")]
+    pub force: bool,
+    /// Follow the import to its end; Ctrl+C cancels it
+    #[arg(long)]
+    pub wait: bool,
+    /// Print one JSON object in place of the id
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+/// Measured: a chunk of 25,000 short records is 100 to 150 ms of work, and larger ones are no faster.
+const DEFAULT_CHUNK_ROWS: u64 = 25_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// INSERT … SELECT unnest(…), without any COPY statement
+    Insert,
+    /// Binary COPY: faster, where the table allows it
+    Copy,
+}
+
+impl From<Method> for LoadMethod {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Insert => Self::Insert,
+            Method::Copy => Self::Copy,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The import; the latest ones and the workers without
+    pub id: Option<ImportId>,
+    /// Look again until the import ends; Ctrl+C only stops looking
+    #[arg(long, requires = "id")]
+    pub watch: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  enqueue cancel 7 --dry-run         say what would go
+  enqueue cancel 7 --wait            delete and follow
+  enqueue cancel 7 --keep-edited     leave rows that were updated since
+
+What is deleted are the rows with the ids that the import registered, and no others; Ctrl+C while it is followed only stops looking.")]
+pub struct CancelArgs {
+    pub id: ImportId,
+    /// Follow the deletions to their end
+    #[arg(long)]
+    pub wait: bool,
+    /// Say how many rows would go, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Leave rows that were updated since they were loaded
+    #[arg(long)]
+    pub keep_edited: bool,
+    /// Allow foreign keys to delete or change rows of other tables
+    #[arg(long)]
+    pub cascade: bool,
+    /// Run VACUUM on the table afterwards
+    #[arg(long, requires = "wait")]
+    pub vacuum: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    pub id: ImportId,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RejectsArgs {
+    pub id: ImportId,
+    /// Write line, column and reason of each rejected record to this file, as CSV
+    #[arg(long, value_name = "FILE")]
+    pub reasons: Option<PathBuf>,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    pub id: ImportId,
+    /// Follow the import to its end
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub struct ForgetArgs {
+    #[arg(group = "which")]
+    pub id: Option<ImportId>,
+    /// Every import that ended longer ago than this, such as 90d or 12h
+    #[arg(long, value_name = "AGE", group = "which", value_parser = humantime::parse_duration)]
+    pub older_than: Option<Duration>,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  enqueue psql --local
+  enqueue psql -- -c 'SELECT count(*) FROM public.sale_order'")]
+pub struct PsqlArgs {
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+    /// Arguments for psql
+    #[arg(last = true)]
+    pub arguments: Vec<String>,
+}
+
+fn parse_delimiter(text: &str) -> Result<u8, String> {
+    match text {
+        "\\t" => Ok(b'\t'),
+        "\"" | "\n" | "\r" | "\0" => Err("a quote, a line end or a NUL byte cannot separate fields".to_owned()),
+        _ => match text.as_bytes() {
+            [byte] => Ok(*byte),
+            _ => Err("expected exactly one byte, such as ; or , or \\t".to_owned()),
+        },
+    }
+}
+
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.as_bytes().last() {
+        Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
+        Some(b'm' | b'M') => (&text[..text.len() - 1], 1 << 20),
+        Some(b'g' | b'G') => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "expected a number of bytes, such as 65536, 64K, 8M or 1G".to_owned())?;
+    number
+        .checked_mul(factor)
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| "out of range".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_delimiter_is_one_byte_that_can_separate() {
+        assert_eq!(parse_delimiter(","), Ok(b','));
+        assert_eq!(parse_delimiter("\\t"), Ok(b'\t'));
+        for bad in ["", ";;", "→", "\"", "\n"] {
+            assert!(parse_delimiter(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_take_a_unit() {
+        assert_eq!(parse_bytes("8M"), Ok(8 << 20));
+        assert_eq!(parse_bytes("7"), Ok(7));
+        for bad in ["", "M", "0", "-1", "1T", "99999999999G"] {
+            assert!(parse_bytes(bad).is_err(), "{bad:?}");
+        }
+    }
+}

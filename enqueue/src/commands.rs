@@ -1,0 +1,11 @@
+//! One command, one file: arguments, a library call, output.
+
+pub mod cancel;
+pub mod forget;
+pub mod keep;
+pub mod migrate;
+pub mod psql;
+pub mod rejects;
+pub mod retry;
+pub mod status;
+pub mod submit;

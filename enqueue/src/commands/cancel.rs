@@ -1,0 +1,145 @@
+use shared::{
+    cancel,
+    model::{ImportState, UndoOptions},
+    store::{chunks, imports, registry},
+    target::Target,
+};
+use sqlx::Connection as _;
+use worker::ErasePreview;
+
+use crate::{
+    cli::CancelArgs,
+    database::Open,
+    follow::{self, Display},
+    output::{self, Exit, group},
+    signals::Signals,
+};
+
+pub async fn run(args: CancelArgs) -> anyhow::Result<Exit> {
+    let mut open = Open::checked(&args.connect).await?;
+    let outcome = if args.dry_run {
+        dry_run(&args, &open).await
+    } else {
+        cancel(&args, &mut open).await
+    };
+    open.close().await;
+    outcome
+}
+
+async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
+    let options = UndoOptions {
+        keep_edited: args.keep_edited,
+        cascade: args.cascade,
+    };
+    let state = cancel::request(&mut *open.connection().await?, args.id, &options, None).await?;
+    if state == ImportState::Cancelled {
+        output::say(&format!(
+            "import {} was cancelled before; none of its rows is left",
+            args.id
+        ));
+        return Ok(Exit::Done);
+    }
+    open.start_local_worker();
+    if !(args.wait || open.is_local()) {
+        output::say(&format!(
+            "import {} is being cancelled: workers delete its rows; follow with `{}`",
+            args.id,
+            output::again(&format!("status {} --watch", args.id), false)
+        ));
+        return Ok(Exit::Done);
+    }
+    let mut signals = Signals::listen()?;
+    let mut display = Display::new();
+    let status = tokio::select! {
+        status = follow::to_end(open, args.id, &mut display, None) => status?,
+        _ = signals.next() => {
+            display.finish();
+            output::say("detached: the deletions go on");
+            return Ok(Exit::Done);
+        }
+    };
+    if args.json {
+        output::print_json(&status)?;
+    }
+    output::say(&output::summary(
+        &status,
+        &open.psql_line(&status.target),
+        open.is_local(),
+    ));
+    after_deletion(args, open, &status.target, status.deleted).await?;
+    Ok(if status.state == ImportState::Cancelled || args.keep_edited {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+/// Deleted rows are dead until VACUUM gives their room to new ones.
+async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u64) -> anyhow::Result<()> {
+    if deleted == 0 {
+        return Ok(());
+    }
+    if !args.vacuum {
+        output::say(&format!(
+            "  vacuum    {} dead rows wait for autovacuum in {table} (or: VACUUM {table})",
+            group(deleted)
+        ));
+        return Ok(());
+    }
+    let mut conn = open.connection().await?;
+    // The name is the catalog's own, quoted; VACUUM waits for locks as long as it must.
+    sqlx::raw_sql("SET lock_timeout = 0").execute(&mut *conn).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("VACUUM {table}")))
+        .execute(&mut *conn)
+        .await?;
+    conn.close_on_drop();
+    output::say(&format!("  vacuum    done on {table}"));
+    Ok(())
+}
+
+async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
+    let mut conn = open.connection().await?;
+    let import = imports::read(&mut conn, args.id)
+        .await?
+        .ok_or_else(|| output::no_import(args.id))?;
+    let options = UndoOptions {
+        keep_edited: args.keep_edited,
+        cascade: args.cascade,
+    };
+    cancel::check_target(&mut conn, &import, &options).await?;
+    let target = Target::describe_again(&mut conn, &import.target, import.target_oid).await?;
+    let mut total = ErasePreview::default();
+    let mut all_differ = 0;
+    let mut tx = conn.begin().await?;
+    for chunk in chunks::list_loaded(&mut tx, args.id).await? {
+        let ranges = registry::read(&mut tx, chunk).await?;
+        let preview = worker::preview(&mut tx, &target, &ranges).await?;
+        total.present += preview.present;
+        total.missing += preview.missing;
+        if preview.cannot_tell {
+            all_differ += preview.present;
+        } else {
+            total.edited += preview.edited;
+        }
+    }
+    let kept = if args.keep_edited { total.edited + all_differ } else { 0 };
+    let would_go = total.present - kept;
+    if args.json {
+        output::print_json(&serde_json::json!({
+            "import_id": args.id, "would_delete": would_go, "would_keep": kept, "edited": total.edited,
+            "cannot_tell": all_differ, "missing": total.missing,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    output::print(&format!(
+        "import {}: {} rows would be deleted from {}\n  edited    {} were updated since they were loaded\n  unclear   {} are in chunks of which every row differs (a rewrite of the table?): cannot tell\n  kept      {}\n  gone      {} were deleted by others already",
+        args.id,
+        group(would_go),
+        import.target,
+        group(total.edited),
+        group(all_differ),
+        group(kept),
+        group(total.missing)
+    ))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,45 @@
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use tokio::process::Command;
+
+use crate::{cli::PsqlArgs, database::Open, output::Exit, signals::Signals};
+
+pub async fn run(args: PsqlArgs) -> anyhow::Result<Exit> {
+    let open = Open::find(&args.connect).await?;
+    let outcome = psql(&args, &open).await;
+    open.close().await;
+    outcome
+}
+
+async fn psql(args: &PsqlArgs, open: &Open) -> anyhow::Result<Exit> {
+    // Ctrl+C is psql's: it shall end a query there, not this process.
+    let _signals = Signals::listen()?;
+    let program = open
+        .bin_dir()
+        .map(|dir| dir.join("psql"))
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| PathBuf::from("psql"));
+    // The URL that libpq reads from its environment; an argument would show the password to every user of the machine.
+    let options = open.options();
+    let mut command = Command::new(&program);
+    command
+        .env(
+            "PGHOST",
+            options
+                .get_socket()
+                .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string()),
+        )
+        .env("PGPORT", options.get_port().to_string())
+        .env("PGUSER", options.get_username())
+        .env("PGDATABASE", options.get_database().unwrap_or(options.get_username()))
+        .args(&args.arguments);
+    if let Some(password) = open.password() {
+        command.env("PGPASSWORD", password);
+    }
+    let status = command
+        .status()
+        .await
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    Ok(if status.success() { Exit::Done } else { Exit::Failed })
+}

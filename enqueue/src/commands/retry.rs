@@ -1,0 +1,31 @@
+use shared::retry;
+
+use crate::{
+    cli::RetryArgs,
+    database::Open,
+    follow::{self, Display},
+    output::{self, Exit},
+};
+
+pub async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
+    let mut open = Open::checked(&args.connect).await?;
+    let outcome = retry_and_follow(&args, &mut open).await;
+    open.close().await;
+    outcome
+}
+
+async fn retry_and_follow(args: &RetryArgs, open: &mut Open) -> anyhow::Result<Exit> {
+    let chunks = retry::retry(&mut *open.connection().await?, args.id).await?;
+    output::say(&format!("import {}: {chunks} failed chunks are open again", args.id));
+    open.start_local_worker();
+    if !(args.wait || open.is_local()) {
+        return Ok(Exit::Done);
+    }
+    let status = follow::to_end(open, args.id, &mut Display::new(), None).await?;
+    output::say(&output::summary(
+        &status,
+        &open.psql_line(&status.target),
+        open.is_local(),
+    ));
+    Ok(Exit::of(&status))
+}

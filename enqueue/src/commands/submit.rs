@@ -1,0 +1,240 @@
+use std::sync::Mutex;
+
+use shared::{
+    cancel,
+    model::{ImportId, ImportOptions, ImportState, UndoOptions},
+    source::Source,
+    status::ImportStatus,
+    submission::{Event, KeyChoice, Progress, Request, Submission, SubmitError},
+};
+
+use crate::{
+    cli::SubmitArgs,
+    database::Open,
+    follow::{self, Display},
+    output::{self, Exit, group},
+    signals::{Asked, Signals},
+};
+
+/// **Bytes** at which a chunk closes, whatever its records: what a worker holds several times over.
+const CHUNK_BYTES: usize = 8 << 20;
+
+pub async fn run(args: SubmitArgs) -> anyhow::Result<Exit> {
+    let mut signals = Signals::listen()?;
+    let mut open = Open::find(&args.connect).await?;
+    open.start_local_worker();
+    let outcome = submit(&args, &open, &mut signals).await;
+    open.close().await;
+    outcome
+}
+
+async fn submit(args: &SubmitArgs, open: &Open, signals: &mut Signals) -> anyhow::Result<Exit> {
+    let progress = Progress::default();
+    let display = Mutex::new(Display::new());
+    let local = open.is_local();
+    let observe = |event: Event| {
+        if let Ok(display) = display.lock() {
+            display.say(&describe(&event, local));
+        }
+    };
+    let submission = Submission::new(open.options(), open.name.clone(), &progress, &observe);
+    let request = request(args);
+    let submitted = tokio::select! {
+        submitted = submission.run(&request) => submitted,
+        asked = signals.next() => {
+            drop(submission);
+            return interrupted(args, open, signals, asked, &progress).await;
+        }
+    };
+    let submitted = match submitted {
+        Ok(submitted) => submitted,
+        Err(error) => return stopped(args, open, &progress, error).await,
+    };
+    if !(args.wait || local) {
+        return answer(args, open, submitted.import, false).await;
+    }
+    let mut display = display.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    tokio::select! {
+        status = follow::to_end(open, submitted.import, &mut display, Some(&progress)) => { status?; }
+        asked = signals.next() => {
+            display.finish();
+            match (asked, submitted.own) {
+                (Asked::Interrupt, true) => return undo(args, open, signals, submitted.import).await,
+                _ => output::say(&format!("detached: import {} goes on", submitted.import)),
+            }
+            return answer(args, open, submitted.import, false).await;
+        }
+    }
+    answer(args, open, submitted.import, true).await
+}
+
+fn request(args: &SubmitArgs) -> Request {
+    let source = match &args.input {
+        Some(path) if path.as_os_str() != "-" => Source::File(path.clone()),
+        _ => Source::StandardInput,
+    };
+    let key = match &args.key {
+        Some(key) => KeyChoice::Given(key.clone()),
+        None if args.force => KeyChoice::Force,
+        None => KeyChoice::Content,
+    };
+    let options = ImportOptions {
+        delimiter: args.delimiter,
+        header: !args.no_header,
+        null: args.null.clone(),
+        load_method: args.load_method.into(),
+        chunk_rows: args.chunk_rows,
+        chunk_bytes: CHUNK_BYTES,
+        max_record: usize::try_from(args.max_record).unwrap_or(usize::MAX),
+        replace: args.replace,
+        replace_anyway: args.replace_anyway,
+    };
+    Request {
+        source,
+        table: args.table.clone(),
+        columns: args.columns.clone(),
+        options,
+        key,
+        max_pending: args.max_pending,
+    }
+}
+
+fn describe(event: &Event, local: bool) -> String {
+    use shared::intake::Notice;
+    let mebibytes = |bytes: u64| group(bytes >> 20);
+    match event {
+        Event::Intake(Notice::WaitsForWorkers { pending_bytes }) => {
+            format!(
+                "{} MiB wait for workers: reading pauses until they catch up",
+                mebibytes(*pending_bytes)
+            )
+        }
+        Event::Intake(Notice::NoWorkerAlive { pending_bytes }) => format!(
+            "{} MiB wait, and NO WORKER IS ALIVE: start one (`worker`) or this waits for ever",
+            mebibytes(*pending_bytes)
+        ),
+        Event::Intake(Notice::DatabaseLost) => "the database cannot be reached: trying again".to_owned(),
+        Event::Existing { import, state } => {
+            format!("the same rows were submitted before, as import {import} ({state}); --force loads them again")
+        }
+        Event::Following { import } => {
+            format!("another process submits the same file as import {import}: waiting for it")
+        }
+        Event::TakenOver { import } => {
+            format!("the process that submitted import {import} is gone: going on in its place")
+        }
+        Event::WaitsForCancel { import } => {
+            format!("import {import} of the same rows is being cancelled: waiting for it")
+        }
+        Event::Superseded { import } => format!(
+            "the file changed since import {import} of it was interrupted; undo what that one loaded with `{}`",
+            output::again(&format!("cancel {import}"), local)
+        ),
+    }
+}
+
+/// The last word: the id or JSON on stdout, and for those who waited a summary on stderr.
+async fn answer(args: &SubmitArgs, open: &Open, import: ImportId, followed: bool) -> anyhow::Result<Exit> {
+    let status = follow::status(open, import).await?;
+    if followed {
+        output::say(&output::summary(
+            &status,
+            &open.psql_line(&status.target),
+            open.is_local(),
+        ));
+    }
+    print(args, &status)?;
+    Ok(Exit::of(&status))
+}
+
+fn print(args: &SubmitArgs, status: &ImportStatus) -> anyhow::Result<()> {
+    if args.json {
+        output::print_json(status)
+    } else {
+        Ok(output::print(&status.import_id.to_string())?)
+    }
+}
+
+/// A submission that could not go on. When it was cancelled meanwhile, that is the answer; else the error is.
+async fn stopped(args: &SubmitArgs, open: &Open, progress: &Progress, error: SubmitError) -> anyhow::Result<Exit> {
+    let Some(&import) = progress.own_import.get() else {
+        return Err(error.into());
+    };
+    let Ok(status) = follow::status(open, import).await else {
+        return Err(error.into());
+    };
+    print(args, &status)?;
+    match status.state {
+        ImportState::Cancelling | ImportState::Cancelled | ImportState::Kept => {
+            output::say(&format!("import {import} was cancelled while it was submitted"));
+            Ok(Exit::Cancelled)
+        }
+        ImportState::Failed => {
+            output::complain(&shared::describe_error(&error));
+            output::say(&format!(
+                "import {import} failed with {} rows loaded; undo them with `{}`",
+                group(status.loaded),
+                output::again(&format!("cancel {import}"), open.is_local())
+            ));
+            Ok(Exit::Failed)
+        }
+        _ => Err(error.into()),
+    }
+}
+
+/// A signal before every chunk was stored.
+async fn interrupted(
+    args: &SubmitArgs,
+    open: &Open,
+    signals: &mut Signals,
+    asked: Asked,
+    progress: &Progress,
+) -> anyhow::Result<Exit> {
+    let Some(&import) = progress.own_import.get() else {
+        output::say("interrupted: nothing was stored");
+        return Ok(Exit::Cancelled);
+    };
+    match asked {
+        Asked::Interrupt => undo(args, open, signals, import).await,
+        Asked::Detach => {
+            output::say(&format!(
+                "stopped while import {import} was being read: the same command goes on with a file; a stream is undone within a minute"
+            ));
+            print(args, &follow::status(open, import).await?)?;
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+/// Ctrl+C: cancels one's own import and follows its deletions; once more, and what is left stays.
+async fn undo(args: &SubmitArgs, open: &Open, signals: &mut Signals, import: ImportId) -> anyhow::Result<Exit> {
+    output::say(&format!(
+        "cancelling import {import}: its rows are being deleted (Ctrl+C again keeps what is left)"
+    ));
+    cancel::request(
+        &mut *open.connection().await?,
+        import,
+        &UndoOptions::default(),
+        Some("cancelled by Ctrl+C"),
+    )
+    .await?;
+    let mut display = Display::new();
+    tokio::select! {
+        status = follow::to_end(open, import, &mut display, None) => { status?; }
+        asked = signals.next() => {
+            display.finish();
+            if asked == Asked::Interrupt {
+                cancel::keep(&mut *open.connection().await?, import).await?;
+            }
+        }
+    }
+    let status = follow::status(open, import).await?;
+    print(args, &status)?;
+    output::say(&format!(
+        "import {import}: {}; {} rows deleted, {} remain",
+        status.state,
+        group(status.deleted),
+        group(status.remaining())
+    ));
+    Ok(Exit::Cancelled)
+}

@@ -1,0 +1,141 @@
+//! The database as a command uses it: a pool of sessions, and with the private server a worker in this process.
+
+use rand::RngExt as _;
+use shared::{
+    connect::{ConnectArgs, ConnectError, Database},
+    database::{self, Commit},
+    model::ProcessName,
+};
+use sqlx::{PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use worker::{WorkerConfig, WorkerError};
+
+/// What the names of this program's processes begin with.
+const ROLE: &str = "pg_import-enqueue";
+
+/// An open database.
+pub struct Open {
+    database: Database,
+    pub name: ProcessName,
+    pub pool: PgPool,
+    worker: Option<(CancellationToken, JoinHandle<Result<(), WorkerError>>)>,
+}
+
+impl Open {
+    /// Finds the database, without looking at its schema.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn find(args: &ConnectArgs) -> Result<Self, ConnectError> {
+        let database = args.find().await?;
+        let name = ProcessName::new(ROLE, &shared::host_name(), std::process::id(), rand::rng().random());
+        let options = database::session(database.options.clone(), &name, Commit::Durable);
+        Ok(Self {
+            database,
+            name,
+            pool: database::pool(options, 2),
+            worker: None,
+        })
+    }
+
+    /// Finds the database and checks that its schema is of this version.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or must be migrated first.
+    pub async fn checked(args: &ConnectArgs) -> anyhow::Result<Self> {
+        let open = Self::find(args).await?;
+        let checked = open.check().await;
+        match checked {
+            Ok(()) => Ok(open),
+            Err(error) => {
+                open.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn check(&self) -> anyhow::Result<()> {
+        let place = database::place(self.options());
+        let mut conn = self
+            .pool
+            .acquire()
+            .await
+            .map_err(|source| database::DatabaseError::Connect {
+                place: place.clone(),
+                source,
+            })?;
+        Ok(database::check_version(&mut conn, &place).await?)
+    }
+
+    #[must_use]
+    pub fn options(&self) -> &PgConnectOptions {
+        &self.database.options
+    }
+
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.database.is_local()
+    }
+
+    #[must_use]
+    pub fn bin_dir(&self) -> Option<std::path::PathBuf> {
+        self.database.bin_dir()
+    }
+
+    #[must_use]
+    pub fn password(&self) -> Option<String> {
+        self.database.password()
+    }
+
+    /// A session.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.pool.acquire().await
+    }
+
+    /// Starts a worker in this process, if the server is the private one: it has no others.
+    pub fn start_local_worker(&mut self) {
+        if !self.is_local() {
+            return;
+        }
+        let stop = CancellationToken::new();
+        let config = WorkerConfig::new(self.options().clone());
+        let stopped = stop.clone();
+        self.worker = Some((stop, tokio::spawn(async move { worker::run(&config, &stopped).await })));
+    }
+
+    /// Stops the worker, if there is one, and lets go of the database.
+    pub async fn close(self) {
+        if let Some((stop, worker)) = self.worker {
+            stop.cancel();
+            if let Ok(Err(error)) = worker.await {
+                tracing::error!(
+                    error = shared::describe_error(&error),
+                    "the worker in this process failed"
+                );
+            }
+        }
+        self.pool.close().await;
+        self.database.release().await;
+    }
+
+    /// How to look at a table's rows with psql.
+    #[must_use]
+    pub fn psql_line(&self, table: &str) -> String {
+        let query = format!("SELECT * FROM {table} LIMIT 10");
+        if self.is_local() {
+            return crate::output::again(&format!("psql --local -- -c '{query}'"), false);
+        }
+        let options = self.options();
+        format!(
+            "psql -h {} -p {} -U {} -d {} -c '{query}'",
+            options.get_host(),
+            options.get_port(),
+            options.get_username(),
+            options.get_database().unwrap_or(options.get_username())
+        )
+    }
+}

@@ -1,0 +1,39 @@
+//! The command line of pg_import: submit, follow, look, undo.
+
+mod cli;
+mod commands;
+mod database;
+mod follow;
+mod output;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cli::{Cli, Command};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    shared::logging::start("warn");
+    let outcome = match cli.command {
+        None => commands::submit::run(cli.submit).await,
+        Some(Command::Status(args)) => commands::status::run(args).await,
+        Some(Command::Cancel(args)) => commands::cancel::run(args).await,
+        Some(Command::Keep(args)) => commands::keep::run(args).await,
+        Some(Command::Rejects(args)) => commands::rejects::run(args).await,
+        Some(Command::Retry(args)) => commands::retry::run(args).await,
+        Some(Command::Forget(args)) => commands::forget::run(args).await,
+        Some(Command::Migrate(args)) => commands::migrate::run(args).await,
+        Some(Command::Psql(args)) => commands::psql::run(args).await,
+    };
+    let code = match outcome {
+        Ok(exit) => exit.code(),
+        Err(error) => {
+            output::complain(&shared::describe_error(error.as_ref()));
+            output::Exit::Failed.code()
+        }
+    };
+    // A thread that reads standard input may be blocked for ever: it ends with the process, so nothing must wait for it.
+    std::process::exit(code.into())
+}

@@ -1,0 +1,252 @@
+//! Where the database is: `--database-url` or `DATABASE_URL`, else the files of a staging.
+//!
+//! Owns the precedence, the defaults and the errors that name the file or variable at fault. Knows nothing of connections.
+
+use std::{
+    env, fmt, fs, io,
+    io::Write as _,
+    path::{Path, PathBuf},
+    str::FromStr as _,
+};
+
+use sqlx::postgres::PgConnectOptions;
+
+/// The folder of the stagings.
+pub const CONFIG_PATH_VARIABLE: &str = "PG_IMPORT_CONFIG_PATH";
+/// The staging to use.
+pub const STAGING_VARIABLE: &str = "PG_IMPORT_STAGING";
+/// The folder of the stagings, where the variable says nothing.
+const DEFAULT_CONFIG_PATH: &str = "credentials";
+/// The file in the working directory that may name the staging.
+const STAGING_FILE: &str = ".staging";
+const DEFAULT_STAGING: &str = "dev";
+/// The staging that `--local` writes.
+pub const LOCAL_STAGING: &str = "local";
+
+/// What is wrong with the configuration, and where.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{origin} is not a PostgreSQL connection URL; it looks like postgres://user:password@host:5432/database")]
+    Url { origin: &'static str },
+    #[error(
+        "the staging '{name}' (from {origin}) has no directory {path}: create it with the files .postgres.{{db,psw,user,port,host}}, or correct the name"
+    )]
+    NoStaging {
+        name: String,
+        origin: String,
+        path: PathBuf,
+    },
+    #[error("'{name}' (from {origin}) cannot be a staging's name: it is one directory's name, without '/'")]
+    StagingName { name: String, origin: String },
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot write {path}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error("{path} holds no port: expected a number from 1 to 65535")]
+    Port { path: PathBuf },
+    #[error("{variable} is not valid UTF-8")]
+    NotUnicode { variable: &'static str },
+}
+
+/// A named set of credentials: one directory with one small file for each value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub database: String,
+    pub password: String,
+    pub user: String,
+    pub host: String,
+    pub port: u16,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}:{}/{}", self.user, self.host, self.port, self.database)
+    }
+}
+
+impl Credentials {
+    /// Reads `dir/.postgres.{db,psw,user,host,port}`; a file that is missing has its default.
+    ///
+    /// # Errors
+    /// When a file is there but cannot be read, or the port is no port.
+    pub fn read(dir: &Path) -> Result<Self, ConfigError> {
+        let port = match read_trimmed(&dir.join(".postgres.port"))? {
+            None => 5432,
+            Some(text) => match text.parse() {
+                Ok(port) if port > 0 => port,
+                _ => {
+                    return Err(ConfigError::Port {
+                        path: dir.join(".postgres.port"),
+                    });
+                }
+            },
+        };
+        let value = |name: &str, default: &str| -> Result<String, ConfigError> {
+            Ok(read_trimmed(&dir.join(name))?.unwrap_or_else(|| default.to_owned()))
+        };
+        Ok(Self {
+            database: value(".postgres.db", "postgres")?,
+            password: value(".postgres.psw", "psw")?,
+            user: value(".postgres.user", "admin")?,
+            host: value(".postgres.host", "localhost")?,
+            port,
+        })
+    }
+
+    /// Writes the five files into `dir`, readable by their owner alone, each at once or not at all.
+    ///
+    /// # Errors
+    /// When the directory or a file cannot be written.
+    pub fn write(&self, dir: &Path) -> Result<(), ConfigError> {
+        fs::create_dir_all(dir).map_err(|source| ConfigError::Write {
+            path: dir.to_owned(),
+            source,
+        })?;
+        let port = self.port.to_string();
+        for (name, value) in [
+            (".postgres.db", &self.database),
+            (".postgres.psw", &self.password),
+            (".postgres.user", &self.user),
+            (".postgres.host", &self.host),
+            (".postgres.port", &port),
+        ] {
+            let path = dir.join(name);
+            write_private(&path, value).map_err(|source| ConfigError::Write { path, source })?;
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn connect_options(&self) -> PgConnectOptions {
+        PgConnectOptions::new_without_pgpass()
+            .host(&self.host)
+            .port(self.port)
+            .username(&self.user)
+            .password(&self.password)
+            .database(&self.database)
+    }
+}
+
+/// The environment that the configuration is taken from; a value of its own, so that tests need not change the process's.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    pub config_path: Option<String>,
+    pub staging: Option<String>,
+    pub working_directory: PathBuf,
+}
+
+impl Environment {
+    /// The process's.
+    ///
+    /// # Errors
+    /// When a variable is not valid UTF-8.
+    pub fn from_process() -> Result<Self, ConfigError> {
+        let get = |variable: &'static str| match env::var(variable) {
+            Ok(value) if value.trim().is_empty() => Ok(None),
+            Ok(value) => Ok(Some(value)),
+            Err(env::VarError::NotPresent) => Ok(None),
+            Err(env::VarError::NotUnicode(_)) => Err(ConfigError::NotUnicode { variable }),
+        };
+        Ok(Self {
+            config_path: get(CONFIG_PATH_VARIABLE)?,
+            staging: get(STAGING_VARIABLE)?,
+            working_directory: env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        })
+    }
+
+    /// The folder of the stagings.
+    #[must_use]
+    pub fn config_dir(&self) -> PathBuf {
+        self.working_directory
+            .join(self.config_path.as_deref().unwrap_or(DEFAULT_CONFIG_PATH))
+    }
+
+    /// The staging's name and what named it.
+    fn staging(&self) -> Result<(String, Option<String>), ConfigError> {
+        if let Some(name) = &self.staging {
+            return Ok((name.trim().to_owned(), Some(STAGING_VARIABLE.to_owned())));
+        }
+        let file = self.working_directory.join(STAGING_FILE);
+        match read_trimmed(&file)? {
+            Some(name) if !name.is_empty() => Ok((name, Some(file.display().to_string()))),
+            _ => Ok((DEFAULT_STAGING.to_owned(), None)),
+        }
+    }
+
+    /// Whether the configuration names the staging of the private server, which must be running to be reached.
+    ///
+    /// # Errors
+    /// When `.staging` cannot be read.
+    pub fn names_local_staging(&self) -> Result<bool, ConfigError> {
+        Ok(self.staging()?.0 == LOCAL_STAGING)
+    }
+
+    /// The credentials of the staging. One that was named must have a directory (a typo must not load into localhost); the
+    /// default one need not.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the file or variable at fault.
+    pub fn credentials(&self) -> Result<Credentials, ConfigError> {
+        let (name, origin) = self.staging()?;
+        if name.contains('/') || name == "." || name == ".." {
+            return Err(ConfigError::StagingName {
+                name,
+                origin: origin.unwrap_or_default(),
+            });
+        }
+        let dir = self.config_dir().join(&name);
+        match origin {
+            Some(origin) if !dir.is_dir() => Err(ConfigError::NoStaging {
+                name,
+                origin,
+                path: dir,
+            }),
+            _ => Credentials::read(&dir),
+        }
+    }
+
+    /// Where to connect: the URL if one is given, else the staging.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; the URL is never part of it, for it may hold a password.
+    pub fn connect_options(&self, database_url: Option<&str>) -> Result<PgConnectOptions, ConfigError> {
+        match database_url {
+            Some(url) => PgConnectOptions::from_str(url).map_err(|_| ConfigError::Url {
+                origin: "--database-url (or DATABASE_URL)",
+            }),
+            None => Ok(self.credentials()?.connect_options()),
+        }
+    }
+}
+
+/// The file's content without trailing line ends (`echo` writes one); `None` when there is no file.
+fn read_trimmed(path: &Path) -> Result<Option<String>, ConfigError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Writes beside and renames, so that a reader finds the old value or the new one.
+fn write_private(path: &Path, value: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(value.as_bytes())?;
+    file.write_all(b"\n")?;
+    fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests;

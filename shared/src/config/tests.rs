@@ -1,0 +1,112 @@
+use super::*;
+
+fn environment(dir: &Path) -> Environment {
+    Environment {
+        working_directory: dir.to_owned(),
+        ..Environment::default()
+    }
+}
+
+fn staging(dir: &Path, name: &str, files: &[(&str, &str)]) {
+    let dir = dir.join("credentials").join(name);
+    fs::create_dir_all(&dir).unwrap();
+    for (file, content) in files {
+        fs::write(dir.join(format!(".postgres.{file}")), content).unwrap();
+    }
+}
+
+#[test]
+fn nothing_configured_means_the_documented_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    let credentials = environment(dir.path()).credentials().unwrap();
+    assert_eq!(format!("{credentials:?}"), "admin@localhost:5432/postgres");
+    assert_eq!(credentials.password, "psw");
+}
+
+#[test]
+fn trailing_newlines_are_trimmed_and_missing_files_have_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    staging(
+        dir.path(),
+        "dev",
+        &[("db", "orders\n"), ("psw", " s p \r\n"), ("port", "6000\n")],
+    );
+    let credentials = environment(dir.path()).credentials().unwrap();
+    assert_eq!(format!("{credentials:?}"), "admin@localhost:6000/orders");
+    assert_eq!(credentials.password, " s p ");
+}
+
+#[test]
+fn the_variable_wins_over_the_file_and_the_file_over_the_default() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["dev", "file", "variable"] {
+        staging(dir.path(), name, &[("db", name)]);
+    }
+    let mut env = environment(dir.path());
+    assert_eq!(env.credentials().unwrap().database, "dev");
+    fs::write(dir.path().join(".staging"), "file\n").unwrap();
+    assert_eq!(env.credentials().unwrap().database, "file");
+    env.staging = Some("variable".to_owned());
+    assert_eq!(env.credentials().unwrap().database, "variable");
+}
+
+#[test]
+fn a_named_staging_without_directory_is_an_error_that_names_its_origin() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut env = environment(dir.path());
+    env.staging = Some("prodd".to_owned());
+    let message = env.credentials().unwrap_err().to_string();
+    assert!(
+        message.contains("'prodd'") && message.contains("PG_IMPORT_STAGING"),
+        "{message}"
+    );
+    env.staging = None;
+    fs::write(dir.path().join(".staging"), "prodd\n").unwrap();
+    let message = env.credentials().unwrap_err().to_string();
+    assert!(message.contains("'prodd'") && message.contains(".staging"), "{message}");
+}
+
+#[test]
+fn a_staging_cannot_reach_out_of_its_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut env = environment(dir.path());
+    env.staging = Some("../dev".to_owned());
+    assert!(matches!(env.credentials(), Err(ConfigError::StagingName { .. })));
+}
+
+#[test]
+fn a_port_that_is_none_names_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    staging(dir.path(), "dev", &[("port", "54x2")]);
+    let message = environment(dir.path()).credentials().unwrap_err().to_string();
+    assert!(message.contains(".postgres.port"), "{message}");
+}
+
+#[test]
+fn a_bad_url_is_not_repeated_in_its_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = environment(dir.path())
+        .connect_options(Some("postgres://u:secret@h:port/db"))
+        .unwrap_err();
+    assert!(!format!("{error:?} {error}").contains("secret"));
+}
+
+#[test]
+fn written_credentials_read_back_and_are_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let written = Credentials {
+        database: "d".into(),
+        password: "p".into(),
+        user: "u".into(),
+        host: "127.0.0.1".into(),
+        port: 1234,
+    };
+    written.write(dir.path()).unwrap();
+    assert_eq!(Credentials::read(dir.path()).unwrap(), written);
+    let mode = fs::metadata(dir.path().join(".postgres.psw"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}

@@ -1,0 +1,11 @@
+//! The vocabulary as types: ids, states, spans and options. No I/O, and nothing else of this project.
+
+mod chunk;
+mod ids;
+mod import;
+mod options;
+
+pub use chunk::{ByteSpan, ChunkState};
+pub use ids::{ChunkKey, ImportId, ProcessName};
+pub use import::{IllegalTransition, ImportEvent, ImportState};
+pub use options::{ImportOptions, LoadMethod, UndoOptions};

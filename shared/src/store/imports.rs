@@ -1,0 +1,497 @@
+//! Table `import`: what was submitted, and where it stands.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, postgres::types::Oid, types::Json};
+
+use super::StoreError;
+use crate::model::{ImportId, ImportOptions, ImportState, ProcessName, UndoOptions};
+
+mod undo;
+pub use undo::{
+    find_newer_replacing, find_older_loaded, finish_undo, looks_undone, request_cancel, set_cancel_job,
+    share_while_cancelling, without_cancel_job,
+};
+
+/// How long a submitter may be silent before another may go on in its place.
+pub const LEASE: Duration = Duration::from_secs(8);
+
+/// An import as it is submitted.
+#[derive(Debug)]
+pub struct NewImport<'a> {
+    pub source: &'a str,
+    pub resumable: bool,
+    pub target: &'a str,
+    pub target_oid: Oid,
+    pub columns: &'a [String],
+    pub options: &'a ImportOptions,
+    pub key: Option<&'a str>,
+    pub fingerprint: Option<&'a str>,
+    pub size_bytes: Option<u64>,
+    pub submitter: &'a ProcessName,
+}
+
+/// One import's row.
+#[derive(Debug, Clone)]
+pub struct Import {
+    pub id: ImportId,
+    pub state: ImportState,
+    pub source: String,
+    pub resumable: bool,
+    pub target: String,
+    pub target_oid: Oid,
+    pub columns: Vec<String>,
+    pub options: ImportOptions,
+    pub fingerprint: Option<String>,
+    pub size_bytes: Option<u64>,
+    pub submitter: String,
+    /// Whether the submitter was silent for too long; says something only while splitting.
+    pub lease_expired: bool,
+    pub undo: Option<UndoOptions>,
+    pub error: Option<String>,
+    /// Whether every chunk is stored.
+    pub split: bool,
+    /// When it was submitted, ISO 8601 in UTC.
+    pub created_at: String,
+    /// **Seconds** from submission to its end, or to now.
+    pub elapsed_s: f64,
+}
+
+struct Row {
+    id: i64,
+    state: ImportState,
+    source: String,
+    resumable: bool,
+    target: String,
+    target_oid: Oid,
+    columns: Vec<String>,
+    options: serde_json::Value,
+    fingerprint: Option<String>,
+    size_bytes: Option<i64>,
+    submitter: String,
+    lease_expired: bool,
+    undo: Option<serde_json::Value>,
+    error: Option<String>,
+    split: bool,
+    created_at: String,
+    elapsed_s: f64,
+}
+
+impl TryFrom<Row> for Import {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        let unreadable = |error| StoreError::Options(row.id, error);
+        Ok(Self {
+            id: ImportId(row.id),
+            state: row.state,
+            source: row.source,
+            resumable: row.resumable,
+            target: row.target,
+            target_oid: row.target_oid,
+            columns: row.columns,
+            options: serde_json::from_value(row.options).map_err(unreadable)?,
+            fingerprint: row.fingerprint,
+            size_bytes: row.size_bytes.map(i64::unsigned_abs),
+            submitter: row.submitter,
+            lease_expired: row.lease_expired,
+            undo: row.undo.map(serde_json::from_value).transpose().map_err(unreadable)?,
+            error: row.error,
+            split: row.split,
+            created_at: row.created_at,
+            elapsed_s: row.elapsed_s,
+        })
+    }
+}
+
+/// Adds an import in the state `splitting`; `None` when its key is taken.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Option<ImportId>, StoreError> {
+    let id = sqlx::query_scalar!(
+        "INSERT INTO pgimport.import
+             (state, source, resumable, target, target_oid, columns, options, key, fingerprint, size_bytes, submitter, lease_until)
+         VALUES ('splitting', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + $11 * interval '1 second')
+         ON CONFLICT (key) WHERE state <> 'cancelled' DO NOTHING
+         RETURNING id",
+        new.source,
+        new.resumable,
+        new.target,
+        new.target_oid,
+        new.columns,
+        Json(new.options) as _,
+        new.key,
+        new.fingerprint,
+        new.size_bytes.map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
+        new.submitter.as_str(),
+        LEASE.as_secs_f64()
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(id.map(ImportId))
+}
+
+/// Reads an import.
+///
+/// # Errors
+/// [`StoreError`] from the database, or when the row was written by a newer version.
+pub async fn read(conn: &mut PgConnection, import: ImportId) -> Result<Option<Import>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT id, state AS "state: ImportState", source, resumable, target, target_oid, columns, options, fingerprint, size_bytes,
+               submitter, lease_until < clock_timestamp() AS "lease_expired!", undo, error, split_at IS NOT NULL AS "split!",
+               to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
+               extract(epoch FROM coalesce(ended_at, clock_timestamp()) - created_at)::float8 AS "elapsed_s!"
+           FROM pgimport.import WHERE id = $1"#,
+        import.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    row.map(Import::try_from).transpose()
+}
+
+/// The import that holds a key.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn find_by_key(conn: &mut PgConnection, key: &str) -> Result<Option<ImportId>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT id FROM pgimport.import WHERE key = $1 AND state <> 'cancelled'",
+        key
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(ImportId))
+}
+
+/// An interrupted import of the same source into the same target, under another key: the file changed since.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn find_interrupted(
+    conn: &mut PgConnection,
+    source: &str,
+    target_oid: Oid,
+    other_than: ImportId,
+) -> Result<Option<ImportId>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT id FROM pgimport.import
+         WHERE source = $1 AND target_oid = $2 AND id <> $3 AND state = 'splitting' AND resumable AND lease_until < clock_timestamp()
+         ORDER BY id DESC LIMIT 1",
+        source,
+        target_oid,
+        other_than.0
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(ImportId))
+}
+
+/// The newest imports, at most `limit`.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn latest(conn: &mut PgConnection, limit: i64) -> Result<Vec<ImportId>, StoreError> {
+    Ok(
+        sqlx::query_scalar!("SELECT id FROM pgimport.import ORDER BY id DESC LIMIT $1", limit)
+            .fetch_all(conn)
+            .await?
+            .into_iter()
+            .map(ImportId)
+            .collect(),
+    )
+}
+
+/// Renews the submitter's lease; call first in every transaction that adds chunks. `false` when the import is no longer this
+/// submitter's to split.
+///
+/// This locks the import's row until the caller's transaction ends, as a `FOR SHARE` would for those who change its state, without
+/// the upgrade of a shared lock on which two sessions can deadlock.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn renew_lease(
+    conn: &mut PgConnection,
+    import: ImportId,
+    submitter: &ProcessName,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import SET lease_until = clock_timestamp() + $3 * interval '1 second'
+         WHERE id = $1 AND submitter = $2 AND state = 'splitting'",
+        import.0,
+        submitter.as_str(),
+        LEASE.as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes over an import whose submitter was silent for too long, and returns the name that submitter had. `None` when it is not to be had.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn take_over(
+    conn: &mut PgConnection,
+    import: ImportId,
+    submitter: &ProcessName,
+) -> Result<Option<String>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"WITH before AS (
+               SELECT id, submitter FROM pgimport.import
+               WHERE id = $1 AND state = 'splitting' AND resumable AND lease_until < clock_timestamp() FOR UPDATE)
+           UPDATE pgimport.import AS i SET submitter = $2, lease_until = clock_timestamp() + $3 * interval '1 second'
+           FROM before WHERE i.id = before.id RETURNING before.submitter"#,
+        import.0,
+        submitter.as_str(),
+        LEASE.as_secs_f64()
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// `splitting → loading`: the last chunk is stored. `false` when the import is no longer this submitter's.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn finish_split(
+    conn: &mut PgConnection,
+    import: ImportId,
+    submitter: &ProcessName,
+    fingerprint: &str,
+    size_bytes: u64,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import SET state = 'loading', split_at = clock_timestamp(), fingerprint = $3, size_bytes = $4
+         WHERE id = $1 AND submitter = $2 AND state = 'splitting'",
+        import.0,
+        submitter.as_str(),
+        fingerprint,
+        i64::try_from(size_bytes).unwrap_or(i64::MAX)
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// `splitting → failed`. Call with the pending chunks failed in the same transaction.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn fail_split(
+    conn: &mut PgConnection,
+    import: ImportId,
+    submitter: &ProcessName,
+    error: &str,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import SET state = 'failed', ended_at = clock_timestamp(), error = $3
+         WHERE id = $1 AND submitter = $2 AND state = 'splitting'",
+        import.0,
+        submitter.as_str(),
+        error
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Locks an import until the caller's transaction ends and returns its state.
+///
+/// By id alone: after waiting for the lock, a condition in the same statement would still be judged by the old snapshot.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn lock(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportState>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT state AS "state: ImportState" FROM pgimport.import WHERE id = $1 FOR UPDATE"#,
+        import.0
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// Whether an import that loads looks finished. Without a lock: a hint to try [`finish_loading`].
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn looks_loaded(conn: &mut PgConnection, import: ImportId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM pgimport.import AS i WHERE i.id = $1 AND i.state = 'loading' AND NOT EXISTS (
+                   SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'pending')) AS "finished!""#,
+        import.0
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// `loading → loaded | failed`, when no chunk is pending. Call with the import locked by an earlier statement. Returns the new state,
+/// or `None` when it is not finished.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn finish_loading(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportState>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"UPDATE pgimport.import AS i
+           SET ended_at = clock_timestamp(),
+               state = CASE WHEN EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'failed')
+                            THEN 'failed' ELSE 'loaded' END,
+               error = (SELECT min(c.last_error) FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'failed')
+           WHERE i.id = $1 AND i.state = 'loading'
+             AND NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'pending')
+           RETURNING i.state AS "state: ImportState""#,
+        import.0
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// `failed → loading`. Call with the import locked, and its failed chunks opened again in the same transaction.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn reopen(conn: &mut PgConnection, import: ImportId) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import SET state = 'loading', ended_at = NULL, error = NULL
+         WHERE id = $1 AND state = 'failed' AND split_at IS NOT NULL",
+        import.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Imports that may have ended without anybody noticing: loading without a pending chunk, cancelling without an undecided one.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn looking_finished(conn: &mut PgConnection) -> Result<Vec<(ImportId, ImportState)>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT i.id, i.state AS "state: ImportState" FROM pgimport.import AS i
+           WHERE i.state = 'loading' AND NOT EXISTS (
+                   SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')
+              OR i.state = 'cancelling' AND NOT EXISTS (
+                   SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id
+                   AND (c.state IN ('pending', 'failed') OR c.state = 'loaded' AND c.kept_count IS NULL))"#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (ImportId(row.id), row.state)).collect())
+}
+
+/// An import whose submitter was silent for too long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abandoned {
+    pub import: ImportId,
+    /// The submitter's name.
+    pub submitter: String,
+    /// Whether another run can go on in its place.
+    pub resumable: bool,
+    /// Whether it was silent for so long that no restart of the server can be the reason.
+    pub for_good: bool,
+}
+
+/// Silence beyond the lease after which an interrupted stream is undone, and the server's age from which on silence counts: a
+/// submitter that outlives an outage needs moments to say so.
+const STREAM_GRACE: Duration = Duration::from_secs(20);
+
+/// Imports whose submitter was silent for too long.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn abandoned(conn: &mut PgConnection) -> Result<Vec<Abandoned>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT id, submitter, resumable,
+               lease_until + $1 * interval '1 second' < clock_timestamp()
+                   AND pg_postmaster_start_time() + $1 * interval '1 second' < clock_timestamp() AS "for_good!"
+           FROM pgimport.import WHERE state = 'splitting' AND lease_until < clock_timestamp()"#,
+        STREAM_GRACE.as_secs_f64()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Abandoned {
+            import: ImportId(row.id),
+            submitter: row.submitter,
+            resumable: row.resumable,
+            for_good: row.for_good,
+        })
+        .collect())
+}
+
+/// Whether an import still waits for a submitter that is silent. Call with the import locked.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn lease_expired(conn: &mut PgConnection, import: ImportId) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pgimport.import
+                          WHERE id = $1 AND state = 'splitting' AND lease_until < clock_timestamp()) AS "expired!""#,
+        import.0
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// Whether workers may have something to do: an import that loads or is cancelled, or one that is being split by somebody alive.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn any_open(conn: &mut PgConnection) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM pgimport.import AS i
+               WHERE i.state IN ('loading', 'cancelling')
+                  OR i.state = 'splitting' AND (i.lease_until > clock_timestamp() OR NOT i.resumable OR EXISTS (
+                      SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending'))) AS "open!""#
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// Forgets an import that ended: its chunks, ranges and rejects go with it, its rows stay. `false` when it has not ended.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn forget(conn: &mut PgConnection, import: ImportId) -> Result<bool, StoreError> {
+    let done = sqlx::query!(
+        "DELETE FROM pgimport.import WHERE id = $1 AND state IN ('loaded', 'failed', 'cancelled', 'kept')",
+        import.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Imports that ended more than `age` ago.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn ended_before(conn: &mut PgConnection, age: Duration) -> Result<Vec<ImportId>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        "SELECT id FROM pgimport.import WHERE state IN ('loaded', 'failed', 'cancelled', 'kept')
+         AND ended_at < clock_timestamp() - $1 * interval '1 second' ORDER BY id",
+        age.as_secs_f64()
+    )
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(ImportId)
+    .collect())
+}
+
+/// The state of an import; `None` when there is none.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn state(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportState>, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT state AS "state: ImportState" FROM pgimport.import WHERE id = $1"#,
+        import.0
+    )
+    .fetch_optional(conn)
+    .await?)
+}

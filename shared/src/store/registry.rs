@@ -1,0 +1,152 @@
+//! Table `import_registry`: which ids of the target are whose.
+
+use sqlx::{PgConnection, postgres::types::Oid};
+
+use super::{StoreError, error::expect_rows};
+use crate::model::ChunkKey;
+
+/// The ids `start_id, start_id + step, … end_id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdRange {
+    pub start_id: i64,
+    pub end_id: i64,
+    /// Distance of neighbouring ids, positive.
+    pub step: i64,
+}
+
+impl IdRange {
+    /// How many ids it holds.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.end_id.abs_diff(self.start_id) / self.step.unsigned_abs().max(1) + 1
+    }
+
+    /// The ids in ascending order.
+    pub fn ids(self) -> impl Iterator<Item = i64> {
+        (0..self.count()).map(move |n| self.start_id.wrapping_add_unsigned(n * self.step.unsigned_abs()))
+    }
+}
+
+/// Registers the ids that a chunk puts into its target, and voids older ranges that hold any of them: where ids come again, the table
+/// was emptied and its sequence restarted, and the older rows are gone.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn insert(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    target: Oid,
+    ranges: &[IdRange],
+    row_xids: &[i64],
+) -> Result<(), StoreError> {
+    let starts: Vec<i64> = ranges.iter().map(|r| r.start_id).collect();
+    let ends: Vec<i64> = ranges.iter().map(|r| r.end_id).collect();
+    let steps: Vec<i64> = ranges.iter().map(|r| r.step).collect();
+    let (Some(lowest), Some(highest)) = (starts.iter().min(), ends.iter().max()) else {
+        return Ok(());
+    };
+    sqlx::query!(
+        "UPDATE pgimport.import_registry AS r SET voided_by = $2
+         WHERE r.target_oid = $1 AND r.end_id >= $3 AND r.start_id <= $4 AND r.voided_by IS NULL
+           AND EXISTS (SELECT FROM unnest($5::bigint[], $6::bigint[], $7::bigint[]) AS n (start_id, end_id, step)
+                       WHERE n.start_id <= r.end_id AND n.end_id >= r.start_id
+                         AND (n.start_id - r.start_id) % gcd(n.step, r.step) = 0)",
+        target,
+        chunk.import.0,
+        lowest,
+        highest,
+        &starts,
+        &ends,
+        &steps
+    )
+    .execute(&mut *conn)
+    .await?;
+    let done = sqlx::query!(
+        "INSERT INTO pgimport.import_registry (import_id, ordinal, target_oid, row_xids, start_id, end_id, step)
+         SELECT $1, $2, $3, $4, r.start_id, r.end_id, r.step
+         FROM unnest($5::bigint[], $6::bigint[], $7::bigint[]) AS r (start_id, end_id, step)",
+        chunk.import.0,
+        chunk.ordinal,
+        target,
+        row_xids,
+        &starts,
+        &ends,
+        &steps
+    )
+    .execute(conn)
+    .await?;
+    expect_rows("registering ids", ranges.len() as u64, done.rows_affected())
+}
+
+/// The ranges of a chunk that still name its rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisteredRange {
+    pub range: IdRange,
+    pub row_xids: Vec<i64>,
+    /// Whether a later import was given some of these ids again.
+    pub voided: bool,
+}
+
+/// Reads the ranges of a chunk, in ascending order.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<RegisteredRange>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT start_id, end_id, step, row_xids, voided_by FROM pgimport.import_registry
+         WHERE import_id = $1 AND ordinal = $2 ORDER BY start_id",
+        chunk.import.0,
+        chunk.ordinal
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| RegisteredRange {
+            range: IdRange {
+                start_id: row.start_id,
+                end_id: row.end_id,
+                step: row.step,
+            },
+            row_xids: row.row_xids,
+            voided: row.voided_by.is_some(),
+        })
+        .collect())
+}
+
+/// Removes the ranges of a chunk whose rows are deleted.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn delete(conn: &mut PgConnection, chunk: ChunkKey) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "DELETE FROM pgimport.import_registry WHERE import_id = $1 AND ordinal = $2",
+        chunk.import.0,
+        chunk.ordinal
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_counts_and_lists_its_ids() {
+        let range = IdRange {
+            start_id: 3,
+            end_id: 9,
+            step: 2,
+        };
+        assert_eq!(range.count(), 4);
+        assert_eq!(range.ids().collect::<Vec<_>>(), [3, 5, 7, 9]);
+        let one = IdRange {
+            start_id: i64::MAX,
+            end_id: i64::MAX,
+            step: 1,
+        };
+        assert_eq!(one.ids().collect::<Vec<_>>(), [i64::MAX]);
+    }
+}

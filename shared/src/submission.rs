@@ -1,0 +1,516 @@
+//! Submitting a source: exactly one import comes of it, however often and by however many it is submitted.
+//!
+//! Owns the order of the steps and who may split; the bytes are the intake's.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{PgPool, postgres::PgConnectOptions};
+
+use crate::{
+    database::{self, Commit, DatabaseError},
+    intake::{Feed, Intake, IntakeError, Notice},
+    model::{ImportId, ImportOptions, ImportState, ProcessName},
+    source::{Fingerprint, Source, SourceError, SourceReader, fingerprint},
+    splitter::{Position, SplitError, Splitter, SplitterConfig},
+    store::{
+        StoreError,
+        imports::{self, Import, NewImport},
+        sessions,
+    },
+    target::{MappingError, Target, TargetError, map_fields},
+};
+
+/// How often a submission looks again at an import that somebody else splits or cancels.
+const POLL: Duration = Duration::from_millis(250);
+
+/// What tells two submissions of the same rows from two imports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChoice {
+    /// The content of a regular file with its options; nothing for a stream.
+    Content,
+    /// A key that the user chose.
+    Given(String),
+    /// None: the source is loaded again.
+    Force,
+}
+
+/// What to submit.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub source: Source,
+    /// The table as SQL would read its name.
+    pub table: String,
+    /// The target's column for each field, in place of the header's names.
+    pub columns: Option<Vec<String>>,
+    pub options: ImportOptions,
+    pub key: KeyChoice,
+    /// **Bytes** of payload that may wait for workers.
+    pub max_pending: u64,
+}
+
+/// Why nothing was submitted, or not to the end.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("{origin}: the header cannot be read")]
+    Header { origin: String, source: SplitError },
+    #[error("{origin}, line {line}: the header is not UTF-8 text: is this a CSV file, uncompressed?")]
+    HeaderText { origin: String, line: u64 },
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("{origin}: {source}", source = .source)]
+    Mapping { origin: String, source: MappingError },
+    #[error("{origin}, import {import}")]
+    Intake {
+        origin: String,
+        import: ImportId,
+        source: IntakeError,
+    },
+    #[error(
+        "the key '{key}' belongs to import {import}, which has another {what}: choose another key, or cancel that import first"
+    )]
+    KeyTaken {
+        key: String,
+        import: ImportId,
+        what: &'static str,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot reach the database")]
+    Connect(#[source] sqlx::Error),
+    #[error("a background task ended unexpectedly")]
+    Task(#[from] tokio::task::JoinError),
+    #[error("import {0} was forgotten while this submission waited for it")]
+    Gone(ImportId),
+}
+
+/// What came of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    pub import: ImportId,
+    /// Whether this process stored chunks of it; else it answers with somebody's import.
+    pub own: bool,
+}
+
+/// Something a person wants to know about a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Intake(Notice),
+    /// The same rows were submitted before.
+    Existing {
+        import: ImportId,
+        state: ImportState,
+    },
+    /// Another process splits the same source; this one waits for it.
+    Following {
+        import: ImportId,
+    },
+    /// The process that split this source is gone; this one goes on.
+    TakenOver {
+        import: ImportId,
+    },
+    /// An import of the same rows is being cancelled; this one waits for it.
+    WaitsForCancel {
+        import: ImportId,
+    },
+    /// The file changed since an interrupted import of it.
+    Superseded {
+        import: ImportId,
+    },
+}
+
+/// What others may know of a submission while it runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The import that this process fills, once there is one.
+    pub own_import: OnceLock<ImportId>,
+    /// **Bytes** of the source, where they are known beforehand.
+    pub total_bytes: OnceLock<u64>,
+    read: OnceLock<Arc<AtomicU64>>,
+}
+
+impl Progress {
+    /// **Bytes** split so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.read.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// A submission at work.
+pub struct Submission<'a> {
+    pool: PgPool,
+    place: String,
+    name: ProcessName,
+    progress: &'a Progress,
+    observe: &'a (dyn Fn(Event) + Send + Sync),
+}
+
+/// A source that was opened and understood, before anything is stored.
+struct Prepared {
+    origin: String,
+    target: Target,
+    columns: Vec<String>,
+    splitter: Splitter<SourceReader>,
+    /// Known beforehand for a regular file.
+    fingerprint: Option<Fingerprint>,
+    resumable: bool,
+    key: Option<String>,
+}
+
+impl<'a> Submission<'a> {
+    #[must_use]
+    pub fn new(
+        options: &PgConnectOptions,
+        name: ProcessName,
+        progress: &'a Progress,
+        observe: &'a (dyn Fn(Event) + Send + Sync),
+    ) -> Self {
+        let place = database::place(options);
+        // One session for the batches, one for the lease and the questions while a batch waits.
+        let pool = database::pool(database::session(options.clone(), &name, Commit::Durable), 2);
+        Self {
+            pool,
+            place,
+            name,
+            progress,
+            observe,
+        }
+    }
+
+    /// Submits `request` and returns when the import needs neither the source nor this process any more.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. Before an import exists, nothing is stored.
+    pub async fn run(&self, request: &Request) -> Result<Submitted, SubmitError> {
+        let prepared = self.prepare(request).await?;
+        let new = NewImport {
+            source: &prepared.origin,
+            resumable: prepared.resumable,
+            target: &prepared.target.name,
+            target_oid: prepared.target.oid,
+            columns: &prepared.columns,
+            options: &request.options,
+            key: prepared.key.as_deref(),
+            fingerprint: prepared.fingerprint.as_ref().map(|f| f.hash.as_str()),
+            size_bytes: prepared.fingerprint.as_ref().map(|f| f.size),
+            submitter: &self.name,
+        };
+        let import = loop {
+            let mut conn = self.connection().await?;
+            if let Some(import) = imports::insert(&mut conn, &new).await? {
+                break import;
+            }
+            let key = prepared.key.as_deref().unwrap_or_default();
+            let Some(existing) = imports::find_by_key(&mut conn, key).await? else {
+                continue;
+            };
+            drop(conn);
+            match self.answer_with(existing, request, &prepared).await? {
+                Answer::Existing(import) => {
+                    if let (KeyChoice::Given(key), None) = (&request.key, &prepared.fingerprint) {
+                        check_stream(&import, key, prepared.splitter, &prepared.origin).await?;
+                    }
+                    return Ok(Submitted {
+                        import: import.id,
+                        own: false,
+                    });
+                }
+                Answer::Gone => {}
+                Answer::TakenOver => break existing,
+            }
+        };
+        self.split(import, request, prepared).await
+    }
+
+    async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, SubmitError> {
+        self.pool.acquire().await.map_err(SubmitError::Connect)
+    }
+
+    async fn prepare(&self, request: &Request) -> Result<Prepared, SubmitError> {
+        let mut conn = self.pool.acquire().await.map_err(|source| DatabaseError::Connect {
+            place: self.place.clone(),
+            source,
+        })?;
+        database::check_version(&mut conn, &self.place).await?;
+        let target = Target::describe(&mut conn, &request.table).await?;
+        drop(conn);
+        let origin = request.source.describe();
+        let (source, options) = (request.source.clone(), request.options.clone());
+        let known: Option<PathBuf> = source.regular_file().map(PathBuf::from);
+        let resumable = known.is_some();
+        // Reading may block for as long as it likes (a pipe whose writer sleeps): it has a thread of its own.
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || sender.send(read_beginning(&source, &options, known)));
+        let (splitter, header, fingerprint) = receiver
+            .await
+            .map_err(|_| SubmitError::Header {
+                origin: origin.clone(),
+                source: SplitError::Read(std::io::Error::other("the reading thread ended unexpectedly")),
+            })?
+            .map_err(|error| error.into_submit_error(&origin))?;
+        let names = request.columns.as_deref().or(header.as_deref());
+        let header_alone_is_missing = request.options.header && header.is_none() && request.columns.is_none();
+        // An input without any record has no header either; it is an empty import of every column.
+        let columns = map_fields(&target, if header_alone_is_missing { None } else { names }).map_err(|source| {
+            SubmitError::Mapping {
+                origin: origin.clone(),
+                source,
+            }
+        })?;
+        target.check_method(request.options.load_method, &columns)?;
+        if let Some(size) = fingerprint.as_ref().map(|f| f.size) {
+            let _ = self.progress.total_bytes.set(size);
+        }
+        let key = match (&request.key, &fingerprint) {
+            (KeyChoice::Force, _) | (KeyChoice::Content, None) => None,
+            (KeyChoice::Given(key), _) => Some(format!("key:{key}")),
+            (KeyChoice::Content, Some(content)) => Some(content_key(content, &target, &columns, &request.options)),
+        };
+        Ok(Prepared {
+            origin,
+            target,
+            columns,
+            splitter,
+            fingerprint,
+            resumable,
+            key,
+        })
+    }
+
+    /// Decides what a submission does whose key belongs to an import already.
+    async fn answer_with(
+        &self,
+        existing: ImportId,
+        request: &Request,
+        prepared: &Prepared,
+    ) -> Result<Answer, SubmitError> {
+        let mut told = false;
+        loop {
+            let mut conn = self.connection().await?;
+            let Some(import) = imports::read(&mut conn, existing).await? else {
+                return Ok(Answer::Gone);
+            };
+            check_same(&import, request, prepared)?;
+            let event = match import.state {
+                ImportState::Splitting => {
+                    if let Some(before) = imports::take_over(&mut conn, existing, &self.name).await? {
+                        // Frozen, it may still hold locks; dead, it has no sessions.
+                        sessions::terminate(&mut conn, &[before]).await?;
+                        (self.observe)(Event::TakenOver { import: existing });
+                        return Ok(Answer::TakenOver);
+                    }
+                    // A stream cannot be taken over: once its lease is over, maintenance cancels it.
+                    if import.lease_expired && !import.resumable {
+                        Event::WaitsForCancel { import: existing }
+                    } else {
+                        Event::Following { import: existing }
+                    }
+                }
+                ImportState::Cancelling => Event::WaitsForCancel { import: existing },
+                ImportState::Cancelled => return Ok(Answer::Gone),
+                state => {
+                    (self.observe)(Event::Existing {
+                        import: existing,
+                        state,
+                    });
+                    return Ok(Answer::Existing(Box::new(import)));
+                }
+            };
+            drop(conn);
+            if !told {
+                told = true;
+                (self.observe)(event);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    async fn split(&self, import: ImportId, request: &Request, prepared: Prepared) -> Result<Submitted, SubmitError> {
+        let _ = self.progress.own_import.set(import);
+        let superseded = imports::find_interrupted(
+            &mut *self.connection().await?,
+            &prepared.origin,
+            prepared.target.oid,
+            import,
+        )
+        .await?;
+        if let Some(superseded) = superseded {
+            (self.observe)(Event::Superseded { import: superseded });
+        }
+        let feed = Feed::start(prepared.splitter);
+        let _ = self.progress.read.set(feed.progress());
+        let notify = |notice| (self.observe)(Event::Intake(notice));
+        let intake = Intake {
+            pool: &self.pool,
+            import,
+            submitter: &self.name,
+            max_pending: request.max_pending,
+            notify: &notify,
+        };
+        let found = intake
+            .run(feed, prepared.fingerprint.as_ref())
+            .await
+            .map_err(|source| SubmitError::Intake {
+                origin: prepared.origin,
+                import,
+                source,
+            })?;
+        let _ = self.progress.total_bytes.set(found.size);
+        crate::endings::finish_if_done(&self.pool, import).await?;
+        Ok(Submitted { import, own: true })
+    }
+}
+
+enum Answer {
+    /// The import stands for this submission.
+    Existing(Box<Import>),
+    /// It no longer holds the key.
+    Gone,
+    /// This process goes on in the place of the one that submitted it.
+    TakenOver,
+}
+
+/// A key given twice must mean the same rows.
+fn check_same(import: &Import, request: &Request, prepared: &Prepared) -> Result<(), SubmitError> {
+    let KeyChoice::Given(key) = &request.key else {
+        return Ok(());
+    };
+    let what = if prepared.fingerprint.as_ref().is_some_and(|now| differs(import, now)) {
+        "content"
+    } else if import.target_oid != prepared.target.oid {
+        "target"
+    } else if import.columns != prepared.columns || import.options.row_changing() != request.options.row_changing() {
+        "delimiter, header, null text or column mapping"
+    } else {
+        return Ok(());
+    };
+    Err(SubmitError::KeyTaken {
+        key: key.clone(),
+        import: import.id,
+        what,
+    })
+}
+
+fn differs(import: &Import, now: &Fingerprint) -> bool {
+    import.fingerprint.as_ref().is_some_and(|before| *before != now.hash)
+}
+
+/// Reads a stream to its end, to see whether the import that holds its key has the same content.
+async fn check_stream(
+    import: &Import,
+    key: &str,
+    splitter: Splitter<SourceReader>,
+    origin: &str,
+) -> Result<(), SubmitError> {
+    let mut reader = splitter.into_reader();
+    let now = tokio::task::spawn_blocking(move || reader.drain()).await?;
+    let now = now.map_err(|source| SourceError::Read {
+        path: PathBuf::from(origin),
+        source,
+    })?;
+    if differs(import, &now) {
+        return Err(SubmitError::KeyTaken {
+            key: key.to_owned(),
+            import: import.id,
+            what: "content",
+        });
+    }
+    Ok(())
+}
+
+/// The key of a file: its content and everything that decides which rows come of it.
+fn content_key(content: &Fingerprint, target: &Target, columns: &[String], options: &ImportOptions) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(content.hash.as_bytes());
+    for part in [
+        target.oid.0.to_string(),
+        target.name.clone(),
+        format!("{columns:?}"),
+        options.row_changing(),
+    ] {
+        // The length keeps two lists of parts from reading the same.
+        hasher.update(&part.len().to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    format!("blake3:{}", hasher.finalize().to_hex())
+}
+
+/// Why the beginning of a source cannot be used.
+enum BeginningError {
+    Source(SourceError),
+    Header(SplitError),
+    HeaderText { line: u64 },
+}
+
+impl BeginningError {
+    fn into_submit_error(self, origin: &str) -> SubmitError {
+        let origin = origin.to_owned();
+        match self {
+            Self::Source(error) => error.into(),
+            Self::Header(source) => SubmitError::Header { origin, source },
+            Self::HeaderText { line } => SubmitError::HeaderText { origin, line },
+        }
+    }
+}
+
+type Beginning = (Splitter<SourceReader>, Option<Vec<String>>, Option<Fingerprint>);
+
+/// Opens a source, fingerprints a regular file, and takes the header off.
+fn read_beginning(
+    source: &Source,
+    options: &ImportOptions,
+    known: Option<PathBuf>,
+) -> Result<Beginning, BeginningError> {
+    let reader = source.open().map_err(BeginningError::Source)?;
+    let fingerprint = known
+        .map(|path| fingerprint(&path))
+        .transpose()
+        .map_err(BeginningError::Source)?;
+    let config = SplitterConfig {
+        delimiter: options.delimiter,
+        chunk_rows: options.chunk_rows,
+        chunk_bytes: options.chunk_bytes,
+        max_record: options.max_record,
+    };
+    let mut splitter = Splitter::new(reader, config, Position::START);
+    let header = if options.header {
+        splitter.read_header().map_err(BeginningError::Header)?
+    } else {
+        None
+    };
+    let fields = header
+        .map(|header| {
+            header_fields(&header.bytes, options.delimiter).ok_or(BeginningError::HeaderText {
+                line: header.first_line,
+            })
+        })
+        .transpose()?;
+    Ok((splitter, fields, fingerprint))
+}
+
+/// The fields of a header's record; `None` when they are not text.
+fn header_fields(bytes: &[u8], delimiter: u8) -> Option<Vec<String>> {
+    // An empty line first, or the reader would drop a second byte-order mark.
+    let guarded = [b"\n", bytes].concat();
+    let mut reader = csv_async::AsyncReaderBuilder::new()
+        .has_headers(false)
+        .delimiter(delimiter)
+        .create_reader(guarded.as_slice());
+    let mut record = csv_async::StringRecord::new();
+    // The bytes are in memory: the future is ready at once.
+    match futures::executor::block_on(reader.read_record(&mut record)) {
+        Ok(true) => Some(record.iter().map(str::to_owned).collect()),
+        _ => None,
+    }
+}

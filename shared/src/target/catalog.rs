@@ -1,0 +1,246 @@
+//! The questions to the catalog.
+
+use sqlx::{PgConnection, postgres::types::Oid};
+
+use super::{Column, ColumnType, IdColumn, Target, TargetError, quote_identifier};
+
+/// The oid of the table that SQL would find under `name`.
+pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, TargetError> {
+    let found = sqlx::query_scalar!(r#"SELECT to_regclass($1)::oid AS "oid""#, name)
+        .fetch_one(conn)
+        .await;
+    match found {
+        Ok(Some(oid)) => Ok(oid),
+        Ok(None) => Err(TargetError::Missing { name: name.to_owned() }),
+        // invalid_name, syntax_error, and a name of too many parts
+        Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42602" | "42601" | "0A000")) => {
+            Err(TargetError::Name { name: name.to_owned() })
+        }
+        Err(error) => Err(TargetError::Catalog(error)),
+    }
+}
+
+pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target, TargetError> {
+    let table = sqlx::query!(
+        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!", c.relkind::text AS "kind!",
+               row_security_active(c.oid) AS "row_security!",
+               has_table_privilege(c.oid, 'INSERT') AS "may_insert!", has_table_privilege(c.oid, 'SELECT') AS "may_select!",
+               current_user::text AS "role!",
+               EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS "has_triggers!",
+               EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type = '3') AS "has_insert_rule!"
+           FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1"#,
+        oid
+    )
+    .fetch_optional(&mut *conn)
+    .await
+    .map_err(TargetError::Catalog)?
+    .ok_or_else(|| TargetError::Missing { name: format!("with oid {}", oid.0) })?;
+    let name = table.name;
+    let partitioned = table.kind == "p";
+    match table.kind.as_str() {
+        "r" | "p" => {}
+        "v" => return Err(TargetError::Kind { name, kind: "a view" }),
+        "m" => {
+            return Err(TargetError::Kind {
+                name,
+                kind: "a materialized view",
+            });
+        }
+        "f" => {
+            return Err(TargetError::Kind {
+                name,
+                kind: "a foreign table",
+            });
+        }
+        _ => {
+            return Err(TargetError::Kind {
+                name,
+                kind: "not a table",
+            });
+        }
+    }
+    if table.has_insert_rule {
+        return Err(TargetError::Rules { name });
+    }
+    let privilege = |what: String, remedy: String| TargetError::Privilege {
+        role: table.role.clone(),
+        what,
+        remedy,
+    };
+    let role = quote_identifier(&table.role);
+    if !(table.may_insert && table.may_select) {
+        return Err(privilege(
+            format!("read and insert into {name}"),
+            format!("GRANT SELECT, INSERT, DELETE ON {name} TO {role}"),
+        ));
+    }
+    let id = describe_id(conn, oid, &name).await?;
+    let may_use = sqlx::query_scalar!(
+        r#"SELECT has_sequence_privilege($1::oid, 'USAGE') AS "may_use!""#,
+        id.sequence_oid
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    if !may_use {
+        return Err(privilege(
+            format!("take values from the sequence {}", id.sequence),
+            format!("GRANT USAGE ON SEQUENCE {} TO {role}", id.sequence),
+        ));
+    }
+    let columns = describe_columns(conn, oid, &id.name).await?;
+    let copy_obstacle = table
+        .row_security
+        .then(|| "it has row-level security, which COPY FROM does not support".to_owned());
+    // Rows of a partition are written by the partition's triggers too: ask the rows themselves.
+    Ok(Target {
+        oid,
+        name,
+        id,
+        columns,
+        has_triggers: table.has_triggers || partitioned,
+        copy_obstacle,
+    })
+}
+
+/// Foreign keys of other tables whose rows would change when rows of this table are deleted: constraint and table.
+pub(super) async fn cascades(conn: &mut PgConnection, oid: Oid) -> Result<Vec<(String, String)>, TargetError> {
+    let rows = sqlx::query!(
+        r#"SELECT conname::text AS "constraint!", conrelid::regclass::text AS "table!" FROM pg_constraint
+           WHERE contype = 'f' AND confrelid = $1 AND confdeltype IN ('c', 'n', 'd') ORDER BY 2, 1"#,
+        oid
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    Ok(rows.into_iter().map(|row| (row.constraint, row.table)).collect())
+}
+
+/// Finds the column that is filled by a sequence: an identity, or a default that calls `nextval`.
+async fn describe_id(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<IdColumn, TargetError> {
+    let candidates = sqlx::query!(
+        r#"SELECT DISTINCT a.attname::text AS "column!", a.attlen AS "width!", s.oid AS "sequence_oid!", s.oid::regclass::text AS "sequence!",
+               EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
+                       AND x.indnkeyatts = 1 AND x.indkey[0] = a.attnum) AS "unique!"
+           FROM pg_attribute AS a
+           LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+           JOIN pg_depend AS d ON
+               d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid
+                   AND d.refobjsubid = a.attnum AND d.deptype = 'i'
+               OR d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
+           JOIN pg_class AS s ON s.relkind = 'S' AND s.oid IN (d.objid, d.refobjid)
+           WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+             AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)"#,
+        oid
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    let mut unique = candidates.iter().filter(|c| c.unique);
+    match (unique.next(), unique.next(), candidates.first()) {
+        (Some(id), None, _) => Ok(IdColumn {
+            name: id.column.clone(),
+            width: id.width,
+            sequence_oid: id.sequence_oid,
+            sequence: id.sequence.clone(),
+        }),
+        (Some(_), Some(_), _) => Err(TargetError::SeveralIds {
+            name: name.to_owned(),
+            columns: candidates
+                .iter()
+                .map(|c| c.column.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        }),
+        (None, _, Some(candidate)) => Err(TargetError::NoUniqueIndex {
+            name: name.to_owned(),
+            column: quote_identifier(&candidate.column),
+        }),
+        (None, _, None) => Err(TargetError::NoId { name: name.to_owned() }),
+    }
+}
+
+async fn describe_columns(conn: &mut PgConnection, oid: Oid, id: &str) -> Result<Vec<Column>, TargetError> {
+    let rows = sqlx::query!(
+        r#"SELECT a.attname::text AS "name!", a.attnotnull AS "not_null!", a.atthasdef OR a.attidentity <> '' AS "has_default!",
+               a.atttypmod AS "typmod!", a.atttypid AS "type_oid!", t.typarray AS "array_oid!",
+               format_type(a.atttypid, -1) AS "type_name!", t.typtype = 'd' AND t.typnotnull AS "domain_not_null!"
+           FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+           WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attname <> $2
+           ORDER BY a.attnum"#,
+        oid,
+        id
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let kind = column_type(row.type_oid, row.typmod, row.type_name);
+            // Text is sent for text, varchar, and everything that the server casts.
+            let (element_oid, array_oid) = match kind {
+                ColumnType::Text { .. } | ColumnType::Other { .. } => (TEXT, TEXT_ARRAY),
+                _ => (row.type_oid, row.array_oid),
+            };
+            Column {
+                element_oid,
+                array_oid,
+                nullable: !(row.not_null || row.domain_not_null),
+                optional: !(row.not_null || row.domain_not_null) || row.has_default,
+                name: row.name,
+                kind,
+            }
+        })
+        .collect())
+}
+
+const TEXT: Oid = Oid(25);
+const TEXT_ARRAY: Oid = Oid(1009);
+
+/// The oids are those of `pg_type.dat`, fixed for all versions.
+fn column_type(oid: Oid, typmod: i32, type_name: String) -> ColumnType {
+    /// The header that a length's modifier carries.
+    const HEADER: i32 = 4;
+    let precision = u8::try_from(typmod).ok();
+    match oid.0 {
+        25 => ColumnType::Text { max_chars: None },
+        1043 => ColumnType::Text {
+            max_chars: u32::try_from(typmod - HEADER).ok(),
+        },
+        21 => ColumnType::Int2,
+        23 => ColumnType::Int4,
+        20 => ColumnType::Int8,
+        16 => ColumnType::Bool,
+        700 => ColumnType::Float4,
+        701 => ColumnType::Float8,
+        1700 => ColumnType::Numeric {
+            precision_scale: numeric_modifier(typmod),
+        },
+        1082 => ColumnType::Date,
+        1114 => ColumnType::Timestamp { precision },
+        1184 => ColumnType::Timestamptz { precision },
+        2950 => ColumnType::Uuid,
+        _ => ColumnType::Other { type_name },
+    }
+}
+
+/// `numeric(p, s)` as the catalog keeps it: 16 bits of precision, 11 signed bits of scale.
+fn numeric_modifier(typmod: i32) -> Option<(u16, i16)> {
+    let bits = u32::try_from(typmod.checked_sub(4)?).ok()?;
+    let precision = u16::try_from(bits >> 16).ok()?;
+    let scale = i16::try_from(bits & 0x7ff).ok()?;
+    Some((precision, (scale ^ 0x400) - 0x400))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numeric_modifier;
+
+    #[test]
+    fn numeric_modifiers_decode_with_negative_scales() {
+        assert_eq!(numeric_modifier(-1), None);
+        assert_eq!(numeric_modifier(((10 << 16) | 2) + 4), Some((10, 2)));
+        assert_eq!(numeric_modifier(((3 << 16) | (0x800 - 2)) + 4), Some((3, -2)));
+    }
+}

@@ -1,0 +1,151 @@
+//! What a worker does with a job: decode it, do it, and settle what came of it on the chunk.
+//!
+//! A handler never fails towards the queue: the queue would fetch the job again at once, or for ever. What has to be tried again gets
+//! a new job that waits; what that cannot be written for, because the database is gone, maintenance finds again.
+
+mod cancel_import;
+mod delete_chunk;
+mod load_chunk;
+mod outcome;
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use shared::{
+    model::{ChunkKey, ImportId, ProcessName},
+    queue::Job,
+    store::StoreError,
+};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+pub use outcome::Failure;
+
+use crate::{loader::LoadPlan, parser::RecordShape};
+
+/// What every job may need.
+pub struct JobContext {
+    pub pool: PgPool,
+    pub worker: ProcessName,
+    /// Starts without a recorded outcome, and real failures, after which a chunk is given up.
+    pub max_attempts: u32,
+    /// How long transient errors are tried again.
+    pub retry_for: Duration,
+    /// How long one job may take.
+    pub job_timeout: Duration,
+    /// Ends the jobs that run, without trace.
+    pub abandon: CancellationToken,
+    plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
+}
+
+/// How the chunks of an import are parsed and loaded.
+pub struct ImportPlan {
+    pub shape: RecordShape,
+    pub load: LoadPlan,
+}
+
+/// Plans kept; a worker seldom works on more imports at once.
+const PLANS: usize = 64;
+
+impl JobContext {
+    #[must_use]
+    pub fn new(
+        pool: PgPool,
+        worker: ProcessName,
+        max_attempts: u32,
+        retry_for: Duration,
+        job_timeout: Duration,
+    ) -> Self {
+        Self {
+            pool,
+            worker,
+            max_attempts,
+            retry_for,
+            job_timeout,
+            abandon: CancellationToken::new(),
+            plans: Mutex::default(),
+        }
+    }
+
+    fn cached_plan(&self, import: ImportId) -> Option<Arc<ImportPlan>> {
+        self.plans
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&import)
+            .cloned()
+    }
+
+    fn keep_plan(&self, import: ImportId, plan: &Arc<ImportPlan>) {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if plans.len() >= PLANS {
+            plans.clear();
+        }
+        plans.insert(import, Arc::clone(plan));
+    }
+
+    fn forget_plan(&self, import: ImportId) {
+        self.plans
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&import);
+    }
+}
+
+/// Does a job as the queue delivered it.
+pub async fn run(context: &JobContext, arguments: serde_json::Value) {
+    let job = match Job::from_value(arguments) {
+        Ok(job) => job,
+        Err(error) => {
+            tracing::error!(error = shared::describe_error(&error), "a job was passed over");
+            return;
+        }
+    };
+    let outcome = tokio::select! {
+        biased;
+        () = context.abandon.cancelled() => Err(Failure::Abandoned),
+        outcome = tokio::time::timeout(context.job_timeout, AssertUnwindSafe(dispatch(context, job)).catch_unwind()) => {
+            match outcome {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(panic)) => Err(Failure::Panicked(outcome::panic_message(panic.as_ref()))),
+                Err(_) => Err(Failure::TimedOut(context.job_timeout)),
+            }
+        }
+    };
+    if let Err(failure) = outcome
+        && let Err(error) = outcome::settle(context, job, &failure).await
+    {
+        // Maintenance finds the chunk without a live job and adds one.
+        tracing::warn!(
+            ?job,
+            error = shared::describe_error(&error),
+            "what came of a job could not be written"
+        );
+    }
+}
+
+async fn dispatch(context: &JobContext, job: Job) -> Result<(), Failure> {
+    match job {
+        Job::LoadChunk(chunk) => load_chunk::run(context, chunk).await,
+        Job::DeleteChunk(chunk) => delete_chunk::run(context, chunk).await,
+        Job::CancelImport { import } => cancel_import::run(context, import).await,
+    }
+}
+
+/// The chunk that a job is about, if it is about one.
+fn chunk_of(job: Job) -> Option<ChunkKey> {
+    match job {
+        Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => Some(chunk),
+        Job::CancelImport { .. } => None,
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        StoreError::from(error).into()
+    }
+}

@@ -1,0 +1,20 @@
+//! Runs an import's cancel: the fence, and a deletion job for each loaded chunk.
+
+use shared::{cancel, endings::finish_undo_if_done, model::ImportId};
+
+use super::{Failure, JobContext};
+
+pub(super) async fn run(context: &JobContext, import: ImportId) -> Result<(), Failure> {
+    let mut conn = context.pool.acquire().await?;
+    let outcome = cancel::fence(&mut conn, import).await;
+    if outcome.is_err() {
+        conn.close_on_drop();
+    }
+    let deletions = outcome?;
+    drop(conn);
+    if let Some(deletions) = deletions {
+        tracing::info!(%import, deletions, "import fenced");
+        finish_undo_if_done(&context.pool, import).await?;
+    }
+    Ok(())
+}

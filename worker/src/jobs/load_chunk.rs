@@ -1,0 +1,146 @@
+//! Loads one chunk: attempt, parse, then claim, ids, rows, registry, rejects and payload in one transaction.
+
+use std::sync::Arc;
+
+use shared::{
+    endings::finish_if_done,
+    model::{ChunkKey, ImportId},
+    store::{
+        chunks::{self, StartedChunk},
+        imports,
+        payloads::{self, Codec, Payload},
+        registry, rejects,
+    },
+    target::Target,
+};
+use sqlx::{Connection as _, PgConnection};
+
+use super::{Failure, ImportPlan, JobContext};
+use crate::{
+    loader::LoadPlan,
+    parser::{self, ChunkOrigin, ParsedChunk, RecordShape},
+};
+
+pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
+    let begin = std::time::Instant::now();
+    let mut conn = context.pool.acquire().await?;
+    let Some(started) = chunks::start(&mut conn, chunk, context.worker.as_str()).await? else {
+        return Ok(());
+    };
+    if started.attempts.unsigned_abs() > context.max_attempts {
+        return Err(Failure::Exhausted {
+            attempts: started.attempts - 1,
+        });
+    }
+    fail::fail_point!("after-attempt");
+    let plan = plan(context, &mut conn, chunk.import).await?;
+    // Gone: somebody else loaded or cancelled the chunk since.
+    let Some(payload) = payloads::read(&mut conn, chunk).await? else {
+        return Ok(());
+    };
+    let parsed = parse(&plan, payload, started).await?;
+    let (rows, rejected) = (parsed.rows.len(), parsed.rejects.len());
+    let outcome = load(context, &mut conn, chunk, &plan, parsed).await;
+    if outcome.is_err() {
+        // It may be within a statement, or hold the lock under which ids are taken.
+        conn.close_on_drop();
+    }
+    let claimed = outcome?;
+    drop(conn);
+    fail::fail_point!("after-commit");
+    if claimed {
+        tracing::debug!(%chunk, rows, rejected, duration_ms = begin.elapsed().as_millis(), "chunk loaded");
+        finish_if_done(&context.pool, chunk.import).await?;
+    }
+    Ok(())
+}
+
+async fn parse(plan: &Arc<ImportPlan>, payload: Payload, started: StartedChunk) -> Result<ParsedChunk, Failure> {
+    let plan = Arc::clone(plan);
+    let origin = ChunkOrigin {
+        start_byte: started.start_byte,
+        first_line: started.first_line,
+        record_count: started.record_count,
+    };
+    let parsed = tokio::task::spawn_blocking(move || {
+        let bytes = decompress(payload)?;
+        Ok(parser::parse(&bytes, &plan.shape, origin)?)
+    })
+    .await;
+    match parsed {
+        Ok(parsed) => parsed,
+        Err(error) if error.is_panic() => Err(Failure::Panicked(super::outcome::panic_message(
+            error.into_panic().as_ref(),
+        ))),
+        // The runtime is shutting down.
+        Err(_) => Err(Failure::Abandoned),
+    }
+}
+
+fn decompress(payload: Payload) -> Result<Vec<u8>, Failure> {
+    let broken = |error: &dyn std::error::Error| {
+        Failure::Permanent(format!("the stored payload cannot be decompressed: {error}"))
+    };
+    match payload.codec {
+        Codec::None => Ok(payload.data),
+        Codec::Lz4 => lz4_flex::block::decompress_size_prepended(&payload.data).map_err(|error| broken(&error)),
+        Codec::Zstd => zstd::decode_all(payload.data.as_slice()).map_err(|error| broken(&error)),
+    }
+}
+
+/// The transaction. `false` when somebody else had the chunk.
+async fn load(
+    context: &JobContext,
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    plan: &ImportPlan,
+    parsed: ParsedChunk,
+) -> Result<bool, Failure> {
+    let ParsedChunk { rows, rejects } = parsed;
+    let mut tx = conn.begin().await?;
+    fail::fail_point!("before-claim");
+    let claimed = chunks::claim(
+        &mut tx,
+        chunk,
+        context.worker.as_str(),
+        rows.len() as u64,
+        rejects.len() as u64,
+    )
+    .await?;
+    if !claimed {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    fail::fail_point!("after-claim");
+    let loaded = plan.load.load(&mut tx, rows).await?;
+    fail::fail_point!("after-rows");
+    registry::insert(&mut tx, chunk, plan.load.target().oid, &loaded.ranges, &loaded.row_xids).await?;
+    fail::fail_point!("after-registry");
+    rejects::insert(&mut tx, chunk, &rejects).await?;
+    payloads::delete(&mut tx, chunk).await?;
+    fail::fail_point!("before-commit");
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -> Result<Arc<ImportPlan>, Failure> {
+    if let Some(plan) = context.cached_plan(import) {
+        return Ok(plan);
+    }
+    let row = imports::read(conn, import).await?;
+    let row = row.ok_or_else(|| Failure::Permanent(format!("import {import} was forgotten")))?;
+    let target = Target::describe_again(conn, &row.target, row.target_oid).await?;
+    target.check_method(row.options.load_method, &row.columns)?;
+    let columns: Vec<_> = target.select(&row.columns)?.into_iter().cloned().collect();
+    let shape = RecordShape {
+        columns: columns.clone(),
+        delimiter: row.options.delimiter,
+        null: row.options.null,
+        method: row.options.load_method,
+        id_width: target.id.width,
+    };
+    let load = LoadPlan::new(target, &columns, row.options.load_method);
+    let plan = Arc::new(ImportPlan { shape, load });
+    context.keep_plan(import, &plan);
+    Ok(plan)
+}

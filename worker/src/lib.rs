@@ -1,0 +1,15 @@
+//! The worker: takes jobs from the queue and loads or deletes chunks.
+//!
+//! A library, so that `enqueue --local` can run one within its own process; the binary only reads arguments and signals.
+
+mod encode;
+mod eraser;
+mod jobs;
+mod lifecycle;
+mod loader;
+mod maintenance;
+mod parser;
+pub mod values;
+
+pub use eraser::{ErasePreview, preview};
+pub use lifecycle::{WorkerConfig, WorkerError, default_concurrency, run};

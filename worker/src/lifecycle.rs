@@ -1,0 +1,162 @@
+//! A worker's life: sessions under names of their own, one after the other, until it is told to stop or nothing is left to do.
+//!
+//! The queue's workers end at the first database error, and under its own monitor a process can stay alive without one. So each session
+//! here is started anew, under a new name and after a growing pause, until the database was away for too long.
+
+mod session;
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt as _;
+use shared::{
+    database::{self, Commit, DatabaseError},
+    model::ProcessName,
+    store::StoreError,
+};
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use tokio_util::sync::CancellationToken;
+
+use session::SessionEnd;
+
+/// The pause before the second start; doubled with each, up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// Where the database is; the sessions' settings are added here.
+    pub connect: PgConnectOptions,
+    /// Chunks worked on at once.
+    pub concurrency: u32,
+    /// End when nothing is left to do.
+    pub drain: bool,
+    /// How long running chunks may take to finish after the worker was told to stop.
+    pub shutdown_timeout: Duration,
+    /// How long the database may be away before the worker gives up.
+    pub give_up_after: Duration,
+    /// Starts without a recorded outcome, and real failures, after which a chunk is given up.
+    pub max_attempts: u32,
+    /// How long transient errors of a chunk are tried again.
+    pub retry_for: Duration,
+    /// How long one job may take.
+    pub job_timeout: Duration,
+}
+
+impl WorkerConfig {
+    #[must_use]
+    pub fn new(connect: PgConnectOptions) -> Self {
+        Self {
+            connect,
+            concurrency: default_concurrency(),
+            drain: false,
+            shutdown_timeout: Duration::from_secs(30),
+            give_up_after: Duration::from_secs(300),
+            max_attempts: 5,
+            retry_for: Duration::from_secs(3600),
+            job_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// The number of cores.
+#[must_use]
+pub fn default_concurrency() -> u32 {
+    std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX))
+}
+
+/// Why a worker ended although nobody told it to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error("gave up after {} s without a working session", .after.as_secs())]
+    GaveUp { after: Duration, source: SessionError },
+}
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("cannot reach the database")]
+    Connect(#[source] sqlx::Error),
+    #[error("the queue's worker ended")]
+    Queue(#[source] apalis::prelude::WorkerError),
+    #[error("other workers took this one for dead")]
+    DeclaredDead,
+}
+
+/// Works until `stop` is cancelled, or, with `drain`, until nothing is left to do.
+///
+/// # Errors
+/// [`WorkerError`]: at once when the schema is missing, or after the database was away for too long.
+pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), WorkerError> {
+    let mut last_success = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    let mut checked = false;
+    loop {
+        let outcome = match check(config, &mut checked).await {
+            Ok(()) => session::run(config, stop).await,
+            Err(error @ (DatabaseError::NotMigrated { .. } | DatabaseError::Newer { .. })) => return Err(error.into()),
+            Err(DatabaseError::Connect { source, .. } | DatabaseError::Version(source)) => SessionEnd {
+                worked: false,
+                outcome: Err(SessionError::Connect(source)),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        if outcome.worked {
+            (last_success, pause) = (Instant::now(), FIRST_PAUSE);
+        }
+        match outcome.outcome {
+            Ok(()) => return Ok(()),
+            Err(_) if stop.is_cancelled() => return Ok(()),
+            Err(source) if last_success.elapsed() > config.give_up_after => {
+                return Err(WorkerError::GaveUp {
+                    after: config.give_up_after,
+                    source,
+                });
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = shared::describe_error(&error),
+                    pause_ms = pause.as_millis(),
+                    "starting again"
+                );
+            }
+        }
+        let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.5));
+        if stop.run_until_cancelled(tokio::time::sleep(jittered)).await.is_none() {
+            return Ok(());
+        }
+        pause = (pause * 2).min(MAX_PAUSE);
+    }
+}
+
+/// Checks the schema's version once.
+async fn check(config: &WorkerConfig, checked: &mut bool) -> Result<(), DatabaseError> {
+    if *checked {
+        return Ok(());
+    }
+    let place = database::place(&config.connect);
+    let connect = |source| DatabaseError::Connect {
+        place: place.clone(),
+        source,
+    };
+    let options = database::session(config.connect.clone(), &new_name(), Commit::Durable);
+    let mut conn = PgConnection::connect_with(&options).await.map_err(connect)?;
+    database::check_version(&mut conn, &place).await?;
+    *checked = true;
+    drop(conn.close().await);
+    Ok(())
+}
+
+/// A name that no process ever had.
+fn new_name() -> ProcessName {
+    ProcessName::new(
+        crate::maintenance::WORKER_ROLE,
+        &shared::host_name(),
+        std::process::id(),
+        rand::rng().random(),
+    )
+}

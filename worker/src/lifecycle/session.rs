@@ -1,0 +1,317 @@
+//! One session of a worker: registered under one name, with the queue's workers, a heartbeat and maintenance, until one of them ends.
+
+use std::{sync::Arc, time::Duration};
+
+use apalis::prelude::{
+    Data, IntervalStrategy, PollWith, Strategy, WorkerBuilder, WorkerBuilderExt as _, WorkerContext,
+};
+use apalis_postgres::{Config, PostgresStorage};
+use futures::channel::mpsc as wakeups;
+use shared::{
+    database::{self, Commit},
+    model::ProcessName,
+    queue::{self, HEARTBEAT, INSERT_CHANNEL, MISSED_HEARTBEATS, QUEUE},
+    store::{
+        StoreError, imports,
+        workers::{self, NewWorker},
+    },
+};
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions, postgres::PgListener};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{SessionError, WorkerConfig};
+use crate::{
+    jobs::{self, JobContext},
+    maintenance,
+};
+
+/// Jobs that one of the queue's workers runs at once. Its event channel holds four with a batch of one; above that, a graceful stop never
+/// ends and loses its acknowledgements.
+const JOBS_PER_QUEUE_WORKER: u32 = 4;
+/// How often the queue is asked for jobs whose announcement was missed, or that waited.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How long abandoned jobs get to give their attempts back.
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long the database gets to answer a heartbeat; two that are not answered make a worker stale for the others too.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a draining worker looks whether anything is left.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How a session went.
+pub(super) struct SessionEnd {
+    /// Whether it got as far as to work.
+    pub worked: bool,
+    pub outcome: Result<(), SessionError>,
+}
+
+/// Runs one session until `stop`, or, with `drain`, until nothing is left to do.
+pub(super) async fn run(config: &WorkerConfig, stop: &CancellationToken) -> SessionEnd {
+    let name = super::new_name();
+    let options = database::session(config.connect.clone(), &name, Commit::Deferred);
+    match Session::start(config, &name, &options).await {
+        Ok(session) => SessionEnd {
+            worked: true,
+            outcome: session.run(config, stop).await,
+        },
+        Err(error) => SessionEnd {
+            worked: false,
+            outcome: Err(error),
+        },
+    }
+}
+
+struct Session {
+    name: ProcessName,
+    queue_workers: Vec<String>,
+    pool: PgPool,
+    /// For the heartbeat alone: no load may keep it waiting.
+    heartbeat: PgConnection,
+    listener: PgListener,
+    options: PgConnectOptions,
+}
+
+impl Session {
+    async fn start(
+        config: &WorkerConfig,
+        name: &ProcessName,
+        options: &PgConnectOptions,
+    ) -> Result<Self, SessionError> {
+        let mut heartbeat = PgConnection::connect_with(options)
+            .await
+            .map_err(SessionError::Connect)?;
+        let new = NewWorker {
+            name,
+            host: &shared::host_name(),
+            pid: std::process::id(),
+            concurrency: config.concurrency,
+        };
+        workers::register(&mut heartbeat, &new).await?;
+        let queue_workers = config.concurrency.div_ceil(JOBS_PER_QUEUE_WORKER).max(1);
+        // Each job has a session, each of the queue's workers one for fetching, and maintenance two.
+        let pool = database::pool(options.clone(), config.concurrency + queue_workers + 2);
+        let mut listener = PgListener::connect_with(&pool).await.map_err(SessionError::Connect)?;
+        listener.listen(INSERT_CHANNEL).await.map_err(SessionError::Connect)?;
+        Ok(Self {
+            name: name.clone(),
+            queue_workers: (0..queue_workers).map(|n| format!("{name}#{n}")).collect(),
+            pool,
+            heartbeat,
+            listener,
+            options: options.clone(),
+        })
+    }
+
+    async fn run(self, config: &WorkerConfig, stop: &CancellationToken) -> Result<(), SessionError> {
+        let Self {
+            name,
+            queue_workers,
+            pool,
+            heartbeat,
+            listener,
+            options,
+        } = self;
+        tracing::info!(worker = %name, concurrency = config.concurrency, "worker ready");
+        let context = Arc::new(JobContext::new(
+            pool.clone(),
+            name.clone(),
+            config.max_attempts,
+            config.retry_for,
+            config.job_timeout,
+        ));
+        let ended = CancellationToken::new();
+        let (wakers, wakeups): (Vec<_>, Vec<_>) = queue_workers.iter().map(|_| wakeups::channel::<()>(1)).unzip();
+        let mut helpers = JoinSet::new();
+        helpers.spawn(forward_announcements(listener, wakers));
+        helpers.spawn(maintenance::run(pool.clone(), ended.clone()));
+        let heartbeat = tokio::spawn(beat(
+            heartbeat,
+            options,
+            name.clone(),
+            queue_workers.clone(),
+            ended.clone(),
+        ));
+        let mut queue = JoinSet::new();
+        let mut stops = Vec::new();
+        let slots = split_evenly(config.concurrency, queue_workers.len());
+        for ((queue_worker, wakeups), concurrency) in std::iter::zip(&queue_workers, wakeups).zip(slots) {
+            let worker_context = WorkerContext::new(queue_worker);
+            stops.push(worker_context.clone());
+            queue.spawn(work(
+                worker_context,
+                pool.clone(),
+                wakeups,
+                concurrency,
+                Arc::clone(&context),
+            ));
+        }
+        let mut heartbeat = heartbeat;
+        let outcome = tokio::select! {
+            () = stop.cancelled() => Ok(()),
+            () = drained(&pool, config.drain) => Ok(()),
+            Some(ended) = queue.join_next() => Err(match ended {
+                Ok(Err(error)) => SessionError::Queue(error),
+                _ => SessionError::DeclaredDead,
+            }),
+            beat = &mut heartbeat => beat.unwrap_or(Err(SessionError::DeclaredDead)),
+        };
+        // After a loss of the session its jobs have nothing to wait for: others have them.
+        let patience = if outcome.is_ok() {
+            config.shutdown_timeout
+        } else {
+            Duration::ZERO
+        };
+        stop_queue(&mut queue, &stops, &context, patience).await;
+        ended.cancel();
+        helpers.shutdown().await;
+        heartbeat.abort();
+        if outcome.is_ok() {
+            // Others can take at once what this worker did not finish.
+            let farewell = timeout(ABANDON_TIMEOUT, sign_off(&pool, &name, &queue_workers)).await;
+            if !matches!(farewell, Ok(Ok(()))) {
+                tracing::warn!(worker = %name, "could not sign off; others will notice within seconds");
+            }
+        }
+        drop(timeout(ABANDON_TIMEOUT, pool.close()).await);
+        outcome
+    }
+}
+
+/// Runs one of the queue's workers.
+async fn work(
+    name: WorkerContext,
+    pool: PgPool,
+    wakeups: wakeups::Receiver<()>,
+    concurrency: usize,
+    context: Arc<JobContext>,
+) -> Result<(), apalis::prelude::WorkerError> {
+    // A batch of one: prefetched jobs would starve the heartbeats and acknowledgements of those that run.
+    let config = Config::default()
+        .queue(QUEUE)
+        .batch_size(1)
+        .heartbeat_interval(HEARTBEAT)
+        .missed_heartbeats(MISSED_HEARTBEATS);
+    let storage = PostgresStorage::<serde_json::Value>::new(&pool).with_config(config);
+    // Polling finds what waited or whose announcement was lost; the announcements make it quick.
+    let strategy = Strategy::new()
+        .stream(wakeups)
+        .apply(IntervalStrategy::new(POLL_INTERVAL));
+    let worker = WorkerBuilder::new(name)
+        .backend(PollWith::new(storage, strategy))
+        .concurrency(concurrency)
+        .data(context)
+        .build(handle);
+    worker.run().await
+}
+
+async fn handle(arguments: serde_json::Value, context: Data<Arc<JobContext>>) {
+    jobs::run(&context, arguments).await;
+}
+
+/// Tells every one of the queue's workers of each announced job; the first to ask has it.
+async fn forward_announcements(mut listener: PgListener, mut wakers: Vec<wakeups::Sender<()>>) {
+    // An error ends the announcements, not the work: the interval goes on, and a lost database ends the session elsewhere.
+    while listener.recv().await.is_ok() {
+        for waker in &mut wakers {
+            // Full means that it is awake.
+            drop(waker.try_send(()));
+        }
+    }
+}
+
+/// Says that this worker lives, for as long as it does and the database hears it.
+async fn beat(
+    mut conn: PgConnection,
+    options: PgConnectOptions,
+    name: ProcessName,
+    queue_workers: Vec<String>,
+    ended: CancellationToken,
+) -> Result<(), SessionError> {
+    let mut last = Instant::now();
+    let mut interval = tokio::time::interval(HEARTBEAT);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while ended.run_until_cancelled(interval.tick()).await.is_some() {
+        match timeout(HEARTBEAT_TIMEOUT, say_alive(&mut conn, &name, &queue_workers)).await {
+            Ok(Ok(true)) => last = Instant::now(),
+            Ok(Ok(false)) => return Err(SessionError::DeclaredDead),
+            Ok(Err(error)) if last.elapsed() > queue::stale_after() => return Err(error.into()),
+            Err(_) if last.elapsed() > queue::stale_after() => return Err(SessionError::DeclaredDead),
+            Ok(Err(_)) | Err(_) => {
+                if let Ok(Ok(fresh)) = timeout(HEARTBEAT_TIMEOUT, PgConnection::connect_with(&options)).await {
+                    conn = fresh;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn say_alive(conn: &mut PgConnection, name: &ProcessName, queue_workers: &[String]) -> Result<bool, StoreError> {
+    queue::keep_alive(conn, queue_workers).await?;
+    workers::heartbeat(conn, name).await
+}
+
+/// Returns when nothing is left to do; never without `drain`.
+async fn drained(pool: &PgPool, drain: bool) {
+    loop {
+        tokio::time::sleep(DRAIN_INTERVAL).await;
+        if !drain {
+            std::future::pending::<()>().await;
+        }
+        let Ok(mut conn) = pool.acquire().await else { continue };
+        if matches!(imports::any_open(&mut conn).await, Ok(false)) {
+            return;
+        }
+    }
+}
+
+/// Takes no new job and lets those that run finish; abandons them when that takes too long. Ends in any case.
+async fn stop_queue(
+    queue: &mut JoinSet<Result<(), apalis::prelude::WorkerError>>,
+    stops: &[WorkerContext],
+    context: &JobContext,
+    patience: Duration,
+) {
+    for worker in stops {
+        // An error means that it stopped already.
+        drop(worker.stop());
+    }
+    if timeout(patience, join_all(queue)).await.is_ok() {
+        return;
+    }
+    context.abandon.cancel();
+    drop(timeout_at(Instant::now() + ABANDON_TIMEOUT, join_all(queue)).await);
+    queue.shutdown().await;
+}
+
+async fn join_all<T: 'static>(set: &mut JoinSet<T>) {
+    while set.join_next().await.is_some() {}
+}
+
+/// Gives back the jobs that this worker still holds, and its name.
+async fn sign_off(pool: &PgPool, name: &ProcessName, queue_workers: &[String]) -> Result<(), StoreError> {
+    let mut conn = pool.acquire().await?;
+    queue::release(&mut conn, queue_workers).await?;
+    workers::remove(&mut conn, name).await
+}
+
+/// `total` in `parts` that differ by one at most.
+fn split_evenly(total: u32, parts: usize) -> impl Iterator<Item = usize> {
+    let (total, parts) = (usize::try_from(total).unwrap_or(usize::MAX), parts.max(1));
+    (0..parts).map(move |part| total / parts + usize::from(part < total % parts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_evenly;
+
+    #[test]
+    fn slots_are_split_evenly_and_none_is_lost() {
+        assert_eq!(split_evenly(5, 2).collect::<Vec<_>>(), [3, 2]);
+        assert_eq!(split_evenly(8, 2).collect::<Vec<_>>(), [4, 4]);
+        assert_eq!(split_evenly(1, 1).collect::<Vec<_>>(), [1]);
+    }
+}

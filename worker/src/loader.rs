@@ -1,0 +1,229 @@
+//! Puts a chunk's rows into the target. With the eraser, the only code that writes a user's table.
+//!
+//! Every function works within the caller's transaction. The SQL that names user tables is built here, each identifier quoted.
+
+use shared::{
+    model::LoadMethod,
+    store::registry::IdRange,
+    target::{Column, ColumnType, Target, quote_identifier},
+};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
+
+use crate::encode::{ArrayBuffer, Rows};
+
+/// The upper half of the advisory lock's key under which ids are taken; the lower half is the sequence's oid.
+const ID_LOCK_SPACE: i64 = 0x7067_696d; // "pgim"
+
+/// Why rows could not be put into the target.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("the database refused the rows")]
+    Database(#[from] sqlx::Error),
+    #[error(
+        "{table} took {taken} of {sent} rows: a trigger or a policy drops some, so that they could not be told from rejects"
+    )]
+    RowsTaken { table: String, sent: u64, taken: u64 },
+    #[error("the sequence {sequence} gave {found} of {wanted} ids")]
+    Ids { sequence: String, wanted: u64, found: u64 },
+    #[error("the table {table} was dropped and made again while it was loaded")]
+    Replaced { table: String },
+}
+
+/// How the rows of an import are put into its target; made once and used for every chunk.
+#[derive(Debug)]
+pub struct LoadPlan {
+    target: Target,
+    statement: String,
+    xids_statement: String,
+}
+
+/// Which rows a chunk put into the target.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub ranges: Vec<IdRange>,
+    /// The `xmin` values of the rows.
+    pub row_xids: Vec<i64>,
+}
+
+impl LoadPlan {
+    #[must_use]
+    pub fn new(target: Target, columns: &[Column], method: LoadMethod) -> Self {
+        let id = quote_identifier(&target.id.name);
+        let statement = match method {
+            LoadMethod::Insert => insert_statement(&target, columns),
+            LoadMethod::Copy => copy_statement(&target, columns),
+        };
+        let xids_statement = format!(
+            "SELECT coalesce(array_agg(DISTINCT t.xmin::text::bigint), '{{}}') AS xids, count(*) AS found
+             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS r (start_id, end_id, step)
+             JOIN {} AS t ON t.{id} BETWEEN r.start_id AND r.end_id AND (t.{id} - r.start_id) % r.step = 0",
+            target.name
+        );
+        Self {
+            target,
+            statement,
+            xids_statement,
+        }
+    }
+
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Takes ids for the rows and puts them into the target.
+    ///
+    /// After an error the connection must be closed, not used again: it may still hold the lock under which ids are taken.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub async fn load(&self, conn: &mut PgConnection, rows: Rows) -> Result<Loaded, LoadError> {
+        let count = rows.len() as u64;
+        if count == 0 {
+            return Ok(Loaded {
+                ranges: Vec::new(),
+                row_xids: Vec::new(),
+            });
+        }
+        let ranges = self.take_ids(conn, count).await?;
+        fail::fail_point!("after-ids");
+        let taken = match rows {
+            Rows::Arrays(columns) => self.insert(conn, &ranges, &columns).await?,
+            Rows::Tuples(tuples) => {
+                let mut copy = conn.copy_in_raw(&self.statement).await?;
+                copy.send(tuples.into_copy_data(&ranges)).await?;
+                copy.finish().await?
+            }
+        };
+        if taken != count {
+            return Err(LoadError::RowsTaken {
+                table: self.target.name.clone(),
+                sent: count,
+                taken,
+            });
+        }
+        let row_xids = self.row_xids(conn, &ranges, count).await?;
+        Ok(Loaded { ranges, row_xids })
+    }
+
+    async fn insert(
+        &self,
+        conn: &mut PgConnection,
+        ranges: &[IdRange],
+        columns: &[ArrayBuffer],
+    ) -> Result<u64, LoadError> {
+        let ids: Vec<i64> = ranges.iter().flat_map(|range| range.ids()).collect();
+        let mut query = sqlx::query(AssertSqlSafe(self.statement.as_str())).bind(ids);
+        for column in columns {
+            query = query.bind(column);
+        }
+        Ok(query.execute(conn).await?.rows_affected())
+    }
+
+    /// Takes `count` values of the target's own sequence.
+    ///
+    /// All loaders take theirs one after the other, under an advisory lock that is held for this statement alone, so that each gets
+    /// nearly always one range; other writers that call `nextval` meanwhile only make gaps. The parts of the statement depend on one
+    /// another, so the server cannot run them in another order: lock, take, unlock.
+    async fn take_ids(&self, conn: &mut PgConnection, count: u64) -> Result<Vec<IdRange>, LoadError> {
+        let sequence = self.target.id.sequence_oid;
+        let rows = sqlx::query!(
+            r#"WITH locked AS MATERIALIZED (SELECT pg_advisory_lock($1)),
+                   ids AS MATERIALIZED (SELECT nextval($2::oid::regclass) AS id, n FROM locked, generate_series(1, $3::bigint) AS n),
+                   unlocked AS MATERIALIZED (SELECT pg_advisory_unlock($1) FROM (SELECT count(*) FROM ids) AS all_taken),
+                   step AS (SELECT seqincrement AS increment FROM pg_sequence WHERE seqrelid = $2)
+               SELECT min(id) AS "start_id!", max(id) AS "end_id!", abs(increment) AS "step!"
+               FROM (SELECT id, increment, id - increment * row_number() OVER (ORDER BY n) AS island FROM ids, step) AS numbered, unlocked
+               GROUP BY island, increment ORDER BY min(id)"#,
+            ID_LOCK_SPACE << 32 | i64::from(sequence.0),
+            sequence,
+            i64::try_from(count).unwrap_or(i64::MAX)
+        )
+        .fetch_all(conn)
+        .await?;
+        let ranges: Vec<IdRange> = rows
+            .into_iter()
+            .map(|row| IdRange {
+                start_id: row.start_id,
+                end_id: row.end_id,
+                step: row.step,
+            })
+            .collect();
+        let found = ranges.iter().map(IdRange::count).sum();
+        if found == count {
+            Ok(ranges)
+        } else {
+            Err(LoadError::Ids {
+                sequence: self.target.id.sequence.clone(),
+                wanted: count,
+                found,
+            })
+        }
+    }
+
+    /// The `xmin` values of the rows just written, and a last look that they went into the table that was meant: it cannot be replaced
+    /// any more while this transaction has written to it.
+    async fn row_xids(&self, conn: &mut PgConnection, ranges: &[IdRange], count: u64) -> Result<Vec<i64>, LoadError> {
+        let row = sqlx::query!(
+            r#"SELECT to_regclass($1)::oid AS "oid: Oid", pg_current_xact_id()::xid::text::bigint AS "xid!""#,
+            self.target.name
+        )
+        .fetch_one(&mut *conn)
+        .await?;
+        if row.oid != Some(self.target.oid) {
+            return Err(LoadError::Replaced {
+                table: self.target.name.clone(),
+            });
+        }
+        if !self.target.has_triggers {
+            return Ok(vec![row.xid]);
+        }
+        let column = |part: fn(&IdRange) -> i64| ranges.iter().map(part).collect::<Vec<i64>>();
+        let row = sqlx::query(AssertSqlSafe(self.xids_statement.as_str()))
+            .bind(column(|r| r.start_id))
+            .bind(column(|r| r.end_id))
+            .bind(column(|r| r.step))
+            .fetch_one(conn)
+            .await?;
+        let found = row.try_get::<i64, _>("found")?.unsigned_abs();
+        if found != count {
+            return Err(LoadError::RowsTaken {
+                table: self.target.name.clone(),
+                sent: count,
+                taken: found,
+            });
+        }
+        Ok(row.try_get("xids")?)
+    }
+}
+
+/// The id's column and those of the file, quoted, for a statement's list.
+fn column_list(target: &Target, columns: &[Column]) -> String {
+    let names = std::iter::once(&target.id.name).chain(columns.iter().map(|column| &column.name));
+    names.map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Set-returning functions in the select list stream; in FROM they would be stored first.
+fn insert_statement(target: &Target, columns: &[Column]) -> String {
+    let values = columns.iter().enumerate().map(|(index, column)| {
+        let parameter = index + 2;
+        match &column.kind {
+            ColumnType::Other { type_name } => format!("unnest(${parameter})::{type_name}"),
+            _ => format!("unnest(${parameter})"),
+        }
+    });
+    let values: Vec<String> = std::iter::once("unnest($1)".to_owned()).chain(values).collect();
+    let (table, names) = (&target.name, column_list(target, columns));
+    format!(
+        "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {}",
+        values.join(", ")
+    )
+}
+
+fn copy_statement(target: &Target, columns: &[Column]) -> String {
+    format!(
+        "COPY {} ({}) FROM STDIN (FORMAT binary)",
+        target.name,
+        column_list(target, columns)
+    )
+}

@@ -1,0 +1,98 @@
+//! The worker's command line: arguments and signals in, the library's loop, an exit code out.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Parser;
+use shared::{connect::ConnectArgs, describe_error};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use worker::{WorkerConfig, default_concurrency};
+
+/// Loads the chunks of imports into their tables, on as many machines as you like
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:
+  worker                                 work until told to stop
+  worker --drain                         work until nothing is left to do
+  worker --concurrency 8                 work on eight chunks at once
+  PG_IMPORT_STAGING=prod worker          work for the database of credentials/prod
+
+SIGTERM or Ctrl+C takes no new chunk and finishes those that run; a second one ends at once, which costs nothing but time.
+Exit codes: 0 stopped or drained, 1 failed, 2 wrong usage."
+)]
+struct Cli {
+    #[command(flatten)]
+    connect: ConnectArgs,
+    /// Chunks to work on at once [default: the number of cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512))]
+    concurrency: Option<u32>,
+    /// End when nothing is left to do
+    #[arg(long)]
+    drain: bool,
+    /// Seconds that running chunks get to finish after a signal
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    shutdown_timeout: u64,
+    /// Starts without a result after which a chunk is given up
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    max_attempts: u32,
+    /// Seconds for which a chunk is tried again after errors that pass by themselves (a lost connection, a full disk)
+    #[arg(long, value_name = "SECONDS", default_value = "3600")]
+    retry_for: u64,
+    /// Seconds without the database after which the worker gives up
+    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    give_up_after: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    shared::logging::start("info");
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("worker: {}", describe_error(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    let stop = stop_on_signals()?;
+    let database = cli.connect.find().await?;
+    let config = WorkerConfig {
+        concurrency: cli.concurrency.unwrap_or_else(default_concurrency),
+        drain: cli.drain,
+        shutdown_timeout: Duration::from_secs(cli.shutdown_timeout),
+        give_up_after: Duration::from_secs(cli.give_up_after),
+        max_attempts: cli.max_attempts,
+        retry_for: Duration::from_secs(cli.retry_for),
+        ..WorkerConfig::new(database.options.clone())
+    };
+    let outcome = worker::run(&config, &stop).await;
+    database.release().await;
+    Ok(outcome?)
+}
+
+/// The first SIGTERM or SIGINT asks for a graceful stop; the second ends the process.
+fn stop_on_signals() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        for first in [true, false] {
+            let code = tokio::select! {
+                _ = terminate.recv() => 143,
+                _ = interrupt.recv() => 130,
+            };
+            if first {
+                tracing::info!("stopping: no new chunk is taken; a second signal ends at once");
+                asked.cancel();
+            } else {
+                // Connections close with the process, their transactions roll back, and others take over within seconds.
+                std::process::exit(code);
+            }
+        }
+    });
+    Ok(stop)
+}

@@ -1,0 +1,122 @@
+//! What keeps the system going when hints are lost and processes die. One worker at a time does it, under an advisory lock.
+//!
+//! Each step derives what is missing from the state alone, commits for itself, and costs the same however long the history is.
+
+use std::time::{Duration, Instant};
+
+use shared::{
+    cancel, endings,
+    model::{ChunkState, UndoOptions},
+    queue::{self, Job},
+    store::{StoreError, chunks, imports, sessions, workers},
+};
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+/// How often a pass begins. A pass that takes long makes the next wait longer.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// A pass may take this part of the time.
+const SHARE: u32 = 10;
+/// Jobs added by one transaction.
+const JOBS_AT_ONCE: i64 = 5_000;
+/// Finished jobs removed by one pass.
+const PRUNED_AT_ONCE: i64 = 10_000;
+/// What the names of workers begin with.
+pub(crate) const WORKER_ROLE: &str = "pg_import-worker";
+const LOCK: &str = "pgimport maintenance";
+
+/// Runs passes until `stop`.
+pub async fn run(pool: PgPool, stop: CancellationToken) {
+    let mut wait = INTERVAL;
+    while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+        let begin = Instant::now();
+        if let Err(error) = pass(&pool).await {
+            tracing::warn!(error = shared::describe_error(&error), "a maintenance pass failed");
+        }
+        wait = INTERVAL.max(begin.elapsed() * SHARE);
+    }
+}
+
+/// One pass, unless another worker is at it.
+async fn pass(pool: &PgPool) -> Result<(), StoreError> {
+    // Held by an idle transaction of its own: the steps commit one by one beside it.
+    let mut guard = pool.begin().await?;
+    if !sessions::try_transaction_lock(&mut guard, LOCK).await? {
+        return Ok(());
+    }
+    let mut conn = pool.acquire().await?;
+    bury_dead_workers(&mut conn).await?;
+    bury_dead_submitters(&mut conn).await?;
+    renew_hints(&mut conn).await?;
+    endings::finish_unnoticed(pool).await?;
+    let pruned = queue::prune(&mut conn, PRUNED_AT_ONCE).await?;
+    tracing::trace!(pruned, "maintenance pass done");
+    guard.commit().await?;
+    Ok(())
+}
+
+/// Ends the sessions of workers that are silent, which frees their locks, and gives their jobs to others.
+async fn bury_dead_workers(conn: &mut PgConnection) -> Result<(), StoreError> {
+    let dead = workers::remove_stale(conn).await?;
+    if !dead.is_empty() {
+        let sessions = sessions::terminate(conn, &dead).await?;
+        tracing::warn!(
+            workers = dead.join(", "),
+            sessions,
+            "workers were silent for too long; their work goes to others"
+        );
+    }
+    sessions::terminate_unregistered(conn, WORKER_ROLE).await?;
+    let rescued = queue::rescue_orphans(conn).await?;
+    if rescued > 0 {
+        tracing::info!(jobs = rescued, "jobs of dead workers were given back");
+    }
+    Ok(())
+}
+
+/// Ends the sessions of submitters that are silent. What they read from a stream cannot be read again, so that import is undone; one
+/// of a file waits for its next submission.
+async fn bury_dead_submitters(conn: &mut PgConnection) -> Result<(), StoreError> {
+    for submission in imports::abandoned(conn).await? {
+        sessions::terminate(conn, &[submission.submitter]).await?;
+        if submission.resumable || !submission.for_good {
+            continue;
+        }
+        let mut tx = conn.begin().await?;
+        sessions::commit_durably(&mut tx).await?;
+        imports::lock(&mut tx, submission.import).await?;
+        // It may have come back while this waited for the lock.
+        if imports::lease_expired(&mut tx, submission.import).await? {
+            let reason = "standard input was interrupted: its submitter ended before the end was read, and a stream cannot be read again";
+            cancel::begin(&mut tx, submission.import, &UndoOptions::default(), Some(reason)).await?;
+            tracing::warn!(import = %submission.import, reason, "import is undone");
+        }
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// Adds a job where there should be one and is none.
+async fn renew_hints(conn: &mut PgConnection) -> Result<(), StoreError> {
+    let missing = chunks::without_live_job(conn, JOBS_AT_ONCE).await?;
+    if !missing.is_empty() {
+        let mut tx = conn.begin().await?;
+        let (chunks, jobs): (Vec<_>, Vec<_>) = missing
+            .into_iter()
+            .map(|(chunk, state)| match state {
+                ChunkState::Loaded => (chunk, Job::DeleteChunk(chunk)),
+                _ => (chunk, Job::LoadChunk(chunk)),
+            })
+            .unzip();
+        let ids = queue::push(&mut tx, &jobs, Duration::ZERO).await?;
+        chunks::set_jobs(&mut tx, &chunks, &ids).await?;
+        tx.commit().await?;
+        tracing::info!(jobs = chunks.len(), "chunks without a live job got a new one");
+    }
+    for import in imports::without_cancel_job(conn).await? {
+        let mut tx = conn.begin().await?;
+        cancel::push_job(&mut tx, import).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}

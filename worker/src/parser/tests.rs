@@ -1,0 +1,154 @@
+use proptest::prelude::*;
+use sqlx::postgres::types::Oid;
+
+use super::*;
+
+fn column(name: &str, kind: ColumnType, nullable: bool) -> Column {
+    Column {
+        name: name.to_owned(),
+        kind,
+        nullable,
+        optional: nullable,
+        element_oid: Oid(25),
+        array_oid: Oid(1009),
+    }
+}
+
+fn shape(columns: Vec<Column>) -> RecordShape {
+    RecordShape {
+        columns,
+        delimiter: b';',
+        null: None,
+        method: LoadMethod::Insert,
+        id_width: 8,
+    }
+}
+
+fn orders() -> RecordShape {
+    shape(vec![
+        column("Product", ColumnType::Text { max_chars: None }, false),
+        column("Date", ColumnType::Date, false),
+        column("Stock", ColumnType::Int4, true),
+    ])
+}
+
+fn origin(record_count: u64) -> ChunkOrigin {
+    ChunkOrigin {
+        start_byte: 100,
+        first_line: 10,
+        record_count,
+    }
+}
+
+#[test]
+fn a_bad_record_is_rejected_with_its_place_and_the_others_are_rows() {
+    let csv = b"a;2024-01-01;1\r\n\r\nb;2024-02-30;2\r\n\"c\nd\";2024-01-03;3\r\ne;2024-01-04;x";
+    let parsed = parse(csv, &orders(), origin(4)).unwrap();
+    assert_eq!(parsed.rows.len(), 2);
+    let places: Vec<_> = parsed
+        .rejects
+        .iter()
+        .map(|r| (r.line, r.start_byte, r.column.as_deref(), r.raw.as_slice()))
+        .collect();
+    assert_eq!(
+        places,
+        [
+            (12, 118, Some("Date"), b"b;2024-02-30;2".as_slice()),
+            (15, 154, Some("Stock"), b"e;2024-01-04;x".as_slice()),
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_number_of_fields_is_rejected_as_a_whole() {
+    let parsed = parse(b"a;2024-01-01\nb;2024-01-01;1;1\n", &orders(), origin(2)).unwrap();
+    assert_eq!(parsed.rows.len(), 0);
+    let reasons: Vec<_> = parsed
+        .rejects
+        .iter()
+        .map(|r| (r.column.clone(), r.reason.as_str()))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            (None, "expected 3 fields, found 2"),
+            (None, "expected 3 fields, found 4")
+        ]
+    );
+}
+
+#[test]
+fn an_empty_field_is_null_where_it_can_be_and_the_empty_string_in_required_text() {
+    let parsed = parse(b";2024-01-01;\n\"\";;1\n", &orders(), origin(2)).unwrap();
+    assert_eq!(parsed.rows.len(), 1);
+    assert_eq!(parsed.rejects[0].column.as_deref(), Some("Date"));
+    assert_eq!(parsed.rejects[0].reason, "no value, but the column is NOT NULL");
+}
+
+#[test]
+fn the_null_text_is_null() {
+    let mut shape = orders();
+    shape.null = Some("NA".to_owned());
+    let parsed = parse(b"NA;2024-01-01;NA\na;2024-01-01;NA\n", &shape, origin(2)).unwrap();
+    assert_eq!((parsed.rows.len(), parsed.rejects.len()), (1, 1));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_rejected_and_kept_as_they_are() {
+    let parsed = parse(b"\xff;2024-01-01;1\na\0;2024-01-01;1\n", &orders(), origin(2)).unwrap();
+    assert_eq!(
+        parsed.rejects.iter().map(|r| r.raw[0]).collect::<Vec<_>>(),
+        [0xff, b'a']
+    );
+}
+
+#[test]
+fn a_byte_order_mark_within_the_file_is_data() {
+    let text = shape(vec![column("a", ColumnType::Text { max_chars: Some(2) }, false)]);
+    let parsed = parse(b"\xef\xbb\xbfx\n\xef\xbb\xbfxyz\n", &text, origin(2)).unwrap();
+    assert_eq!((parsed.rows.len(), parsed.rejects.len()), (1, 1));
+    assert_eq!(parsed.rejects[0].start_byte, 105);
+}
+
+#[test]
+fn a_payload_with_another_number_of_records_is_an_error() {
+    let found = parse(b"a;2024-01-01;1\n", &orders(), origin(2));
+    assert!(matches!(found, Err(ParseError::RecordCount { expected: 2, found: 1 })));
+}
+
+proptest! {
+    /// Whatever the bytes: every record is a row or a reject, and each reject's raw bytes stand where it says.
+    #[test]
+    fn every_record_is_a_row_or_a_reject(bytes in proptest::collection::vec(
+        prop_oneof![Just(b'"'), Just(b';'), Just(b'\n'), Just(b'\r'), Just(b'a'), Just(b'1'), Just(0xef), Just(0xbb), Just(0xbf)], 0..80),
+        copy in any::<bool>())
+    {
+        let mut shape = shape(vec![
+            column("a", ColumnType::Text { max_chars: None }, false),
+            column("b", ColumnType::Int4, true),
+        ]);
+        shape.method = if copy { LoadMethod::Copy } else { LoadMethod::Insert };
+        let expected = {
+            let mut guarded = b"\n".to_vec();
+            guarded.extend_from_slice(&bytes);
+            let mut reader = csv_core_reader(&guarded);
+            std::iter::from_fn(move || reader.next()).count()
+        };
+        let parsed = parse(&bytes, &shape, ChunkOrigin { start_byte: 0, first_line: 1, record_count: expected as u64 }).unwrap();
+        prop_assert_eq!(parsed.rows.len() + parsed.rejects.len(), expected);
+        for reject in parsed.rejects {
+            let start = usize::try_from(reject.start_byte).unwrap();
+            prop_assert_eq!(&bytes[start..start + reject.raw.len()], &reject.raw);
+        }
+    }
+}
+
+fn csv_core_reader(bytes: &[u8]) -> impl Iterator<Item = csv::ByteRecord> {
+    csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(b';')
+        .from_reader(bytes.to_vec().leak() as &[u8])
+        .into_byte_records()
+        .map(Result::unwrap)
+}
