@@ -49,7 +49,7 @@ pub struct ProcessName(String);
 
 impl ProcessName {
     /// Postgres cuts an `application_name` at 63 bytes; the host gives way first.
-    const HOST_BYTES: usize = 30;
+    const HOST_BYTES: usize = 24;
 
     /// A new name: role, host, process id and a random part.
     #[must_use]
