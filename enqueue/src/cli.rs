@@ -41,6 +41,8 @@ pub enum Command {
     Keep(ImportArgs),
     /// Write the rejected records of an import as CSV, ready to be corrected and submitted
     Rejects(RejectsArgs),
+    /// Prove that records = loaded + rejected, and that ledger, table and file agree
+    Verify(VerifyArgs),
     /// Open the failed chunks of an import again
     Retry(RetryArgs),
     /// Drop the history of ended imports, and with it their undo; their rows stay
@@ -183,6 +185,18 @@ pub struct RejectsArgs {
     /// Write line, column and reason of each rejected record to this file, as CSV
     #[arg(long, value_name = "FILE")]
     pub reasons: Option<PathBuf>,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    pub id: ImportId,
+    /// The file that was imported: compare each of its records with the table's row
+    pub file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub connect: ConnectArgs,
 }

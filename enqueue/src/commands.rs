@@ -9,3 +9,4 @@ pub mod rejects;
 pub mod retry;
 pub mod status;
 pub mod submit;
+pub mod verify;

@@ -22,6 +22,7 @@ async fn main() -> ExitCode {
         Some(Command::Cancel(args)) => commands::cancel::run(args).await,
         Some(Command::Keep(args)) => commands::keep::run(args).await,
         Some(Command::Rejects(args)) => commands::rejects::run(args).await,
+        Some(Command::Verify(args)) => commands::verify::run(args).await,
         Some(Command::Retry(args)) => commands::retry::run(args).await,
         Some(Command::Forget(args)) => commands::forget::run(args).await,
         Some(Command::Migrate(args)) => commands::migrate::run(args).await,

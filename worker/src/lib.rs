@@ -10,6 +10,8 @@ mod loader;
 mod maintenance;
 mod parser;
 pub mod values;
+mod verifier;
 
 pub use eraser::{ErasePreview, preview};
 pub use lifecycle::{WorkerConfig, WorkerError, default_concurrency, run};
+pub use verifier::{Difference, DifferenceKind, Verification, VerifyError, verify};

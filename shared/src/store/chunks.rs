@@ -351,6 +351,57 @@ pub async fn without_live_job(conn: &mut PgConnection, limit: i64) -> Result<Vec
         .collect())
 }
 
+/// A chunk as the ledger has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkRow {
+    pub ordinal: i32,
+    pub state: ChunkState,
+    pub start_byte: u64,
+    pub end_byte: u64,
+    pub first_line: u64,
+    pub record_count: u64,
+    pub loaded_count: u64,
+    pub rejected_count: u64,
+    pub deleted_count: u64,
+}
+
+/// Up to `limit` chunks of an import, from the ordinal `from` on.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn page(
+    conn: &mut PgConnection,
+    import: ImportId,
+    from: i32,
+    limit: i64,
+) -> Result<Vec<ChunkRow>, StoreError> {
+    let rows = sqlx::query!(
+        r#"SELECT ordinal, state AS "state: ChunkState", start_byte, end_byte, first_line, record_count,
+               coalesce(loaded_count, 0) AS "loaded_count!", coalesce(rejected_count, 0) AS "rejected_count!",
+               coalesce(deleted_count, 0) AS "deleted_count!"
+           FROM pgimport.import_chunk WHERE import_id = $1 AND ordinal >= $2 ORDER BY ordinal LIMIT $3"#,
+        import.0,
+        from,
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| ChunkRow {
+            ordinal: row.ordinal,
+            state: row.state,
+            start_byte: row.start_byte.unsigned_abs(),
+            end_byte: row.end_byte.unsigned_abs(),
+            first_line: row.first_line.unsigned_abs(),
+            record_count: row.record_count.unsigned_abs(),
+            loaded_count: row.loaded_count.unsigned_abs(),
+            rejected_count: row.rejected_count.unsigned_abs(),
+            deleted_count: row.deleted_count.unsigned_abs(),
+        })
+        .collect())
+}
+
 /// What the chunks of an import add up to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ChunkCounts {

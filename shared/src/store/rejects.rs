@@ -56,7 +56,8 @@ pub async fn insert(conn: &mut PgConnection, chunk: ChunkKey, rejects: &[Reject]
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn page(conn: &mut PgConnection, import: ImportId, from: u64, limit: i64) -> Result<Vec<Reject>, StoreError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         "SELECT start_byte, line, column_name, reason, raw FROM pgimport.import_reject
          WHERE import_id = $1 AND start_byte >= $2 ORDER BY start_byte LIMIT $3",
         import.0,
@@ -65,14 +66,42 @@ pub async fn page(conn: &mut PgConnection, import: ImportId, from: u64, limit: i
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Reject {
+    Ok(rows.into_iter().map(Reject::from).collect())
+}
+
+/// The rejects of one chunk, in the order of the source.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn of_chunk(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Reject>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT start_byte, line, column_name, reason, raw FROM pgimport.import_reject
+         WHERE import_id = $1 AND ordinal = $2 ORDER BY start_byte",
+        chunk.import.0,
+        chunk.ordinal
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(Reject::from).collect())
+}
+
+struct Row {
+    start_byte: i64,
+    line: i64,
+    column_name: Option<String>,
+    reason: String,
+    raw: Vec<u8>,
+}
+
+impl From<Row> for Reject {
+    fn from(row: Row) -> Self {
+        Self {
             start_byte: row.start_byte.unsigned_abs(),
             line: row.line.unsigned_abs(),
             column: row.column_name,
             reason: row.reason,
             raw: row.raw,
-        })
-        .collect())
+        }
+    }
 }

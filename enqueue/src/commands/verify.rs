@@ -1,0 +1,56 @@
+use worker::{DifferenceKind, Verification};
+
+use crate::{
+    cli::VerifyArgs,
+    database::Open,
+    output::{self, Exit, group},
+};
+
+pub async fn run(args: VerifyArgs) -> anyhow::Result<Exit> {
+    let open = Open::checked(&args.connect).await?;
+    let outcome = verify(&args, &open).await;
+    open.close().await;
+    outcome
+}
+
+async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
+    let report = worker::verify(&mut *open.connection().await?, args.id, args.file.as_deref()).await?;
+    if args.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&text(args, &report))?;
+    }
+    Ok(if report.agrees() { Exit::Done } else { Exit::Failed })
+}
+
+fn text(args: &VerifyArgs, report: &Verification) -> String {
+    let mut lines = vec![format!(
+        "import {}: {} records = {} rows + {} rejected, in {} chunks",
+        args.id,
+        group(report.records),
+        group(report.rows),
+        group(report.rejected),
+        group(report.chunks)
+    )];
+    for difference in &report.differences {
+        lines.push(format!("  {}: {}", describe(difference.kind), group(difference.count)));
+        lines.extend(difference.examples.iter().map(|example| format!("    {example}")));
+    }
+    if report.agrees() {
+        lines.push(if report.file { "  ledger, table and file agree" } else { "  ledger and table agree" }.to_owned());
+    }
+    lines.join("\n")
+}
+
+fn describe(kind: DifferenceKind) -> &'static str {
+    match kind {
+        DifferenceKind::OpenChunk => "chunks neither loaded nor undone",
+        DifferenceKind::RecordCount => "records neither loaded nor rejected",
+        DifferenceKind::RejectCount => "rejected records that the ledger does not hold",
+        DifferenceKind::RegistryCount => "registered ids that do not match the rows loaded",
+        DifferenceKind::MissingRow => "rows that are gone from the table",
+        DifferenceKind::Fingerprint => "the file is not the one that was imported",
+        DifferenceKind::Parse => "records that are read otherwise now",
+        DifferenceKind::Content => "rows that differ from the file",
+    }
+}
