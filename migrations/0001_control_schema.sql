@@ -15,6 +15,7 @@ CREATE TABLE pgimport.import (
     resumable    boolean NOT NULL,
     target       text NOT NULL,
     target_oid   oid NOT NULL,
+    id_column    text NOT NULL,
     columns      text[] NOT NULL,
     options      jsonb NOT NULL,
     key          text,
@@ -37,6 +38,7 @@ COMMENT ON COLUMN pgimport.import.source IS 'Where the bytes came from, for peop
 COMMENT ON COLUMN pgimport.import.resumable IS 'True when an interrupted submission can go on: the source is a regular file.';
 COMMENT ON COLUMN pgimport.import.target IS 'The table loaded, schema-qualified and quoted where SQL needs it.';
 COMMENT ON COLUMN pgimport.import.target_oid IS 'The table''s oid at submission; a table that was dropped and made again has another, and is never touched.';
+COMMENT ON COLUMN pgimport.import.id_column IS 'The target''s column that holds the ids of the registry.';
 COMMENT ON COLUMN pgimport.import.columns IS 'The target''s column for each field of a record, in the order of the fields.';
 COMMENT ON COLUMN pgimport.import.options IS 'How the bytes are read and loaded (delimiter, header, null text, load method, chunk size).';
 COMMENT ON COLUMN pgimport.import.key IS 'Makes a double submission harmless: blake3:… over the content and every option that changes rows, or key:… as given by --key. Null with --force, and for standard input without --key.';
@@ -74,6 +76,7 @@ CREATE TABLE pgimport.import_chunk (
     attempts       integer NOT NULL DEFAULT 0,
     retries        integer NOT NULL DEFAULT 0,
     retrying_since timestamptz,
+    retried_at     timestamptz,
     last_error     text,
     worker         text,
     started_at     timestamptz,
@@ -99,6 +102,7 @@ COMMENT ON COLUMN pgimport.import_chunk.missing_count IS 'Rows its undo no longe
 COMMENT ON COLUMN pgimport.import_chunk.attempts IS 'Starts without a recorded outcome, and real failures; counted before the work.';
 COMMENT ON COLUMN pgimport.import_chunk.retries IS 'Transient errors in a row; sets the backoff.';
 COMMENT ON COLUMN pgimport.import_chunk.retrying_since IS 'When the current run of transient errors began.';
+COMMENT ON COLUMN pgimport.import_chunk.retried_at IS 'The last transient error; after a long silence a new run begins.';
 COMMENT ON COLUMN pgimport.import_chunk.last_error IS 'The last error, for people.';
 COMMENT ON COLUMN pgimport.import_chunk.worker IS 'The worker that started it last.';
 COMMENT ON COLUMN pgimport.import_chunk.started_at IS 'When that worker started it.';
@@ -106,6 +110,7 @@ COMMENT ON COLUMN pgimport.import_chunk.finished_at IS 'When it was loaded, fail
 COMMENT ON COLUMN pgimport.import_chunk.job_id IS 'The queue''s job for it; a hint, checked and renewed by maintenance.';
 
 CREATE INDEX import_chunk_pending ON pgimport.import_chunk (import_id, ordinal) WHERE state = 'pending';
+CREATE INDEX import_chunk_undecided ON pgimport.import_chunk (import_id, ordinal) WHERE state = 'loaded' AND kept_count IS NULL;
 
 -- The bytes of a chunk, until they are loaded or cancelled -------------------------------------------------------
 

@@ -5,8 +5,9 @@ use shared::{
     connect::{ConnectArgs, ConnectError, Database},
     database::{self, Commit},
     model::ProcessName,
+    patience::{MaybeTransient, outlive_outages},
 };
-use sqlx::{PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::{WorkerConfig, WorkerError};
@@ -86,6 +87,18 @@ impl Open {
     #[must_use]
     pub fn password(&self) -> Option<String> {
         self.database.password()
+    }
+
+    /// Does something that is safe to do twice, again while the database is away.
+    ///
+    /// # Errors
+    /// What `action` returned last.
+    pub async fn patiently<T, E: MaybeTransient>(
+        &self,
+        action: impl AsyncFn(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let say = || crate::output::say("the database cannot be reached: trying again");
+        outlive_outages(&self.pool, say, action).await
     }
 
     /// A session.

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::{
     model::{ImportId, ImportState},
     status::ImportStatus,
-    store::is_transient,
+    store::imports,
     submission::Progress,
 };
 
@@ -20,6 +20,8 @@ use crate::{
 
 /// How often a follower looks.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often the counts are added up for the bar.
+const SHOW: Duration = Duration::from_millis(300);
 /// How often a pipe gets a line.
 const LINE: Duration = Duration::from_secs(5);
 
@@ -106,48 +108,28 @@ pub async fn to_end(
     display: &mut Display,
     progress: Option<&Progress>,
 ) -> anyhow::Result<ImportStatus> {
-    const PATIENCE: Duration = Duration::from_secs(300);
-    let mut last_answer = Instant::now();
-    let mut last_shown: Option<Instant> = None;
+    let mut shown: Option<Instant> = None;
     loop {
-        match look(open, import).await {
-            Ok(state) => {
-                last_answer = Instant::now();
-                let due = last_shown.is_none_or(|shown| shown.elapsed() >= LOOK * 3);
-                if state.is_final() || due {
-                    last_shown = Some(Instant::now());
-                    let status = status(open, import).await?;
-                    display.show(&status, progress);
-                    if status.state.is_final() {
-                        display.finish();
-                        return Ok(status);
-                    }
-                }
+        let state = open.patiently(async |conn| imports::state(conn, import).await).await?;
+        let state = state.ok_or_else(|| output::no_import(import))?;
+        if state.is_final() || shown.is_none_or(|shown| shown.elapsed() >= SHOW) {
+            shown = Some(Instant::now());
+            let status = status(open, import).await?;
+            display.show(&status, progress);
+            if status.state.is_final() {
+                display.finish();
+                return Ok(status);
             }
-            Err(error) if last_answer.elapsed() < PATIENCE && error.downcast_ref().is_some_and(is_transient) => {}
-            Err(error) => return Err(error),
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-async fn look(open: &Open, import: ImportId) -> anyhow::Result<ImportState> {
-    let mut conn = open.connection().await?;
-    match shared::store::imports::state(&mut conn, import).await {
-        Ok(Some(state)) => Ok(state),
-        Ok(None) => Err(output::no_import(import)),
-        Err(shared::store::StoreError::Database(error)) => Err(error.into()),
-        Err(error) => Err(error.into()),
     }
 }
 
 /// Reads an import's status.
 ///
 /// # Errors
-/// When there is no such import, or the database cannot be asked.
+/// When there is no such import, or the database stays away.
 pub async fn status(open: &Open, import: ImportId) -> anyhow::Result<ImportStatus> {
-    let mut conn = open.connection().await?;
-    ImportStatus::read(&mut conn, import)
-        .await?
-        .ok_or_else(|| output::no_import(import))
+    let status = open.patiently(async |conn| ImportStatus::read(conn, import).await).await?;
+    status.ok_or_else(|| output::no_import(import))
 }

@@ -91,15 +91,18 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
         line("gone", format!("{} (deleted by others before)", group(status.missing)));
     }
     line("rejected", group(status.rejected));
-    let rate = if status.elapsed_s > 0.0 {
-        status.loaded as f64 / status.elapsed_s
-    } else {
-        0.0
-    };
-    line(
-        "time",
-        format!("{:.1} s ({} rows/s)", status.elapsed_s, group(rate as u64)),
+    let undone = matches!(
+        status.state,
+        ImportState::Cancelling | ImportState::Cancelled | ImportState::Kept
     );
+    // Of an undone import, the time since its submission says nothing.
+    if !undone && status.elapsed_s > 0.0 {
+        let rate = status.loaded as f64 / status.elapsed_s;
+        line(
+            "time",
+            format!("{:.1} s ({} rows/s)", status.elapsed_s, group(rate as u64)),
+        );
+    }
     if let Some(error) = &status.error {
         line("error", error.clone());
     }

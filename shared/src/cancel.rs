@@ -8,9 +8,10 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     model::{ImportEvent, ImportId, ImportState, UndoOptions},
+    patience::MaybeTransient,
     queue::{self, Job},
-    store::{StoreError, chunks, imports, payloads, sessions},
-    target::{Target, TargetError},
+    store::{StoreError, chunks, imports, is_transient, payloads, sessions},
+    target::{Target, TargetError, UndoTarget},
 };
 
 /// Deletion jobs added by one statement.
@@ -35,6 +36,16 @@ pub enum CancelError {
     Target(#[source] TargetError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl MaybeTransient for CancelError {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Target(TargetError::Catalog(error)) => is_transient(error),
+            _ => false,
+        }
+    }
 }
 
 impl From<sqlx::Error> for CancelError {
@@ -84,9 +95,21 @@ pub async fn check_target(
     if nothing_loaded {
         return Ok(());
     }
-    Target::check_same(conn, &import.target, import.target_oid)
+    UndoTarget::describe(conn, &import.target, import.target_oid, &import.id_column)
         .await
         .map_err(CancelError::Target)?;
+    check_cascades(conn, import, options).await
+}
+
+/// Checks that deleting from the target changes no other table, or may.
+///
+/// # Errors
+/// [`CancelError::Cascades`], naming them.
+pub async fn check_cascades(
+    conn: &mut PgConnection,
+    import: &imports::Import,
+    options: &UndoOptions,
+) -> Result<(), CancelError> {
     let cascades = Target::cascades(conn, import.target_oid)
         .await
         .map_err(CancelError::Target)?;
@@ -138,6 +161,7 @@ pub async fn push_job(tx: &mut PgConnection, import: ImportId) -> Result<(), Sto
 /// [`StoreError`] from the database, a lock timeout among them when a load still runs.
 pub async fn fence(conn: &mut PgConnection, import: ImportId) -> Result<Option<usize>, StoreError> {
     let mut tx = conn.begin().await?;
+    sessions::hold_deletions(&mut tx, import).await?;
     if imports::lock(&mut tx, import).await? != Some(ImportState::Cancelling) {
         return Ok(None);
     }
@@ -160,6 +184,7 @@ pub async fn fence(conn: &mut PgConnection, import: ImportId) -> Result<Option<u
 pub async fn keep(conn: &mut PgConnection, import: ImportId) -> Result<ImportState, CancelError> {
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
+    sessions::hold_deletions(&mut tx, import).await?;
     let state = imports::lock(&mut tx, import)
         .await?
         .ok_or(CancelError::Missing(import))?;

@@ -4,8 +4,6 @@
 //! is locked, and the `UPDATE` that ends it, a second statement with a snapshot of its own, decides. Two that look at the same moment
 //! come one after the other, and the later one finds it done.
 
-use std::time::Duration;
-
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::{
@@ -19,11 +17,14 @@ use crate::{
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn finish_if_done(pool: &PgPool, import: ImportId) -> Result<Option<ImportState>, StoreError> {
-    let mut conn = pool.acquire().await?;
-    if !imports::looks_loaded(&mut conn, import).await? {
+    finish_loading_if_done(&mut *pool.acquire().await?, import).await
+}
+
+async fn finish_loading_if_done(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportState>, StoreError> {
+    if !imports::looks_loaded(conn, import).await? {
         return Ok(None);
     }
-    let Some(row) = imports::read(&mut conn, import).await? else {
+    let Some(row) = imports::read(conn, import).await? else {
         return Ok(None);
     };
     let mut tx = conn.begin().await?;
@@ -69,8 +70,11 @@ async fn replace(tx: &mut PgConnection, import: &imports::Import) -> Result<(), 
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn finish_undo_if_done(pool: &PgPool, import: ImportId) -> Result<Option<ImportState>, StoreError> {
-    let mut conn = pool.acquire().await?;
-    if !imports::looks_undone(&mut conn, import).await? {
+    finish_undoing_if_done(&mut *pool.acquire().await?, import).await
+}
+
+async fn finish_undoing_if_done(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportState>, StoreError> {
+    if !imports::looks_undone(conn, import).await? {
         return Ok(None);
     }
     let mut tx = conn.begin().await?;
@@ -88,16 +92,12 @@ pub async fn finish_undo_if_done(pool: &PgPool, import: ImportId) -> Result<Opti
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn finish_unnoticed(pool: &PgPool) -> Result<(), StoreError> {
-    let finished = imports::looking_finished(&mut *pool.acquire().await?).await?;
-    for (import, state) in finished {
+pub async fn finish_unnoticed(conn: &mut PgConnection) -> Result<(), StoreError> {
+    for (import, state) in imports::looking_finished(conn).await? {
         match state {
-            ImportState::Loading => finish_if_done(pool, import).await?,
-            _ => finish_undo_if_done(pool, import).await?,
+            ImportState::Loading => finish_loading_if_done(conn, import).await?,
+            _ => finish_undoing_if_done(conn, import).await?,
         };
     }
     Ok(())
 }
-
-/// How often those who wait for an ending look.
-pub const LOOK_INTERVAL: Duration = Duration::from_millis(100);

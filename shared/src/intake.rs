@@ -16,6 +16,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     model::{ChunkKey, ImportId, ProcessName},
+    patience::{MaybeTransient, outlive_outages},
     queue::{self, Job},
     source::{Fingerprint, SourceReader},
     splitter::{SplitError, Splitter},
@@ -38,8 +39,6 @@ const FEED_CHUNKS: usize = 2;
 const PRESSURE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the lease is renewed while there is nothing else to store.
 const LEASE_INTERVAL: Duration = Duration::from_secs(2);
-/// How long a submission outlives the database.
-const OUTAGE: Duration = Duration::from_secs(300);
 
 /// Why an intake stopped short.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +51,8 @@ pub enum IntakeError {
     Prefix { byte: u64 },
     #[error("the import is no longer this process's to split: it was cancelled, or taken over by another submission")]
     Lost,
+    #[error("the database holds {stored} chunks of the import where {sent} were stored: it was restored, or failed over to a server that lagged behind; cancel the import and submit again")]
+    Gap { stored: i32, sent: i32 },
     #[error("the thread that reads the source ended unexpectedly")]
     Reader,
     #[error(transparent)]
@@ -153,7 +154,12 @@ impl Intake<'_> {
     /// [`IntakeError`]. When the source is at fault the import is `failed` then.
     pub async fn run(&self, mut feed: Feed, expected: Option<&Fingerprint>) -> Result<Fingerprint, IntakeError> {
         match self.store_all(&mut feed, expected).await {
-            Err(error @ (IntakeError::Split(_) | IntakeError::Changed | IntakeError::Prefix { .. })) => {
+            Err(
+                error @ (IntakeError::Split(_)
+                | IntakeError::Changed
+                | IntakeError::Prefix { .. }
+                | IntakeError::Gap { .. }),
+            ) => {
                 self.fail(&error).await?;
                 Err(error)
             }
@@ -162,7 +168,9 @@ impl Intake<'_> {
     }
 
     async fn store_all(&self, feed: &mut Feed, expected: Option<&Fingerprint>) -> Result<Fingerprint, IntakeError> {
-        let stored = chunks::split_progress(&mut *self.acquire().await?, self.import).await?;
+        let stored = self
+            .outlive_outages(async |conn| Ok(chunks::split_progress(conn, self.import).await?))
+            .await?;
         let resume_at = stored.end_byte.unwrap_or(0);
         let mut next_ordinal = stored.chunks;
         loop {
@@ -221,10 +229,14 @@ impl Intake<'_> {
         if !imports::renew_lease(&mut tx, self.import, self.submitter).await? {
             return Err(IntakeError::Lost);
         }
-        // A commit whose answer was lost with the connection may have happened; the lease's row lock makes this look final.
-        let stored = chunks::split_progress(&mut tx, self.import).await?.chunks;
-        if stored == first_ordinal && !batch.is_empty() {
-            self.insert(&mut tx, first_ordinal, batch).await?;
+        if let Some(last) = batch.last() {
+            // A commit whose answer was lost with the connection may have happened; the lease's row lock makes this look final.
+            let stored = chunks::split_progress(&mut tx, self.import).await?;
+            if stored.chunks == first_ordinal {
+                self.insert(&mut tx, first_ordinal, batch).await?;
+            } else if stored.end_byte != Some(last.end_byte) {
+                return Err(IntakeError::Gap { stored: stored.chunks, sent: first_ordinal });
+            }
         }
         tx.commit().await.map_err(StoreError::from)?;
         Ok(())
@@ -318,13 +330,9 @@ impl Intake<'_> {
                     Notice::NoWorkerAlive { pending_bytes: pending }
                 });
             }
-            self.store_batch(i32::MAX, &[]).await?;
+            self.store_batch(0, &[]).await?;
             tokio::time::sleep(PRESSURE_INTERVAL).await;
         }
-    }
-
-    async fn acquire(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, StoreError> {
-        Ok(self.pool.acquire().await?)
     }
 
     /// Runs `action` again and again while the database is away, or a lock is held for too long.
@@ -332,26 +340,12 @@ impl Intake<'_> {
         &self,
         action: impl AsyncFn(&mut PgConnection) -> Result<T, IntakeError>,
     ) -> Result<T, IntakeError> {
-        let mut backoff = Duration::from_millis(100);
-        let mut told = false;
-        let begin = Instant::now();
-        loop {
-            let outcome = match self.acquire().await {
-                Ok(mut conn) => action(&mut conn).await,
-                Err(error) => Err(error.into()),
-            };
-            match outcome {
-                Err(IntakeError::Store(error)) if error.is_transient() && begin.elapsed() < OUTAGE => {
-                    tracing::debug!(import = %self.import, error = crate::describe_error(&error), "trying again");
-                    if !told && begin.elapsed() > Duration::from_secs(2) {
-                        told = true;
-                        (self.notify)(Notice::DatabaseLost);
-                    }
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(Duration::from_secs(2));
-                }
-                outcome => return outcome,
-            }
-        }
+        outlive_outages(self.pool, || (self.notify)(Notice::DatabaseLost), action).await
+    }
+}
+
+impl MaybeTransient for IntakeError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
     }
 }

@@ -12,6 +12,7 @@ pub mod endings;
 pub mod intake;
 pub mod logging;
 pub mod model;
+pub mod patience;
 pub mod queue;
 pub mod retry;
 pub mod source;

@@ -83,7 +83,8 @@ impl Job {
 
 /// Adds jobs within the caller's transaction, due after `delay`; returns their ids in the order of `jobs`.
 ///
-/// The clock is the database's, a second back: the queue announces only jobs that are due, and a client's clock may run ahead.
+/// The clock is the database's, for a client's may run ahead; a second back where there is no delay, for the queue announces only jobs
+/// that are due when they are added, and counts in whole seconds.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -91,10 +92,14 @@ pub async fn push(conn: &mut PgConnection, jobs: &[Job], delay: Duration) -> Res
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let now = sqlx::query_scalar!(r#"SELECT floor(extract(epoch FROM clock_timestamp()))::bigint AS "now!""#)
-        .fetch_one(&mut *conn)
-        .await?;
-    let due = u64::try_from(now).unwrap_or_default().saturating_sub(1) + delay.as_secs();
+    let due = sqlx::query_scalar!(
+        r#"SELECT CASE WHEN $1::float8 > 0 THEN ceil(extract(epoch FROM clock_timestamp()) + $1::float8)
+                       ELSE floor(extract(epoch FROM clock_timestamp())) - 1 END::bigint AS "due!""#,
+        delay.as_secs_f64()
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let due = u64::try_from(due).unwrap_or_default();
     let mut ids = Vec::with_capacity(jobs.len());
     let mut tasks: Vec<PgTask> = Vec::with_capacity(jobs.len());
     for &job in jobs {

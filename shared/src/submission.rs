@@ -11,12 +11,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{PgPool, postgres::PgConnectOptions};
+use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 
 use crate::{
     database::{self, Commit, DatabaseError},
     intake::{Feed, Intake, IntakeError, Notice},
     model::{ImportId, ImportOptions, ImportState, ProcessName},
+    patience::{MaybeTransient, outlive_outages},
     source::{Fingerprint, Source, SourceError, SourceReader, fingerprint},
     splitter::{Position, SplitError, Splitter, SplitterConfig},
     store::{
@@ -193,12 +194,13 @@ impl<'a> Submission<'a> {
     /// # Errors
     /// [`SubmitError`]. Before an import exists, nothing is stored.
     pub async fn run(&self, request: &Request) -> Result<Submitted, SubmitError> {
-        let prepared = self.prepare(request).await?;
+        let mut prepared = self.prepare(request).await?;
         let new = NewImport {
             source: &prepared.origin,
             resumable: prepared.resumable,
             target: &prepared.target.name,
             target_oid: prepared.target.oid,
+            id_column: &prepared.target.id.name,
             columns: &prepared.columns,
             options: &request.options,
             key: prepared.key.as_deref(),
@@ -206,35 +208,58 @@ impl<'a> Submission<'a> {
             size_bytes: prepared.fingerprint.as_ref().map(|f| f.size),
             submitter: &self.name,
         };
-        let import = loop {
-            let mut conn = self.connection().await?;
-            if let Some(import) = imports::insert(&mut conn, &new).await? {
-                break import;
-            }
+        let (import, taken_over) = loop {
             let key = prepared.key.as_deref().unwrap_or_default();
-            let Some(existing) = imports::find_by_key(&mut conn, key).await? else {
-                continue;
+            let inserted = self
+                .outlive_outages(async |conn| match imports::insert(conn, &new).await? {
+                    Some(import) => Ok(Some(Inserted::New(import))),
+                    None => Ok(imports::find_by_key(conn, key).await?.map(Inserted::Existing)),
+                })
+                .await?;
+            let existing = match inserted {
+                Some(Inserted::New(import)) => break (import, None),
+                Some(Inserted::Existing(existing)) => existing,
+                None => continue,
             };
-            drop(conn);
             match self.answer_with(existing, request, &prepared).await? {
                 Answer::Existing(import) => {
                     if let (KeyChoice::Given(key), None) = (&request.key, &prepared.fingerprint) {
                         check_stream(&import, key, prepared.splitter, &prepared.origin).await?;
                     }
-                    return Ok(Submitted {
-                        import: import.id,
-                        own: false,
-                    });
+                    return Ok(Submitted { import: import.id, own: false });
                 }
                 Answer::Gone => {}
-                Answer::TakenOver => break existing,
+                Answer::TakenOver(options) => break (existing, Some(options)),
             }
         };
+        if let Some(options) = taken_over {
+            // The chunks must be cut as the first submission cut them.
+            prepared.splitter = self.read_beginning(&request.source, &options).await?.0;
+        }
         self.split(import, request, prepared).await
     }
 
-    async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, SubmitError> {
-        self.pool.acquire().await.map_err(SubmitError::Connect)
+    async fn outlive_outages<T>(
+        &self,
+        action: impl AsyncFn(&mut PgConnection) -> Result<T, SubmitError>,
+    ) -> Result<T, SubmitError> {
+        outlive_outages(&self.pool, || (self.observe)(Event::Intake(Notice::DatabaseLost)), action).await
+    }
+
+    /// Opens and begins to read a source. Reading may block for as long as it likes (a pipe whose writer sleeps): it has a thread of its
+    /// own.
+    async fn read_beginning(&self, source: &Source, options: &ImportOptions) -> Result<Beginning, SubmitError> {
+        let origin = source.describe();
+        let (source, options) = (source.clone(), options.clone());
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || sender.send(read_beginning(&source, &options)));
+        receiver
+            .await
+            .map_err(|_| SubmitError::Header {
+                origin: origin.clone(),
+                source: SplitError::Read(std::io::Error::other("the reading thread ended unexpectedly")),
+            })?
+            .map_err(|error| error.into_submit_error(&origin))
     }
 
     async fn prepare(&self, request: &Request) -> Result<Prepared, SubmitError> {
@@ -246,19 +271,7 @@ impl<'a> Submission<'a> {
         let target = Target::describe(&mut conn, &request.table).await?;
         drop(conn);
         let origin = request.source.describe();
-        let (source, options) = (request.source.clone(), request.options.clone());
-        let known: Option<PathBuf> = source.regular_file().map(PathBuf::from);
-        let resumable = known.is_some();
-        // Reading may block for as long as it likes (a pipe whose writer sleeps): it has a thread of its own.
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || sender.send(read_beginning(&source, &options, known)));
-        let (splitter, header, fingerprint) = receiver
-            .await
-            .map_err(|_| SubmitError::Header {
-                origin: origin.clone(),
-                source: SplitError::Read(std::io::Error::other("the reading thread ended unexpectedly")),
-            })?
-            .map_err(|error| error.into_submit_error(&origin))?;
+        let (splitter, header, fingerprint) = self.read_beginning(&request.source, &request.options).await?;
         let names = request.columns.as_deref().or(header.as_deref());
         let header_alone_is_missing = request.options.header && header.is_none() && request.columns.is_none();
         // An input without any record has no header either; it is an empty import of every column.
@@ -277,15 +290,9 @@ impl<'a> Submission<'a> {
             (KeyChoice::Given(key), _) => Some(format!("key:{key}")),
             (KeyChoice::Content, Some(content)) => Some(content_key(content, &target, &columns, &request.options)),
         };
-        Ok(Prepared {
-            origin,
-            target,
-            columns,
-            splitter,
-            fingerprint,
-            resumable,
-            key,
-        })
+        // Who has no key cannot be found again by the same command.
+        let resumable = fingerprint.is_some() && key.is_some();
+        Ok(Prepared { origin, target, columns, splitter, fingerprint, resumable, key })
     }
 
     /// Decides what a submission does whose key belongs to an import already.
@@ -297,18 +304,15 @@ impl<'a> Submission<'a> {
     ) -> Result<Answer, SubmitError> {
         let mut told = false;
         loop {
-            let mut conn = self.connection().await?;
-            let Some(import) = imports::read(&mut conn, existing).await? else {
+            let Some(import) = self.outlive_outages(async |conn| Ok(imports::read(conn, existing).await?)).await? else {
                 return Ok(Answer::Gone);
             };
             check_same(&import, request, prepared)?;
             let event = match import.state {
                 ImportState::Splitting => {
-                    if let Some(before) = imports::take_over(&mut conn, existing, &self.name).await? {
-                        // Frozen, it may still hold locks; dead, it has no sessions.
-                        sessions::terminate(&mut conn, &[before]).await?;
+                    if prepared.resumable && self.take_over(existing).await? {
                         (self.observe)(Event::TakenOver { import: existing });
-                        return Ok(Answer::TakenOver);
+                        return Ok(Answer::TakenOver(import.options));
                     }
                     // A stream cannot be taken over: once its lease is over, maintenance cancels it.
                     if import.lease_expired && !import.resumable {
@@ -327,7 +331,6 @@ impl<'a> Submission<'a> {
                     return Ok(Answer::Existing(Box::new(import)));
                 }
             };
-            drop(conn);
             if !told {
                 told = true;
                 (self.observe)(event);
@@ -336,15 +339,24 @@ impl<'a> Submission<'a> {
         }
     }
 
+    /// Takes an import whose submitter was silent for too long.
+    async fn take_over(&self, import: ImportId) -> Result<bool, SubmitError> {
+        self.outlive_outages(async |conn| {
+            let Some(before) = imports::take_over(conn, import, &self.name).await? else { return Ok(false) };
+            // Frozen, it may still hold locks; dead, it has no sessions.
+            sessions::terminate(conn, &[before]).await?;
+            Ok(true)
+        })
+        .await
+    }
+
     async fn split(&self, import: ImportId, request: &Request, prepared: Prepared) -> Result<Submitted, SubmitError> {
         let _ = self.progress.own_import.set(import);
-        let superseded = imports::find_interrupted(
-            &mut *self.connection().await?,
-            &prepared.origin,
-            prepared.target.oid,
-            import,
-        )
-        .await?;
+        let superseded = self
+            .outlive_outages(async |conn| {
+                Ok(imports::find_interrupted(conn, &prepared.origin, prepared.target.oid, import).await?)
+            })
+            .await?;
         if let Some(superseded) = superseded {
             (self.observe)(Event::Superseded { import: superseded });
         }
@@ -367,7 +379,10 @@ impl<'a> Submission<'a> {
                 source,
             })?;
         let _ = self.progress.total_bytes.set(found.size);
-        crate::endings::finish_if_done(&self.pool, import).await?;
+        if let Err(error) = crate::endings::finish_if_done(&self.pool, import).await {
+            // Every chunk is stored, so this submission is done; maintenance ends the import if need be.
+            tracing::debug!(%import, error = crate::describe_error(&error), "left the ending to others");
+        }
         Ok(Submitted { import, own: true })
     }
 }
@@ -378,7 +393,18 @@ enum Answer {
     /// It no longer holds the key.
     Gone,
     /// This process goes on in the place of the one that submitted it.
-    TakenOver,
+    TakenOver(ImportOptions),
+}
+
+enum Inserted {
+    New(ImportId),
+    Existing(ImportId),
+}
+
+impl MaybeTransient for SubmitError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
 }
 
 /// A key given twice must mean the same rows.
@@ -467,12 +493,9 @@ impl BeginningError {
 type Beginning = (Splitter<SourceReader>, Option<Vec<String>>, Option<Fingerprint>);
 
 /// Opens a source, fingerprints a regular file, and takes the header off.
-fn read_beginning(
-    source: &Source,
-    options: &ImportOptions,
-    known: Option<PathBuf>,
-) -> Result<Beginning, BeginningError> {
+fn read_beginning(source: &Source, options: &ImportOptions) -> Result<Beginning, BeginningError> {
     let reader = source.open().map_err(BeginningError::Source)?;
+    let known = source.regular_file().map(PathBuf::from);
     let fingerprint = known
         .map(|path| fingerprint(&path))
         .transpose()

@@ -78,6 +78,8 @@ pub struct Target {
     pub oid: Oid,
     /// Schema-qualified, quoted where SQL needs it.
     pub name: String,
+    /// What statements name in FROM: the table alone, without those that inherit from it.
+    pub from: String,
     pub id: IdColumn,
     /// The columns that a file can fill, in the table's order: neither the id nor generated ones.
     pub columns: Vec<Column>,
@@ -108,6 +110,14 @@ pub enum TargetError {
     NoUniqueIndex { name: String, column: String },
     #[error("the role '{role}' may not {what}: {remedy}")]
     Privilege { role: String, what: String, remedy: String },
+    #[error(
+        "{name} is UNLOGGED: a crash of the server empties it, so that nothing could be promised of its rows; ALTER TABLE {name} SET LOGGED"
+    )]
+    Unlogged { name: String },
+    #[error(
+        "{name} has row-level security for this role, which may hide rows from the deletion: cancel as the table's owner, or as a role with BYPASSRLS"
+    )]
+    RowSecurity { name: String },
     #[error(
         "{name} has a rule on INSERT: rows may end elsewhere, so that neither their number nor their ids can be checked"
     )]
@@ -204,6 +214,37 @@ impl Target {
                     })
             })
             .collect()
+    }
+}
+
+/// What has to be known of a table to delete an import's rows from it: less than to load it, for an undo must be possible when loading no
+/// longer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndoTarget {
+    /// What statements name in FROM: the table alone, without those that inherit from it.
+    pub from: String,
+    /// The column that holds the ids.
+    pub id: String,
+    /// Whether a deletion may leave rows: by a trigger, or a rule.
+    pub has_triggers: bool,
+    /// Where the sequence stands, if there is one, and whether it ascends.
+    sequence: Option<(i64, bool)>,
+}
+
+impl UndoTarget {
+    /// Describes the table of an import.
+    ///
+    /// # Errors
+    /// [`TargetError`]: when the name means another table now, or row-level security would hide rows from the deletion.
+    pub async fn describe(conn: &mut PgConnection, name: &str, oid: Oid, id: &str) -> Result<Self, TargetError> {
+        Target::check_same(conn, name, oid).await?;
+        catalog::describe_undo(conn, name, oid, id).await
+    }
+
+    /// Whether the sequence was set back since `id` was taken from it, so that `id` may have been given again.
+    #[must_use]
+    pub fn was_set_back_before(&self, id: i64) -> bool {
+        self.sequence.is_some_and(|(last, ascends)| if ascends { last < id } else { last > id })
     }
 }
 

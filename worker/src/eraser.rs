@@ -2,7 +2,7 @@
 
 use shared::{
     store::{chunks::UndoCounts, registry::RegisteredRange},
-    target::{Target, quote_identifier},
+    target::{UndoTarget, quote_identifier},
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
@@ -19,81 +19,109 @@ pub struct ErasePreview {
     pub cannot_tell: bool,
 }
 
+/// Which of the rows with a range's ids are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// All of them: the ids are ours.
+    All,
+    /// Those that are as they were loaded: others were edited, or are somebody else's.
+    AsLoaded,
+}
+
 /// Looks at the rows of a chunk without changing them.
 ///
 /// # Errors
 /// From the database.
 pub async fn preview(
     conn: &mut PgConnection,
-    target: &Target,
+    target: &UndoTarget,
     ranges: &[RegisteredRange],
 ) -> Result<ErasePreview, sqlx::Error> {
     let mut preview = ErasePreview::default();
-    for registered in live(ranges) {
-        let statement = format!(
-            "SELECT count(*) AS present, count(*) FILTER (WHERE t.xmin::text::bigint <> ALL ($4)) AS edited FROM {} AS t WHERE {}",
-            target.name,
-            in_range(target)
-        );
-        let row = bind(&statement, registered).fetch_one(&mut *conn).await?;
-        preview.present += row.try_get::<i64, _>("present")?.unsigned_abs();
-        preview.edited += row.try_get::<i64, _>("edited")?.unsigned_abs();
+    let mut registered = 0;
+    for range in ranges {
+        registered += range.range.count();
+        let (present, as_loaded) = count(conn, target, range).await?;
+        // Of ids that were given to somebody else, only what is as we loaded it is ours.
+        preview.present += if range.voided { as_loaded } else { present };
+        preview.edited += if range.voided { 0 } else { present - as_loaded.min(present) };
     }
-    let registered: u64 = ranges.iter().map(|r| r.range.count()).sum();
     preview.missing = registered - preview.present.min(registered);
     preview.cannot_tell = preview.present > 0 && preview.edited == preview.present;
     Ok(preview)
 }
 
-/// Deletes a chunk's rows; with `keep_edited`, only those that nobody updated since. Ranges that were voided name nobody's rows and are
-/// passed over.
+/// Deletes a chunk's rows. Call with its ranges locked.
+///
+/// With `keep_edited`, only those that nobody updated since. Where ids may have been given again, because a later import was given some of
+/// a range or because the sequence was set back since, only rows that are as they were loaded: the others may be somebody else's.
 ///
 /// # Errors
 /// From the database; a foreign key that forbids a deletion among them.
 pub async fn erase(
     conn: &mut PgConnection,
-    target: &Target,
+    target: &UndoTarget,
     ranges: &[RegisteredRange],
     keep_edited: bool,
 ) -> Result<UndoCounts, sqlx::Error> {
-    let registered: u64 = ranges.iter().map(|r| r.range.count()).sum();
-    let before = if keep_edited {
-        Some(preview(conn, target, ranges).await?)
-    } else {
-        None
-    };
-    if let Some(before) = before.filter(|preview| preview.cannot_tell) {
-        return Ok(UndoCounts {
-            deleted: 0,
-            kept: before.present,
-            missing: before.missing,
-        });
+    let mut counts = UndoCounts::default();
+    if keep_edited {
+        let before = preview(conn, target, ranges).await?;
+        if before.cannot_tell {
+            return Ok(UndoCounts { deleted: 0, kept: before.present, missing: before.missing });
+        }
     }
-    let mut deleted = 0;
-    for registered in live(ranges) {
-        let unedited = if keep_edited {
-            " AND t.xmin::text::bigint = ANY ($4)"
+    for range in ranges {
+        let reused = range.voided || target.was_set_back_before(range.range.end_id);
+        let scope = if keep_edited || reused { Scope::AsLoaded } else { Scope::All };
+        let deleted = delete(conn, target, range, scope).await?;
+        // Rows that were left on purpose, or by a trigger that forbids or replaces their deletion.
+        let left = if scope == Scope::AsLoaded || target.has_triggers {
+            let (present, as_loaded) = count(conn, target, range).await?;
+            if range.voided { as_loaded } else { present }
         } else {
-            " AND $4::bigint[] IS NOT NULL"
+            0
         };
-        let statement = format!("DELETE FROM {} AS t WHERE {}{unedited}", target.name, in_range(target));
-        deleted += bind(&statement, registered).execute(&mut *conn).await?.rows_affected();
+        counts.deleted += deleted;
+        counts.kept += left;
+        counts.missing += range.range.count() - (deleted + left).min(range.range.count());
     }
-    let kept = before.map_or(0, |preview| preview.present - deleted.min(preview.present));
-    Ok(UndoCounts {
-        deleted,
-        kept,
-        missing: registered - (deleted + kept).min(registered),
-    })
+    Ok(counts)
 }
 
-fn live(ranges: &[RegisteredRange]) -> impl Iterator<Item = &RegisteredRange> {
-    ranges.iter().filter(|range| !range.voided)
+/// Rows with a range's ids, and those of them that are as they were loaded.
+async fn count(
+    conn: &mut PgConnection,
+    target: &UndoTarget,
+    range: &RegisteredRange,
+) -> Result<(u64, u64), sqlx::Error> {
+    let statement = format!(
+        "SELECT count(*) AS present, count(*) FILTER (WHERE t.xmin::text::bigint = ANY ($4)) AS as_loaded FROM {} AS t WHERE {}",
+        target.from,
+        in_range(target)
+    );
+    let row = bind(&statement, range).fetch_one(conn).await?;
+    Ok((row.try_get::<i64, _>("present")?.unsigned_abs(), row.try_get::<i64, _>("as_loaded")?.unsigned_abs()))
+}
+
+async fn delete(
+    conn: &mut PgConnection,
+    target: &UndoTarget,
+    range: &RegisteredRange,
+    scope: Scope,
+) -> Result<u64, sqlx::Error> {
+    let condition = match scope {
+        // The parameter must have its place in either statement.
+        Scope::All => "$4::bigint[] IS NOT NULL",
+        Scope::AsLoaded => "t.xmin::text::bigint = ANY ($4)",
+    };
+    let statement = format!("DELETE FROM {} AS t WHERE {} AND {condition}", target.from, in_range(target));
+    Ok(bind(&statement, range).execute(conn).await?.rows_affected())
 }
 
 /// Those ids, and no others that lie between them.
-fn in_range(target: &Target) -> String {
-    let id = quote_identifier(&target.id.name);
+fn in_range(target: &UndoTarget) -> String {
+    let id = quote_identifier(&target.id);
     format!("t.{id} BETWEEN $1 AND $2 AND (t.{id} - $1) % $3 = 0")
 }
 

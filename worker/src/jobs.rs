@@ -10,6 +10,7 @@ mod outcome;
 
 use std::{
     collections::HashMap,
+    ops::{Deref, DerefMut},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -21,7 +22,7 @@ use shared::{
     queue::Job,
     store::StoreError,
 };
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio_util::sync::CancellationToken;
 
 pub use outcome::Failure;
@@ -47,6 +48,43 @@ pub struct JobContext {
 pub struct ImportPlan {
     pub shape: RecordShape,
     pub load: LoadPlan,
+}
+
+/// A session for a job: closed when the job does not come to its end, however that happens. It may be within a statement then, or hold
+/// the lock under which ids are taken.
+pub(crate) struct JobConnection(Option<PoolConnection<Postgres>>);
+
+impl JobConnection {
+    pub async fn acquire(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        Ok(Self(Some(pool.acquire().await?)))
+    }
+
+    /// For the next job.
+    pub fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Deref for JobConnection {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.0.as_ref().expect("taken only when it is given back")
+    }
+}
+
+impl DerefMut for JobConnection {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("taken only when it is given back")
+    }
+}
+
+impl Drop for JobConnection {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take() {
+            drop(conn.detach());
+        }
+    }
 }
 
 /// Plans kept; a worker seldom works on more imports at once.

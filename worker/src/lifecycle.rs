@@ -81,6 +81,8 @@ pub enum SessionError {
     Store(#[from] StoreError),
     #[error("cannot reach the database")]
     Connect(#[source] sqlx::Error),
+    #[error("the database did not answer")]
+    NoAnswer,
     #[error("the queue's worker ended")]
     Queue(#[source] apalis::prelude::WorkerError),
     #[error("other workers took this one for dead")]
@@ -96,7 +98,8 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
     let mut pause = FIRST_PAUSE;
     let mut checked = false;
     loop {
-        let outcome = match check(config, &mut checked).await {
+        let Some(checking) = stop.run_until_cancelled(check(config, &mut checked)).await else { return Ok(()) };
+        let outcome = match checking {
             Ok(()) => session::run(config, stop).await,
             Err(error @ (DatabaseError::NotMigrated { .. } | DatabaseError::Newer { .. })) => return Err(error.into()),
             Err(DatabaseError::Connect { source, .. } | DatabaseError::Version(source)) => SessionEnd {

@@ -25,6 +25,8 @@ pub enum LoadError {
     RowsTaken { table: String, sent: u64, taken: u64 },
     #[error("the sequence {sequence} gave {found} of {wanted} ids")]
     Ids { sequence: String, wanted: u64, found: u64 },
+    #[error("the sequence {sequence} gave the id {id}, which the id column cannot hold: ALTER the column to bigint, or restart the sequence")]
+    IdWidth { sequence: String, id: i64 },
     #[error("the table {table} was dropped and made again while it was loaded")]
     Replaced { table: String },
 }
@@ -57,7 +59,7 @@ impl LoadPlan {
             "SELECT coalesce(array_agg(DISTINCT t.xmin::text::bigint), '{{}}') AS xids, count(*) AS found
              FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS r (start_id, end_id, step)
              JOIN {} AS t ON t.{id} BETWEEN r.start_id AND r.end_id AND (t.{id} - r.start_id) % r.step = 0",
-            target.name
+            target.from
         );
         Self {
             target,
@@ -86,6 +88,7 @@ impl LoadPlan {
             });
         }
         let ranges = self.take_ids(conn, count).await?;
+        self.check_width(&ranges)?;
         fail::fail_point!("after-ids");
         let taken = match rows {
             Rows::Arrays(columns) => self.insert(conn, &ranges, &columns).await?,
@@ -118,6 +121,19 @@ impl LoadPlan {
             query = query.bind(column);
         }
         Ok(query.execute(conn).await?.rows_affected())
+    }
+
+    /// Binary COPY has no cast that would find an id too large.
+    fn check_width(&self, ranges: &[IdRange]) -> Result<(), LoadError> {
+        let (lowest, highest) = match self.target.id.width {
+            2 => (i64::from(i16::MIN), i64::from(i16::MAX)),
+            4 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+            _ => (i64::MIN, i64::MAX),
+        };
+        match ranges.iter().find(|range| range.start_id < lowest || range.end_id > highest) {
+            Some(range) => Err(LoadError::IdWidth { sequence: self.target.id.sequence.clone(), id: range.end_id }),
+            None => Ok(()),
+        }
     }
 
     /// Takes `count` values of the target's own sequence.

@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A pass may take this part of the time.
 const SHARE: u32 = 10;
+/// The longest wait, whatever a pass took: dead workers are to be noticed.
+const MAX_WAIT: Duration = Duration::from_secs(3);
 /// Jobs added by one transaction.
 const JOBS_AT_ONCE: i64 = 5_000;
 /// Finished jobs removed by one pass.
@@ -33,7 +35,7 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
         if let Err(error) = pass(&pool).await {
             tracing::warn!(error = shared::describe_error(&error), "a maintenance pass failed");
         }
-        wait = INTERVAL.max(begin.elapsed() * SHARE);
+        wait = (begin.elapsed() * SHARE).clamp(INTERVAL, MAX_WAIT);
     }
 }
 
@@ -41,18 +43,26 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
 async fn pass(pool: &PgPool) -> Result<(), StoreError> {
     // Held by an idle transaction of its own: the steps commit one by one beside it.
     let mut guard = pool.begin().await?;
+    // A leader that freezes shall not hold up the others for long.
+    sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '5s'").execute(&mut *guard).await?;
     if !sessions::try_transaction_lock(&mut guard, LOCK).await? {
         return Ok(());
     }
     let mut conn = pool.acquire().await?;
-    bury_dead_workers(&mut conn).await?;
-    bury_dead_submitters(&mut conn).await?;
-    renew_hints(&mut conn).await?;
-    endings::finish_unnoticed(pool).await?;
-    let pruned = queue::prune(&mut conn, PRUNED_AT_ONCE).await?;
-    tracing::trace!(pruned, "maintenance pass done");
+    // What keeps one step from its work keeps none of the others.
+    report("burying dead workers", bury_dead_workers(&mut conn).await);
+    report("burying dead submitters", bury_dead_submitters(&mut conn).await);
+    report("renewing hints", renew_hints(&mut conn).await);
+    report("ending imports", endings::finish_unnoticed(&mut conn).await);
+    report("pruning", queue::prune(&mut conn, PRUNED_AT_ONCE).await);
     guard.commit().await?;
     Ok(())
+}
+
+fn report<T>(step: &str, outcome: Result<T, StoreError>) {
+    if let Err(error) = outcome {
+        tracing::warn!(step, error = shared::describe_error(&error), "a step of maintenance failed and will be tried again");
+    }
 }
 
 /// Ends the sessions of workers that are silent, which frees their locks, and gives their jobs to others.
@@ -77,40 +87,35 @@ async fn bury_dead_workers(conn: &mut PgConnection) -> Result<(), StoreError> {
 /// Ends the sessions of submitters that are silent. What they read from a stream cannot be read again, so that import is undone; one
 /// of a file waits for its next submission.
 async fn bury_dead_submitters(conn: &mut PgConnection) -> Result<(), StoreError> {
-    for submission in imports::abandoned(conn).await? {
-        sessions::terminate(conn, &[submission.submitter]).await?;
-        if submission.resumable || !submission.for_good {
-            continue;
-        }
-        let mut tx = conn.begin().await?;
-        sessions::commit_durably(&mut tx).await?;
-        imports::lock(&mut tx, submission.import).await?;
-        // It may have come back while this waited for the lock.
-        if imports::lease_expired(&mut tx, submission.import).await? {
-            let reason = "standard input was interrupted: its submitter ended before the end was read, and a stream cannot be read again";
+    let mut tx = conn.begin().await?;
+    sessions::commit_durably(&mut tx).await?;
+    for submission in imports::abandoned(&mut tx).await? {
+        sessions::terminate(&mut tx, &[submission.submitter]).await?;
+        if !submission.resumable && submission.for_good {
+            let reason = "the submission was interrupted before the end was read, and cannot be taken up again: a stream cannot be read \
+                          twice, and a forced submission has no key to find it by";
             cancel::begin(&mut tx, submission.import, &UndoOptions::default(), Some(reason)).await?;
             tracing::warn!(import = %submission.import, reason, "import is undone");
         }
-        tx.commit().await?;
     }
-    Ok(())
+    Ok(tx.commit().await?)
 }
 
 /// Adds a job where there should be one and is none.
 async fn renew_hints(conn: &mut PgConnection) -> Result<(), StoreError> {
-    let missing = chunks::without_live_job(conn, JOBS_AT_ONCE).await?;
-    if !missing.is_empty() {
-        let mut tx = conn.begin().await?;
-        let (chunks, jobs): (Vec<_>, Vec<_>) = missing
-            .into_iter()
-            .map(|(chunk, state)| match state {
-                ChunkState::Loaded => (chunk, Job::DeleteChunk(chunk)),
-                _ => (chunk, Job::LoadChunk(chunk)),
-            })
-            .unzip();
-        let ids = queue::push(&mut tx, &jobs, Duration::ZERO).await?;
-        chunks::set_jobs(&mut tx, &chunks, &ids).await?;
-        tx.commit().await?;
+    let mut tx = conn.begin().await?;
+    let missing = chunks::without_live_job(&mut tx, JOBS_AT_ONCE).await?;
+    let (chunks, jobs): (Vec<_>, Vec<_>) = missing
+        .into_iter()
+        .map(|(chunk, state)| match state {
+            ChunkState::Loaded => (chunk, Job::DeleteChunk(chunk)),
+            _ => (chunk, Job::LoadChunk(chunk)),
+        })
+        .unzip();
+    let ids = queue::push(&mut tx, &jobs, Duration::ZERO).await?;
+    chunks::set_jobs(&mut tx, &chunks, &ids).await?;
+    tx.commit().await?;
+    if !chunks.is_empty() {
         tracing::info!(jobs = chunks.len(), "chunks without a live job got a new one");
     }
     for import in imports::without_cancel_job(conn).await? {

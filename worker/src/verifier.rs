@@ -18,7 +18,7 @@ use shared::{
         registry::{self, IdRange},
         rejects,
     },
-    target::{Column, ColumnType, Target, TargetError, quote_identifier},
+    target::{Column, ColumnType, Target, TargetError, UndoTarget, quote_identifier},
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
@@ -129,6 +129,7 @@ pub async fn verify(
 ) -> Result<Verification, VerifyError> {
     let import = imports::read(conn, id).await?.ok_or(VerifyError::Missing(id))?;
     let target = Target::describe_again(conn, &import.target, import.target_oid).await?;
+    let rows = UndoTarget::describe(conn, &import.target, import.target_oid, &import.id_column).await?;
     let mut report = Verification { file: file.is_some(), ..Verification::default() };
     let mut comparison = None;
     if let Some(path) = file {
@@ -146,7 +147,7 @@ pub async fn verify(
         let Some(last) = page.last() else { return Ok(report) };
         from = last.ordinal + 1;
         for chunk in &page {
-            verify_chunk(conn, &target, ChunkKey { import: id, ordinal: chunk.ordinal }, chunk, comparison.as_mut(), &mut report)
+            verify_chunk(conn, &rows, ChunkKey { import: id, ordinal: chunk.ordinal }, chunk, comparison.as_mut(), &mut report)
                 .await?;
         }
     }
@@ -154,7 +155,7 @@ pub async fn verify(
 
 async fn verify_chunk(
     conn: &mut PgConnection,
-    target: &Target,
+    target: &UndoTarget,
     key: ChunkKey,
     chunk: &ChunkRow,
     comparison: Option<&mut FileComparison>,
@@ -297,7 +298,7 @@ fn comparing_statement(target: &Target, columns: &[Column]) -> String {
     format!(
         "SELECT f.id FROM (SELECT {}) AS f JOIN {} AS t ON t.{id} = f.id WHERE {} ORDER BY f.id",
         selected.join(", "),
-        target.name,
+        target.from,
         differs.join(" OR ")
     )
 }

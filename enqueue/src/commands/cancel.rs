@@ -2,7 +2,7 @@ use shared::{
     cancel,
     model::{ImportState, UndoOptions},
     store::{chunks, imports, registry},
-    target::Target,
+    target::UndoTarget,
 };
 use sqlx::Connection as _;
 use worker::ErasePreview;
@@ -31,7 +31,7 @@ async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
         keep_edited: args.keep_edited,
         cascade: args.cascade,
     };
-    let state = cancel::request(&mut *open.connection().await?, args.id, &options, None).await?;
+    let state = open.patiently(async |conn| cancel::request(conn, args.id, &options, None).await).await?;
     if state == ImportState::Cancelled {
         output::say(&format!(
             "import {} was cancelled before; none of its rows is left",
@@ -107,11 +107,11 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
         cascade: args.cascade,
     };
     cancel::check_target(&mut conn, &import, &options).await?;
-    let target = Target::describe_again(&mut conn, &import.target, import.target_oid).await?;
+    let target = UndoTarget::describe(&mut conn, &import.target, import.target_oid, &import.id_column).await?;
     let mut total = ErasePreview::default();
     let mut all_differ = 0;
     let mut tx = conn.begin().await?;
-    for chunk in chunks::list_loaded(&mut tx, args.id).await? {
+    for chunk in chunks::list_in_table(&mut tx, args.id).await? {
         let ranges = registry::read(&mut tx, chunk).await?;
         let preview = worker::preview(&mut tx, &target, &ranges).await?;
         total.present += preview.present;

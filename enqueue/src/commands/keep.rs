@@ -9,7 +9,7 @@ use crate::{
 
 pub async fn run(args: ImportArgs) -> anyhow::Result<Exit> {
     let open = Open::checked(&args.connect).await?;
-    let kept = cancel::keep(&mut *open.connection().await?, args.id).await;
+    let kept = open.patiently(async |conn| cancel::keep(conn, args.id).await).await;
     let status = follow::status(&open, args.id).await;
     open.close().await;
     kept?;

@@ -211,20 +211,15 @@ async fn undo(args: &SubmitArgs, open: &Open, signals: &mut Signals, import: Imp
     output::say(&format!(
         "cancelling import {import}: its rows are being deleted (Ctrl+C again keeps what is left)"
     ));
-    cancel::request(
-        &mut *open.connection().await?,
-        import,
-        &UndoOptions::default(),
-        Some("cancelled by Ctrl+C"),
-    )
-    .await?;
+    let (options, reason) = (UndoOptions::default(), Some("cancelled by Ctrl+C"));
+    open.patiently(async |conn| cancel::request(conn, import, &options, reason).await).await?;
     let mut display = Display::new();
     tokio::select! {
         status = follow::to_end(open, import, &mut display, None) => { status?; }
         asked = signals.next() => {
             display.finish();
             if asked == Asked::Interrupt {
-                cancel::keep(&mut *open.connection().await?, import).await?;
+                open.patiently(async |conn| cancel::keep(conn, import).await).await?;
             }
         }
     }

@@ -37,7 +37,14 @@ fn text(args: &VerifyArgs, report: &Verification) -> String {
         lines.extend(difference.examples.iter().map(|example| format!("    {example}")));
     }
     if report.agrees() {
-        lines.push(if report.file { "  ledger, table and file agree" } else { "  ledger and table agree" }.to_owned());
+        lines.push(
+            if report.file {
+                "  ledger, table and file agree"
+            } else {
+                "  ledger and table agree"
+            }
+            .to_owned(),
+        );
     }
     lines.join("\n")
 }

@@ -13,7 +13,9 @@ use crate::{
 };
 
 mod undo;
-pub use undo::{UndoCounts, claim_deletion, fence, finish_deletion, list_loaded, loaded_count, reopen_kept};
+pub use undo::{
+    UndoCounts, claim_deletion, fence, finish_deletion, list_in_table, list_loaded, loaded_count, reopen_kept,
+};
 
 /// A chunk as the splitter made it, with its job.
 #[derive(Debug)]
@@ -158,7 +160,7 @@ pub async fn claim(
     let done = sqlx::query!(
         "UPDATE pgimport.import_chunk
          SET state = 'loaded', loaded_count = $3, rejected_count = $4, worker = $5, finished_at = clock_timestamp(),
-             retries = 0, retrying_since = NULL, last_error = NULL
+             retries = 0, retrying_since = NULL, retried_at = NULL, last_error = NULL
          WHERE import_id = $1 AND ordinal = $2 AND state = 'pending'",
         chunk.import.0,
         chunk.ordinal,
@@ -198,27 +200,36 @@ pub struct Retry {
     pub retrying_for: Duration,
 }
 
-/// Notes a transient error and gives its attempt back. `None` when there is nothing left to retry: neither a pending chunk nor, while
-/// its import is cancelled, a loaded one.
+/// A silence after which transient errors count as a new run: longer than any backoff. Nobody tried meanwhile.
+const RETRY_SILENCE: Duration = Duration::from_secs(120);
+
+/// Notes an error after which the chunk will be tried again. With `give_back` its attempt does not count. `None` when there is nothing
+/// left to retry: neither a pending chunk nor, while its import is cancelled, a loaded one.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn note_transient(
+pub async fn note_retry(
     conn: &mut PgConnection,
     chunk: ChunkKey,
     error: &str,
+    give_back: bool,
 ) -> Result<Option<Retry>, StoreError> {
     let row = sqlx::query!(
         r#"UPDATE pgimport.import_chunk AS c
-           SET attempts = greatest(c.attempts - CASE c.state WHEN 'pending' THEN 1 ELSE 0 END, 0), retries = c.retries + 1,
-               last_error = $3, retrying_since = coalesce(c.retrying_since, clock_timestamp()), worker = NULL, started_at = NULL
+           SET attempts = greatest(c.attempts - CASE WHEN $4 AND c.state = 'pending' THEN 1 ELSE 0 END, 0),
+               retries = CASE WHEN c.retried_at > clock_timestamp() - $5 * interval '1 second' THEN c.retries + 1 ELSE 1 END,
+               retrying_since = CASE WHEN c.retried_at > clock_timestamp() - $5 * interval '1 second' THEN c.retrying_since
+                                     ELSE clock_timestamp() END,
+               retried_at = clock_timestamp(), last_error = $3, worker = NULL, started_at = NULL
            FROM pgimport.import AS i
            WHERE c.import_id = $1 AND c.ordinal = $2 AND i.id = $1
              AND (c.state = 'pending' OR c.state = 'loaded' AND c.kept_count IS NULL AND i.state = 'cancelling')
            RETURNING c.retries, extract(epoch FROM clock_timestamp() - c.retrying_since)::float8 AS "retrying_for!""#,
         chunk.import.0,
         chunk.ordinal,
-        error
+        error,
+        give_back,
+        RETRY_SILENCE.as_secs_f64()
     )
     .fetch_optional(conn)
     .await?;
@@ -314,24 +325,36 @@ pub async fn reopen_failed(conn: &mut PgConnection, import: ImportId) -> Result<
         .collect())
 }
 
-/// Chunks that wait without a live job: pending ones of imports that load, loaded ones of imports that are cancelled. At most `limit`.
+/// Chunks that wait without a live job: pending ones of imports that load, loaded ones of imports that are cancelled. At most `limit`,
+/// locked until the caller's transaction ends; one that somebody holds has no need of a job now.
 ///
-/// A job lives while it waits, or while the queue's worker that holds it does.
+/// A job lives while it waits, or while the queue's worker that holds it does. Two statements in one, so that each side has its own
+/// partial index and history costs nothing.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn without_live_job(conn: &mut PgConnection, limit: i64) -> Result<Vec<(ChunkKey, ChunkState)>, StoreError> {
+pub async fn without_live_job(
+    conn: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<(ChunkKey, ChunkState)>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT c.import_id, c.ordinal, c.state AS "state: ChunkState"
-           FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
-           WHERE (i.state IN ('splitting', 'loading') AND c.state = 'pending'
-                  OR i.state = 'cancelling' AND c.state = 'loaded' AND c.kept_count IS NULL)
-             AND NOT EXISTS (
-                 SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS w ON w.id = j.lock_by
-                 WHERE j.id = c.job_id
-                   AND (j.status = 'Pending'
-                        OR j.status IN ('Queued', 'Running') AND w.last_seen > now() - $1 * interval '1 second'))
-           LIMIT $2"#,
+        r#"WITH waiting AS (
+               SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
+               WHERE i.state IN ('splitting', 'loading') AND c.state = 'pending'
+               UNION ALL
+               SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
+               WHERE i.state = 'cancelling' AND c.state = 'loaded' AND c.kept_count IS NULL),
+           orphaned AS MATERIALIZED (
+               SELECT w.import_id, w.ordinal FROM waiting AS w
+               WHERE NOT EXISTS (
+                   SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS q ON q.id = j.lock_by
+                   WHERE j.id = w.job_id
+                     AND (j.status = 'Pending'
+                          OR j.status IN ('Queued', 'Running') AND q.last_seen > now() - $1 * interval '1 second'))
+               LIMIT $2)
+           SELECT c.import_id, c.ordinal, c.state AS "state: ChunkState"
+           FROM orphaned AS o JOIN pgimport.import_chunk AS c USING (import_id, ordinal)
+           FOR UPDATE OF c SKIP LOCKED"#,
         queue::stale_after().as_secs_f64(),
         limit
     )
@@ -339,15 +362,7 @@ pub async fn without_live_job(conn: &mut PgConnection, limit: i64) -> Result<Vec
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| {
-            (
-                ChunkKey {
-                    import: ImportId(row.import_id),
-                    ordinal: row.ordinal,
-                },
-                row.state,
-            )
-        })
+        .map(|row| (ChunkKey { import: ImportId(row.import_id), ordinal: row.ordinal }, row.state))
         .collect())
 }
 

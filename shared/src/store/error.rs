@@ -49,11 +49,11 @@ pub fn is_transient(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         // Classes: 08 connection, 40 rollback (serialization, deadlock), 53 resources (disk full, memory, connections),
-        // 55 object state (lock timeout), 57 operator intervention (shutdown, cancel), 58 system error (I/O).
+        // 55 object state (lock timeout), 25006 read-only (a failover), 57 operator intervention (shutdown, cancel), 58 system error (I/O).
         sqlx::Error::Database(error) => {
             let code = error.code().unwrap_or_default();
             matches!(code.get(..2), Some("08" | "40" | "53" | "57" | "58"))
-                || matches!(code.as_ref(), "55P03" | "55006" | "25P03")
+                || matches!(code.as_ref(), "55P03" | "55006" | "25P03" | "25006")
         }
         _ => false,
     }

@@ -23,6 +23,7 @@ pub struct NewImport<'a> {
     pub resumable: bool,
     pub target: &'a str,
     pub target_oid: Oid,
+    pub id_column: &'a str,
     pub columns: &'a [String],
     pub options: &'a ImportOptions,
     pub key: Option<&'a str>,
@@ -40,6 +41,7 @@ pub struct Import {
     pub resumable: bool,
     pub target: String,
     pub target_oid: Oid,
+    pub id_column: String,
     pub columns: Vec<String>,
     pub options: ImportOptions,
     pub fingerprint: Option<String>,
@@ -64,6 +66,7 @@ struct Row {
     resumable: bool,
     target: String,
     target_oid: Oid,
+    id_column: String,
     columns: Vec<String>,
     options: serde_json::Value,
     fingerprint: Option<String>,
@@ -89,6 +92,7 @@ impl TryFrom<Row> for Import {
             resumable: row.resumable,
             target: row.target,
             target_oid: row.target_oid,
+            id_column: row.id_column,
             columns: row.columns,
             options: serde_json::from_value(row.options).map_err(unreadable)?,
             fingerprint: row.fingerprint,
@@ -111,14 +115,15 @@ impl TryFrom<Row> for Import {
 pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Option<ImportId>, StoreError> {
     let id = sqlx::query_scalar!(
         "INSERT INTO pgimport.import
-             (state, source, resumable, target, target_oid, columns, options, key, fingerprint, size_bytes, submitter, lease_until)
-         VALUES ('splitting', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, now() + $11 * interval '1 second')
+             (state, source, resumable, target, target_oid, id_column, columns, options, key, fingerprint, size_bytes, submitter, lease_until)
+         VALUES ('splitting', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + $12 * interval '1 second')
          ON CONFLICT (key) WHERE state <> 'cancelled' DO NOTHING
          RETURNING id",
         new.source,
         new.resumable,
         new.target,
         new.target_oid,
+        new.id_column,
         new.columns,
         Json(new.options) as _,
         new.key,
@@ -139,7 +144,7 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
 pub async fn read(conn: &mut PgConnection, import: ImportId) -> Result<Option<Import>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT id, state AS "state: ImportState", source, resumable, target, target_oid, columns, options, fingerprint, size_bytes,
+        r#"SELECT id, state AS "state: ImportState", source, resumable, target, target_oid, id_column, columns, options, fingerprint, size_bytes,
                submitter, lease_until < clock_timestamp() AS "lease_expired!", undo, error, split_at IS NOT NULL AS "split!",
                to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
                extract(epoch FROM coalesce(ended_at, clock_timestamp()) - created_at)::float8 AS "elapsed_s!"
@@ -397,7 +402,8 @@ pub struct Abandoned {
 /// submitter that outlives an outage needs moments to say so.
 const STREAM_GRACE: Duration = Duration::from_secs(20);
 
-/// Imports whose submitter was silent for too long.
+/// Imports whose submitter was silent for too long. One whose row is locked has a transaction that still runs, which is no silence; a
+/// frozen one is ended by the server before long.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -406,7 +412,8 @@ pub async fn abandoned(conn: &mut PgConnection) -> Result<Vec<Abandoned>, StoreE
         r#"SELECT id, submitter, resumable,
                lease_until + $1 * interval '1 second' < clock_timestamp()
                    AND pg_postmaster_start_time() + $1 * interval '1 second' < clock_timestamp() AS "for_good!"
-           FROM pgimport.import WHERE state = 'splitting' AND lease_until < clock_timestamp()"#,
+           FROM pgimport.import WHERE state = 'splitting' AND lease_until < clock_timestamp()
+           FOR UPDATE SKIP LOCKED"#,
         STREAM_GRACE.as_secs_f64()
     )
     .fetch_all(conn)
@@ -420,20 +427,6 @@ pub async fn abandoned(conn: &mut PgConnection) -> Result<Vec<Abandoned>, StoreE
             for_good: row.for_good,
         })
         .collect())
-}
-
-/// Whether an import still waits for a submitter that is silent. Call with the import locked.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn lease_expired(conn: &mut PgConnection, import: ImportId) -> Result<bool, StoreError> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM pgimport.import
-                          WHERE id = $1 AND state = 'splitting' AND lease_until < clock_timestamp()) AS "expired!""#,
-        import.0
-    )
-    .fetch_one(conn)
-    .await?)
 }
 
 /// Whether workers may have something to do: an import that loads or is cancelled, or one that is being split by somebody alive.

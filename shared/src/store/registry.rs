@@ -114,6 +114,23 @@ pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Regist
         .collect())
 }
 
+/// Reads the ranges of a chunk whose rows are about to be deleted, locked: a load that is given some of the ids again waits to void them,
+/// and one that did so before is seen.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn lock(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<RegisteredRange>, StoreError> {
+    sqlx::query!(
+        "SELECT FROM pgimport.import_registry WHERE import_id = $1 AND ordinal = $2 ORDER BY start_id FOR UPDATE",
+        chunk.import.0,
+        chunk.ordinal
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    // A second statement: its snapshot has what the first one waited for.
+    read(conn, chunk).await
+}
+
 /// Removes the ranges of a chunk whose rows are deleted.
 ///
 /// # Errors

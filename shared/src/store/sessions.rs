@@ -5,15 +5,17 @@
 use sqlx::PgConnection;
 
 use super::StoreError;
+use crate::model::ImportId;
 
-/// Ends the sessions of processes that were declared dead.
+/// Ends the sessions of processes that were declared dead. Those of a role that ours is no member of are left alone.
 ///
 /// # Errors
-/// [`StoreError`] from the database: ending a session needs the same role, or `pg_signal_backend`.
+/// [`StoreError`] from the database.
 pub async fn terminate(conn: &mut PgConnection, names: &[String]) -> Result<u64, StoreError> {
     let ended = sqlx::query_scalar!(
         r#"SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) AS "ended!" FROM pg_stat_activity
-           WHERE datname = current_database() AND application_name = ANY ($1) AND pid <> pg_backend_pid()"#,
+           WHERE datname = current_database() AND application_name = ANY ($1) AND pid <> pg_backend_pid()
+             AND pg_has_role(usesysid, 'MEMBER')"#,
         names
     )
     .fetch_one(conn)
@@ -30,7 +32,7 @@ pub async fn terminate_unregistered(conn: &mut PgConnection, prefix: &str) -> Re
     let ended = sqlx::query_scalar!(
         r#"SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid)) AS "ended!" FROM pg_stat_activity AS a
            WHERE a.datname = current_database() AND starts_with(a.application_name, $1) AND a.pid <> pg_backend_pid()
-             AND a.backend_start < clock_timestamp() - interval '10 seconds'
+             AND pg_has_role(a.usesysid, 'MEMBER') AND a.backend_start < clock_timestamp() - interval '10 seconds'
              AND NOT EXISTS (SELECT FROM pgimport.worker AS w WHERE w.name = a.application_name)"#,
         prefix
     )
@@ -62,6 +64,32 @@ pub async fn transaction_lock(conn: &mut PgConnection, purpose: &str) -> Result<
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// Joins those who delete an import's rows, until the caller's transaction ends.
+///
+/// Row locks alone would not do: sessions that share one overtake a session that waits for it alone, so that whoever wants to stop the
+/// deletions would wait for the last of them. Advisory locks are granted in turn.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn join_deletions(conn: &mut PgConnection, import: ImportId) -> Result<(), StoreError> {
+    sqlx::query("SELECT pg_advisory_xact_lock_shared($1)").bind(deletions_key(import)).execute(conn).await?;
+    Ok(())
+}
+
+/// Waits for the deletions of an import that run, and keeps others from beginning until the caller's transaction ends.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn hold_deletions(conn: &mut PgConnection, import: ImportId) -> Result<(), StoreError> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(deletions_key(import)).execute(conn).await?;
+    Ok(())
+}
+
+/// The upper byte of these keys sets them apart from those under which ids are taken.
+fn deletions_key(import: ImportId) -> i64 {
+    0x64 << 56 | import.0
 }
 
 /// Makes the current transaction's commit wait until it is on disk, whatever the session's default.

@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, postgres::types::Oid};
 
-use super::{Column, ColumnType, IdColumn, Target, TargetError, quote_identifier};
+use super::{Column, ColumnType, IdColumn, Target, TargetError, UndoTarget, quote_identifier};
 
 /// The oid of the table that SQL would find under `name`.
 pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, TargetError> {
@@ -22,7 +22,7 @@ pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, 
 
 pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target, TargetError> {
     let table = sqlx::query!(
-        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!", c.relkind::text AS "kind!",
+        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!", c.relkind::text AS "kind!", c.relpersistence::text AS "persistence!",
                row_security_active(c.oid) AS "row_security!",
                has_table_privilege(c.oid, 'INSERT') AS "may_insert!", has_table_privilege(c.oid, 'SELECT') AS "may_select!",
                current_user::text AS "role!",
@@ -59,6 +59,9 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
             });
         }
     }
+    if table.persistence == "u" {
+        return Err(TargetError::Unlogged { name });
+    }
     if table.has_insert_rule {
         return Err(TargetError::Rules { name });
     }
@@ -93,9 +96,11 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
         .row_security
         .then(|| "it has row-level security, which COPY FROM does not support".to_owned());
     // Rows of a partition are written by the partition's triggers too: ask the rows themselves.
+    let from = from_clause(&name, &table.kind);
     Ok(Target {
         oid,
         name,
+        from,
         id,
         columns,
         has_triggers: table.has_triggers || partitioned,
@@ -103,11 +108,67 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
     })
 }
 
+/// Tables that inherit from an ordinary one may hold the same ids; the partitions of a partitioned one hold its rows.
+fn from_clause(name: &str, kind: &str) -> String {
+    if kind == "p" { name.to_owned() } else { format!("ONLY {name}") }
+}
+
+pub(super) async fn describe_undo(
+    conn: &mut PgConnection,
+    name: &str,
+    oid: Oid,
+    id: &str,
+) -> Result<UndoTarget, TargetError> {
+    let table = sqlx::query!(
+        r#"SELECT c.relkind::text AS "kind!", row_security_active(c.oid) AS "row_security!", current_user::text AS "role!",
+               has_table_privilege(c.oid, 'DELETE') AND has_table_privilege(c.oid, 'SELECT') AS "may_delete!",
+               c.relkind = 'p' OR EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+                   OR EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid) AS "has_triggers!",
+               pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), $2) AS sequence
+           FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1"#,
+        oid,
+        id
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    if table.row_security {
+        return Err(TargetError::RowSecurity { name: name.to_owned() });
+    }
+    if !table.may_delete {
+        return Err(TargetError::Privilege {
+            remedy: format!("GRANT SELECT, DELETE ON {name} TO {}", quote_identifier(&table.role)),
+            role: table.role,
+            what: format!("delete from {name}"),
+        });
+    }
+    let sequence = match table.sequence {
+        None => None,
+        Some(sequence) => sqlx::query!(
+            r#"SELECT s.seqincrement > 0 AS "ascends!", pg_sequence_last_value(s.seqrelid) AS last
+               FROM pg_sequence AS s WHERE s.seqrelid = to_regclass($1)::oid"#,
+            sequence
+        )
+        .fetch_optional(&mut *conn)
+        .await
+        .map_err(TargetError::Catalog)?
+        // Never called since it was restarted: it stands before its first value.
+        .map(|row| (row.last.unwrap_or(if row.ascends { i64::MIN } else { i64::MAX }), row.ascends)),
+    };
+    Ok(UndoTarget {
+        from: from_clause(name, &table.kind),
+        id: id.to_owned(),
+        has_triggers: table.has_triggers,
+        sequence,
+    })
+}
+
 /// Foreign keys of other tables whose rows would change when rows of this table are deleted: constraint and table.
 pub(super) async fn cascades(conn: &mut PgConnection, oid: Oid) -> Result<Vec<(String, String)>, TargetError> {
     let rows = sqlx::query!(
         r#"SELECT conname::text AS "constraint!", conrelid::regclass::text AS "table!" FROM pg_constraint
-           WHERE contype = 'f' AND confrelid = $1 AND confdeltype IN ('c', 'n', 'd') ORDER BY 2, 1"#,
+           WHERE contype = 'f' AND confdeltype IN ('c', 'n', 'd')
+             AND (confrelid = $1 OR confrelid IN (SELECT relid FROM pg_partition_tree($1::oid::regclass))) ORDER BY 2, 1"#,
         oid
     )
     .fetch_all(conn)

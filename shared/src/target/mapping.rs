@@ -131,6 +131,7 @@ mod tests {
         Target {
             oid: Oid(1),
             name: "public.t".to_owned(),
+            from: "ONLY public.t".to_owned(),
             id: IdColumn {
                 name: "id".to_owned(),
                 width: 8,

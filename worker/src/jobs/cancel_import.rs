@@ -2,16 +2,12 @@
 
 use shared::{cancel, endings::finish_undo_if_done, model::ImportId};
 
-use super::{Failure, JobContext};
+use super::{Failure, JobConnection, JobContext};
 
 pub(super) async fn run(context: &JobContext, import: ImportId) -> Result<(), Failure> {
-    let mut conn = context.pool.acquire().await?;
-    let outcome = cancel::fence(&mut conn, import).await;
-    if outcome.is_err() {
-        conn.close_on_drop();
-    }
-    let deletions = outcome?;
-    drop(conn);
+    let mut conn = JobConnection::acquire(&context.pool).await?;
+    let deletions = cancel::fence(&mut conn, import).await?;
+    conn.give_back();
     if let Some(deletions) = deletions {
         tracing::info!(%import, deletions, "import fenced");
         finish_undo_if_done(&context.pool, import).await?;

@@ -1,24 +1,24 @@
 //! Deletes the rows of one chunk of an import that is being cancelled.
 
 use shared::{
+    cancel,
     endings::finish_undo_if_done,
-    model::{ChunkKey, UndoOptions},
-    store::{chunks, imports, registry},
-    target::Target,
+    model::ChunkKey,
+    store::{chunks, imports, registry, sessions},
+    target::{Target, UndoTarget},
 };
 use sqlx::{Connection as _, PgConnection};
 
-use super::{Failure, JobContext};
+use super::{Failure, JobConnection, JobContext};
 use crate::eraser;
 
+/// What is said of a chunk that keeps rows without an error.
+const KEPT: &str = "rows were kept: edited since they were loaded, protected by a trigger, or not to be told from rows of others";
+
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
-    let mut conn = context.pool.acquire().await?;
-    let outcome = delete(context, &mut conn, chunk).await;
-    if outcome.is_err() {
-        conn.close_on_drop();
-    }
-    let deleted = outcome?;
-    drop(conn);
+    let mut conn = JobConnection::acquire(&context.pool).await?;
+    let deleted = delete(context, &mut conn, chunk).await?;
+    conn.give_back();
     if deleted {
         finish_undo_if_done(&context.pool, chunk.import).await?;
     }
@@ -26,12 +26,10 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Fai
 }
 
 async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) -> Result<bool, Failure> {
-    let Some(import) = imports::read(conn, chunk.import).await? else {
-        return Ok(false);
-    };
-    let target = Target::describe_again(conn, &import.target, import.target_oid).await?;
-    let UndoOptions { keep_edited, .. } = import.undo.unwrap_or_default();
+    let Some(import) = imports::read(conn, chunk.import).await? else { return Ok(false) };
+    let options = import.undo.clone().unwrap_or_default();
     let mut tx = conn.begin().await?;
+    sessions::join_deletions(&mut tx, chunk.import).await?;
     if !imports::share_while_cancelling(&mut tx, chunk.import).await?
         || !chunks::claim_deletion(&mut tx, chunk, context.worker.as_str()).await?
     {
@@ -39,10 +37,16 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
         return Ok(false);
     }
     fail::fail_point!("after-delete-claim");
-    let ranges = registry::read(&mut tx, chunk).await?;
-    let counts = eraser::erase(&mut tx, &target, &ranges, keep_edited).await?;
+    let ranges = registry::lock(&mut tx, chunk).await?;
+    let target = UndoTarget::describe(&mut tx, &import.target, import.target_oid, &import.id_column).await?;
+    // Again here, within the transaction that deletes: a foreign key may have come since the request, and some requests come from
+    // the system itself.
+    cancel::check_cascades(&mut tx, &import, &options).await.map_err(|error| Failure::Permanent(error.to_string()))?;
+    let counts = eraser::erase(&mut tx, &target, &ranges, options.keep_edited).await?;
     fail::fail_point!("after-delete");
-    chunks::finish_deletion(&mut tx, chunk, counts, None).await?;
+    // The name is resolved again by every statement; while this transaction has written to the table, it cannot change any more.
+    Target::check_same(&mut tx, &import.target, import.target_oid).await?;
+    chunks::finish_deletion(&mut tx, chunk, counts, (counts.kept > 0).then_some(KEPT)).await?;
     if counts.kept == 0 {
         registry::delete(&mut tx, chunk).await?;
     }

@@ -15,7 +15,7 @@ use shared::{
 };
 use sqlx::{Connection as _, PgConnection};
 
-use super::{Failure, ImportPlan, JobContext};
+use super::{Failure, ImportPlan, JobConnection, JobContext};
 use crate::{
     loader::LoadPlan,
     parser::{self, ChunkOrigin, ParsedChunk, RecordShape},
@@ -23,36 +23,36 @@ use crate::{
 
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
     let begin = std::time::Instant::now();
-    let mut conn = context.pool.acquire().await?;
-    let Some(started) = chunks::start(&mut conn, chunk, context.worker.as_str()).await? else {
-        return Ok(());
+    let mut conn = JobConnection::acquire(&context.pool).await?;
+    let claimed = match chunks::start(&mut conn, chunk, context.worker.as_str()).await? {
+        Some(started) => load_started(context, &mut conn, chunk, started).await?,
+        None => false,
     };
-    if started.attempts.unsigned_abs() > context.max_attempts {
-        return Err(Failure::Exhausted {
-            attempts: started.attempts - 1,
-        });
-    }
-    fail::fail_point!("after-attempt");
-    let plan = plan(context, &mut conn, chunk.import).await?;
-    // Gone: somebody else loaded or cancelled the chunk since.
-    let Some(payload) = payloads::read(&mut conn, chunk).await? else {
-        return Ok(());
-    };
-    let parsed = parse(&plan, payload, started).await?;
-    let (rows, rejected) = (parsed.rows.len(), parsed.rejects.len());
-    let outcome = load(context, &mut conn, chunk, &plan, parsed).await;
-    if outcome.is_err() {
-        // It may be within a statement, or hold the lock under which ids are taken.
-        conn.close_on_drop();
-    }
-    let claimed = outcome?;
-    drop(conn);
+    conn.give_back();
     fail::fail_point!("after-commit");
     if claimed {
-        tracing::debug!(%chunk, rows, rejected, duration_ms = begin.elapsed().as_millis(), "chunk loaded");
+        tracing::debug!(%chunk, duration_ms = begin.elapsed().as_millis(), "chunk loaded");
         finish_if_done(&context.pool, chunk.import).await?;
     }
     Ok(())
+}
+
+/// `false` when somebody else had the chunk.
+async fn load_started(
+    context: &JobContext,
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    started: StartedChunk,
+) -> Result<bool, Failure> {
+    if started.attempts.unsigned_abs() > context.max_attempts {
+        return Err(Failure::Exhausted { attempts: started.attempts - 1 });
+    }
+    fail::fail_point!("after-attempt");
+    let plan = plan(context, conn, chunk.import).await?;
+    // Gone: somebody else loaded or cancelled the chunk since.
+    let Some(payload) = payloads::read(conn, chunk).await? else { return Ok(false) };
+    let parsed = parse(&plan, payload, started).await?;
+    load(context, conn, chunk, &plan, parsed).await
 }
 
 async fn parse(plan: &Arc<ImportPlan>, payload: Payload, started: StartedChunk) -> Result<ParsedChunk, Failure> {

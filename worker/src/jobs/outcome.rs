@@ -115,8 +115,9 @@ pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) ->
         }
     };
     let Some(chunk) = chunk_of(job) else {
-        tracing::warn!(?job, error = message, "will be tried again");
-        return retry(context, job, &message).await;
+        // Without the server's detail, which may hold data.
+        tracing::warn!(?job, "a cancel could not be run and will be tried again");
+        return retry(context, job, &message, true).await;
     };
     if let Job::LoadChunk(_) = job {
         context.forget_plan(chunk.import);
@@ -124,19 +125,19 @@ pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) ->
     match failure {
         Failure::Transient(_) | Failure::TimedOut(_) => {
             tracing::info!(%chunk, error = message, "will be tried again");
-            retry(context, job, &message).await
+            retry(context, job, &message, true).await
         }
         // The attempt stays counted, so that this ends.
         Failure::Panicked(_) => {
             tracing::error!(%chunk, error = message, "a chunk's handler panicked");
-            retry(context, job, &message).await
+            retry(context, job, &message, false).await
         }
         _ => give_up(context, job, chunk, &message).await,
     }
 }
 
 /// Adds a job that waits, or gives up when that was done for too long.
-async fn retry(context: &JobContext, job: Job, message: &str) -> Result<(), StoreError> {
+async fn retry(context: &JobContext, job: Job, message: &str, give_back: bool) -> Result<(), StoreError> {
     let mut conn = context.pool.acquire().await?;
     let mut tx = conn.begin().await?;
     let Some(chunk) = chunk_of(job) else {
@@ -147,7 +148,7 @@ async fn retry(context: &JobContext, job: Job, message: &str) -> Result<(), Stor
         }
         return Ok(tx.commit().await?);
     };
-    let Some(state) = chunks::note_transient(&mut tx, chunk, message).await? else {
+    let Some(state) = chunks::note_retry(&mut tx, chunk, message, give_back).await? else {
         return Ok(());
     };
     if state.retrying_for > context.retry_for {

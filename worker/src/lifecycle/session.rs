@@ -35,7 +35,9 @@ const JOBS_PER_QUEUE_WORKER: u32 = 4;
 /// How often the queue is asked for jobs whose announcement was missed, or that waited.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How long abandoned jobs get to give their attempts back.
-const ABANDON_TIMEOUT: Duration = Duration::from_secs(2);
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a session may take to begin: a host that swallows packets must not hold up a stop, or the count of failures.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the database gets to answer a heartbeat; two that are not answered make a worker stale for the others too.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a draining worker looks whether anything is left.
@@ -52,7 +54,11 @@ pub(super) struct SessionEnd {
 pub(super) async fn run(config: &WorkerConfig, stop: &CancellationToken) -> SessionEnd {
     let name = super::new_name();
     let options = database::session(config.connect.clone(), &name, Commit::Deferred);
-    match Session::start(config, &name, &options).await {
+    let start = timeout(START_TIMEOUT, Session::start(config, &name, &options));
+    let Some(started) = stop.run_until_cancelled(start).await else {
+        return SessionEnd { worked: false, outcome: Ok(()) };
+    };
+    match started.unwrap_or(Err(SessionError::NoAnswer)) {
         Ok(session) => SessionEnd {
             worked: true,
             outcome: session.run(config, stop).await,
@@ -91,8 +97,9 @@ impl Session {
         };
         workers::register(&mut heartbeat, &new).await?;
         let queue_workers = config.concurrency.div_ceil(JOBS_PER_QUEUE_WORKER).max(1);
-        // Each job has a session, each of the queue's workers one for fetching, and maintenance two.
-        let pool = database::pool(options.clone(), config.concurrency + queue_workers + 2);
+        // Each job has a session and may need a second to settle; each of the queue's workers one for fetching and one for its heartbeat;
+        // maintenance two, the listener and the look at what is left one each.
+        let pool = database::pool(options.clone(), config.concurrency + 2 * queue_workers + 6);
         let mut listener = PgListener::connect_with(&pool).await.map_err(SessionError::Connect)?;
         listener.listen(INSERT_CHANNEL).await.map_err(SessionError::Connect)?;
         Ok(Self {
@@ -125,6 +132,8 @@ impl Session {
         let ended = CancellationToken::new();
         let (wakers, wakeups): (Vec<_>, Vec<_>) = queue_workers.iter().map(|_| wakeups::channel::<()>(1)).unzip();
         let mut helpers = JoinSet::new();
+        // Kept beside the task: an ended stream of announcements would keep the interval from being asked.
+        let _announcements = wakers.clone();
         helpers.spawn(forward_announcements(listener, wakers));
         helpers.spawn(maintenance::run(pool.clone(), ended.clone()));
         let heartbeat = tokio::spawn(beat(

@@ -46,6 +46,20 @@ pub async fn list_loaded(conn: &mut PgConnection, import: ImportId) -> Result<Ve
         .collect())
 }
 
+/// The chunks that have rows in the target, those that an earlier undo kept among them.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn list_in_table(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkKey>, StoreError> {
+    let ordinals = sqlx::query_scalar!(
+        "SELECT ordinal FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' ORDER BY ordinal",
+        import.0
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(ordinals.into_iter().map(|ordinal| ChunkKey { import, ordinal }).collect())
+}
+
 /// Lets the next undo decide again about chunks that an earlier one kept.
 ///
 /// # Errors
@@ -92,7 +106,8 @@ pub async fn finish_deletion(
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let done = sqlx::query!(
         "UPDATE pgimport.import_chunk
-         SET deleted_count = coalesce(deleted_count, 0) + $3, kept_count = $4, missing_count = $5,
+         SET deleted_count = coalesce(deleted_count, 0) + $3, kept_count = $4,
+             missing_count = greatest($5 - coalesce(deleted_count, 0), 0),
              state = CASE WHEN $4::bigint > 0 THEN 'loaded' ELSE 'deleted' END,
              retries = 0, retrying_since = NULL, last_error = $6
          WHERE import_id = $1 AND ordinal = $2",

@@ -143,7 +143,7 @@ pub async fn find_older_loaded(
     .collect())
 }
 
-/// A loaded import of the same table that replaces and was submitted after `import`.
+/// A loaded import of the same table that was submitted after `import` and did replace: with rows, and without rejects or regardless.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -154,7 +154,11 @@ pub async fn find_newer_replacing(
 ) -> Result<Option<ImportId>, StoreError> {
     Ok(sqlx::query_scalar!(
         "SELECT id FROM pgimport.import
-         WHERE target_oid = $1 AND state = 'loaded' AND id > $2 AND (options -> 'replace')::boolean ORDER BY id DESC LIMIT 1",
+         WHERE target_oid = $1 AND state = 'loaded' AND id > $2 AND (options -> 'replace')::boolean
+           AND EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = import.id AND c.loaded_count > 0)
+           AND ((options -> 'replace_anyway')::boolean
+                OR NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = import.id AND c.rejected_count > 0))
+         ORDER BY id DESC LIMIT 1",
         target_oid,
         import.0
     )

@@ -1,0 +1,433 @@
+//! Undo: exactly the rows of one import, and no other, whoever else writes to the table.
+
+mod support;
+
+use std::{fs::OpenOptions, io::Write as _};
+
+use serde_json::json;
+use support::{Bench, assert_json, orders, until};
+
+/// Rows by id and content, for comparing what must not change.
+const CONTENT: &str = "SELECT t::text FROM public.sale_order AS t WHERE \"PointOfSale\" <> 'mine' ORDER BY id";
+
+impl Bench {
+    /// Cancels an import and works until nothing is left to do.
+    fn undo(&self, id: i64, arguments: &[&str]) -> serde_json::Value {
+        let id_text = id.to_string();
+        let mut all = vec!["cancel", &id_text];
+        all.extend(arguments);
+        self.enqueue(all).run().exits(0);
+        self.drain();
+        self.status(id)
+    }
+
+    fn submit(&self, name: &str, content: &str, arguments: &[&str]) -> i64 {
+        let path = self.file(name, content);
+        let mut all = vec!["-i", &path, "--chunk-rows", "100"];
+        all.extend(arguments);
+        self.enqueue(all).run().exits(0).id()
+    }
+
+    fn load_orders(&self, shop: &str, rows: usize, arguments: &[&str]) -> i64 {
+        let id = self.submit(&format!("{shop}.csv"), &orders(shop, rows), arguments);
+        self.drain();
+        id
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_removes_its_own_rows_and_no_other_while_others_write() {
+    let bench = Bench::new().await;
+    let mine = bench.submit("mine.csv", &orders("mine", 3_000), &[]);
+    let theirs = bench.submit("theirs.csv", &orders("theirs", 2_000), &[]);
+    let writer = async {
+        for n in 0..200 {
+            let row = format!(
+                "INSERT INTO public.sale_order (\"PointOfSale\", \"Product\", \"Date\", \"Stock\") VALUES ('plain', '{n}', '2025-01-01', {n})"
+            );
+            bench.execute(&row).await;
+        }
+    };
+    let worker = bench.worker(["--drain", "--concurrency", "3"]).start();
+    writer.await;
+    worker.finish().exits(0);
+    let others = bench.texts(CONTENT).await;
+    assert_eq!(others.len(), 2_200);
+    let status = bench.undo(mine, &[]);
+    assert_json(
+        &status,
+        &json!({"state": "cancelled", "deleted": 3_000, "kept": 0, "missing": 0}),
+    );
+    assert_eq!(bench.texts(CONTENT).await, others);
+    assert_eq!(bench.sale_orders().await, 2_200);
+    assert_eq!(
+        bench
+            .number(&format!(
+                "SELECT count(*) FROM pgimport.import_registry WHERE import_id = {mine}"
+            ))
+            .await,
+        0
+    );
+    bench.enqueue(["verify", &theirs.to_string()]).run().exits(0);
+    // A second cancel finds nothing to do.
+    bench
+        .enqueue(["cancel", &mine.to_string(), "--wait"])
+        .run()
+        .exits(0)
+        .says("cancelled before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_takes_effect_without_a_worker() {
+    let bench = Bench::new().await;
+    let id = bench.submit("mine.csv", &orders("mine", 500), &[]);
+    bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
+    assert_eq!(bench.status(id)["state"], "cancelling");
+    bench.drain();
+    assert_json(&bench.status(id), &json!({"state": "cancelled", "loaded": 0}));
+    assert_eq!(bench.number("SELECT count(*) FROM pgimport.import_payload").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_was_made_again_is_never_touched() {
+    let bench = Bench::new().await;
+    bench
+        .execute("CREATE TABLE public.t (id bigserial PRIMARY KEY, a int)")
+        .await;
+    let id = bench.submit("t.csv", "a\n1\n2\n", &["--table", "public.t"]);
+    bench.drain();
+    bench.execute("DROP TABLE public.t; CREATE TABLE public.t (id bigserial PRIMARY KEY, a int); INSERT INTO public.t (a) VALUES (1), (2)").await;
+    bench
+        .enqueue(["cancel", &id.to_string()])
+        .run()
+        .exits(1)
+        .says("dropped and made again");
+    assert_eq!(bench.status(id)["state"], "loaded");
+    assert_eq!(bench.number("SELECT count(*) FROM public.t").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_given_again_after_a_truncate_belong_to_the_later_import() {
+    let bench = Bench::new().await;
+    let first = bench.load_orders("first", 300, &[]);
+    bench.execute("TRUNCATE public.sale_order RESTART IDENTITY").await;
+    let second = bench.load_orders("second", 250, &[]);
+    assert_json(
+        &bench.undo(first, &[]),
+        &json!({"state": "cancelled", "deleted": 0, "missing": 300}),
+    );
+    assert_eq!(bench.sale_orders().await, 250);
+    assert_json(&bench.undo(second, &[]), &json!({"state": "cancelled", "deleted": 250}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_between_those_of_a_step_are_not_ours() {
+    let bench = Bench::new().await;
+    bench
+        .execute("ALTER SEQUENCE public.sale_order_id_seq INCREMENT BY 2")
+        .await;
+    let id = bench.load_orders("mine", 300, &[]);
+    // Rows of others on the even numbers between.
+    bench
+        .execute("INSERT INTO public.sale_order SELECT id + 1, 'other', 'p', '2025-01-01', 1 FROM public.sale_order")
+        .await;
+    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 300}));
+    assert_eq!(
+        bench
+            .number("SELECT count(*) FROM public.sale_order WHERE \"PointOfSale\" = 'other'")
+            .await,
+        300
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_other_tables_are_not_deleted_with_ours_unless_allowed() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("mine", 100, &[]);
+    bench
+        .execute("CREATE TABLE public.note (sale_order_id bigint REFERENCES public.sale_order ON DELETE CASCADE)")
+        .await;
+    bench
+        .execute("INSERT INTO public.note SELECT min(id) FROM public.sale_order")
+        .await;
+    bench
+        .enqueue(["cancel", &id.to_string()])
+        .run()
+        .exits(1)
+        .says("--cascade")
+        .says("note");
+    assert_eq!(bench.status(id)["state"], "loaded");
+    assert_json(
+        &bench.undo(id, &["--cascade"]),
+        &json!({"state": "cancelled", "deleted": 100}),
+    );
+    assert_eq!(bench.number("SELECT count(*) FROM public.note").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_key_that_forbids_a_deletion_is_named_and_the_rest_goes() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("mine", 300, &[]);
+    bench
+        .execute("CREATE TABLE public.note (sale_order_id bigint CONSTRAINT note_order REFERENCES public.sale_order)")
+        .await;
+    bench
+        .execute("INSERT INTO public.note SELECT min(id) FROM public.sale_order")
+        .await;
+    let status = bench.undo(id, &[]);
+    assert_json(&status, &json!({"state": "kept", "deleted": 200, "kept": 100}));
+    let error = status["chunk_errors"][0]["error"].as_str().unwrap();
+    assert!(error.contains("note_order") && error.contains("note"), "{error}");
+    assert_eq!(bench.sale_orders().await, 100);
+    // What was kept can be undone once nothing refers to it.
+    bench.execute("DELETE FROM public.note").await;
+    assert_json(
+        &bench.undo(id, &[]),
+        &json!({"state": "cancelled", "deleted": 300, "kept": 0}),
+    );
+    assert_eq!(bench.sale_orders().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edited_rows_are_counted_and_can_be_kept() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("mine", 300, &[]);
+    bench
+        .execute("UPDATE public.sale_order SET \"Stock\" = -1 WHERE \"Stock\" IN (5, 105)")
+        .await;
+    bench.execute("DELETE FROM public.sale_order WHERE \"Stock\" = 7").await;
+    let dry = bench
+        .enqueue(["cancel", &id.to_string(), "--dry-run", "--keep-edited", "--json"])
+        .run()
+        .exits(0)
+        .json();
+    assert_json(
+        &dry,
+        &json!({"would_delete": 297, "would_keep": 2, "edited": 2, "missing": 1, "cannot_tell": 0}),
+    );
+    assert_eq!(bench.sale_orders().await, 299);
+    let status = bench.undo(id, &["--keep-edited"]);
+    assert_json(
+        &status,
+        &json!({"state": "kept", "deleted": 297, "kept": 2, "missing": 1}),
+    );
+    assert_eq!(
+        bench
+            .number("SELECT count(*) FROM public.sale_order WHERE \"Stock\" = -1")
+            .await,
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_table_makes_it_impossible_to_tell_what_was_edited() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("mine", 200, &[]);
+    bench
+        .execute("UPDATE public.sale_order SET \"Stock\" = \"Stock\" + 1")
+        .await;
+    let dry = bench
+        .enqueue(["cancel", &id.to_string(), "--dry-run", "--json"])
+        .run()
+        .exits(0)
+        .json();
+    assert_json(&dry, &json!({"would_delete": 200, "edited": 0, "cannot_tell": 200}));
+    assert_json(
+        &bench.undo(id, &["--keep-edited"]),
+        &json!({"state": "kept", "deleted": 0, "kept": 200}),
+    );
+    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 200}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_written_in_a_subtransaction_of_a_trigger_are_not_taken_for_edited() {
+    let bench = Bench::new().await;
+    // The exception block makes the row's xmin that of a subtransaction.
+    bench
+        .execute(
+            "CREATE TABLE public.t (id bigserial PRIMARY KEY, a int, b int);
+             CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 BEGIN UPDATE public.t SET b = 1 WHERE id = NEW.id; EXCEPTION WHEN division_by_zero THEN NULL; END;
+                 RETURN NULL; END $$;
+             CREATE TRIGGER touch AFTER INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.touch()",
+        )
+        .await;
+    let id = bench.submit("t.csv", "a\n1\n2\n3\n", &["--table", "t"]);
+    bench.drain();
+    let dry = bench
+        .enqueue(["cancel", &id.to_string(), "--dry-run", "--json"])
+        .run()
+        .exits(0)
+        .json();
+    assert_json(&dry, &json!({"would_delete": 3, "edited": 0, "cannot_tell": 0}));
+    assert_json(
+        &bench.undo(id, &["--keep-edited"]),
+        &json!({"state": "cancelled", "deleted": 3}),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keep_stops_the_deletions_and_a_later_cancel_finishes_them() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("mine", 500, &[]);
+    bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
+    bench
+        .enqueue(["keep", &id.to_string()])
+        .run()
+        .exits(0)
+        .says("500 remain");
+    bench.drain();
+    assert_json(&bench.status(id), &json!({"state": "kept", "deleted": 0}));
+    assert_eq!(bench.sale_orders().await, 500);
+    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 500}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_while_the_source_is_read_stops_the_submitter() {
+    let bench = Bench::new().await;
+    let mut submitter = bench.enqueue(["--chunk-rows", "10"]).pipe().start();
+    let mut pipe = submitter.child.stdin.take().unwrap();
+    pipe.write_all(orders("mine", 2_000).as_bytes()).unwrap();
+    pipe.flush().unwrap();
+    until("chunks are stored", async || {
+        bench.number("SELECT count(*) FROM pgimport.import_chunk").await > 10
+    })
+    .await;
+    let id = bench.number("SELECT id FROM pgimport.import").await;
+    bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
+    let ended = submitter.finish().exits(4).says("cancelled while it was submitted");
+    assert_eq!(ended.id(), id);
+    drop(pipe);
+    bench.drain();
+    assert_eq!(bench.status(id)["state"], "cancelled");
+    assert_eq!(bench.sale_orders().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vacuum_runs_after_a_followed_cancel_and_is_offered_otherwise() {
+    let bench = Bench::new().await;
+    let worker = bench.worker(["--concurrency", "2"]).start();
+    for (arguments, word) in [
+        (&["--wait"][..], "autovacuum"),
+        (&["--wait", "--vacuum"][..], "vacuum    done"),
+    ] {
+        let path = bench.file("mine.csv", orders("mine", 300));
+        let id = bench.enqueue(["-i", &path, "--wait"]).run().exits(0).id();
+        let mut all = vec!["cancel".to_owned(), id.to_string()];
+        all.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        bench.enqueue(all).run().exits(0).says(word);
+    }
+    drop(worker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_finds_rows_that_are_gone_or_differ_and_a_file_that_is_another() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("mine", 250, &[]).to_string();
+    let path = bench.path("mine.csv");
+    let file = path.to_str().unwrap();
+    bench.enqueue(["verify", &id, file]).run().exits(0);
+    bench
+        .execute("UPDATE public.sale_order SET \"Product\" = 'x' WHERE \"Stock\" IN (3, 4)")
+        .await;
+    bench.enqueue(["verify", &id]).run().exits(0);
+    let report = bench.enqueue(["verify", &id, file, "--json"]).run().exits(1).json();
+    assert_json(&report["differences"][0], &json!({"kind": "content", "count": 2}));
+    bench
+        .execute("DELETE FROM public.sale_order WHERE \"Stock\" >= 230")
+        .await;
+    let report = bench.enqueue(["verify", &id, "--json"]).run().exits(1).json();
+    assert_json(&report["differences"][0], &json!({"kind": "missing_row", "count": 20}));
+    writeln!(
+        OpenOptions::new().append(true).open(&path).unwrap(),
+        "mine;p;2025-01-01;1"
+    )
+    .unwrap();
+    let report = bench.enqueue(["verify", &id, file, "--json"]).run().exits(1).json();
+    assert_json(&report["differences"][0], &json!({"kind": "fingerprint"}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_others_on_ids_given_again_are_left_alone() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("mine", 300, &[]);
+    bench.execute("TRUNCATE public.sale_order RESTART IDENTITY").await;
+    let other = "INSERT INTO public.sale_order (\"PointOfSale\", \"Product\", \"Date\", \"Stock\") SELECT 'other', 'p', '2025-01-01', n FROM generate_series(1, 120) AS n";
+    bench.execute(other).await;
+    bench.undo(id, &[]);
+    assert_eq!(bench.sale_orders().await, 120);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_range_that_was_given_again_in_part_is_still_ours() {
+    let bench = Bench::new().await;
+    let first = bench.load_orders("first", 100, &[]);
+    bench.execute("DELETE FROM public.sale_order WHERE id <= 10; SELECT setval('public.sale_order_id_seq', 1, false)").await;
+    let second = bench.load_orders("second", 10, &[]);
+    assert_json(&bench.undo(first, &[]), &json!({"state": "cancelled", "deleted": 90, "missing": 10}));
+    assert_eq!(bench.texts("SELECT DISTINCT \"PointOfSale\" FROM public.sale_order").await, ["second"]);
+    assert_json(&bench.undo(second, &[]), &json!({"state": "cancelled", "deleted": 10}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_takes_the_others_name_while_the_deletion_waits_is_not_touched() {
+    let bench = Bench::new().await;
+    bench.execute("CREATE TABLE public.a (id bigserial PRIMARY KEY, n int); CREATE TABLE public.b (id bigserial PRIMARY KEY, n int); INSERT INTO public.b (n) VALUES (1), (2), (3)").await;
+    let id = bench.submit("a.csv", "n\n1\n2\n3\n", &["--table", "public.a"]);
+    bench.drain();
+    let mut swap = bench.db.pool().begin().await.unwrap();
+    sqlx::raw_sql("ALTER TABLE public.a RENAME TO a_old; ALTER TABLE public.b RENAME TO a").execute(&mut *swap).await.unwrap();
+    bench.enqueue(["cancel", &id.to_string()]).run();
+    let worker = bench.worker(["--concurrency", "1"]).start();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let cancelling = bench.number("SELECT count(*) FROM pgimport.import WHERE state = 'cancelling'").await;
+    if cancelling == 1 {
+        until("the deletion waits", async || bench.number(waits).await > 0).await;
+    }
+    swap.commit().await.unwrap();
+    until("the undo is decided", async || cancelling == 0 || bench.status(id)["state"] != "cancelling").await;
+    drop(worker);
+    assert_eq!(bench.number("SELECT count(*) FROM public.a").await, 3);
+    assert_eq!(bench.number("SELECT count(*) FROM public.a_old").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_inherit_are_not_reached() {
+    let bench = Bench::new().await;
+    bench.execute("CREATE TABLE public.parent (id bigserial PRIMARY KEY, n int); CREATE TABLE public.child () INHERITS (public.parent)").await;
+    let id = bench.submit("n.csv", "n\n1\n2\n", &["--table", "public.parent"]);
+    bench.drain();
+    bench.execute("INSERT INTO public.child SELECT id, 7 FROM ONLY public.parent").await;
+    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 2}));
+    assert_eq!(bench.number("SELECT count(*) FROM public.child").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_trigger_keeps_are_not_taken_for_deleted() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("mine", 50, &[]);
+    bench.execute("CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER no BEFORE DELETE ON public.sale_order FOR EACH ROW EXECUTE FUNCTION public.no()").await;
+    assert_json(&bench.undo(id, &[]), &json!({"state": "kept", "deleted": 0, "kept": 50}));
+    bench.execute("DROP TRIGGER no ON public.sale_order").await;
+    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 50, "kept": 0, "missing": 0}));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_does_not_delete_from_other_tables_unasked() {
+    let bench = Bench::new().await;
+    let old = bench.load_orders("old", 100, &[]);
+    bench.execute("CREATE TABLE public.note (sale_order_id bigint REFERENCES public.sale_order ON DELETE CASCADE); INSERT INTO public.note SELECT min(id) FROM public.sale_order").await;
+    bench.load_orders("new", 10, &["--replace"]);
+    bench.drain();
+    assert_json(&bench.status(old), &json!({"state": "kept", "deleted": 0, "kept": 100}));
+    assert_eq!(bench.number("SELECT count(*) FROM public.note").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_add_up_when_what_was_kept_is_undone_later() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("mine", 100, &[]);
+    bench.execute("UPDATE public.sale_order SET \"Product\" = 'x' WHERE \"Stock\" < 20").await;
+    assert_json(&bench.undo(id, &["--keep-edited"]), &json!({"state": "kept", "deleted": 80, "kept": 20, "missing": 0}));
+    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 100, "kept": 0, "missing": 0}));
+}
