@@ -10,7 +10,7 @@ use crate::{
     model::{ImportEvent, ImportId, ImportState, UndoOptions},
     patience::MaybeTransient,
     queue::{self, Job},
-    store::{StoreError, chunks, imports, is_transient, payloads, sessions},
+    store::{StoreError, chunks, imports, is_transient, payloads, registry, sessions},
     target::{Target, TargetError, UndoTarget},
 };
 
@@ -168,6 +168,7 @@ pub async fn fence(conn: &mut PgConnection, import: ImportId) -> Result<Option<u
     chunks::fence(&mut tx, import).await?;
     payloads::delete_all(&mut tx, import).await?;
     let loaded = chunks::list_loaded(&mut tx, import).await?;
+    note_reused_ids(&mut tx, import).await?;
     for part in loaded.chunks(JOBS_AT_ONCE) {
         let jobs: Vec<Job> = part.iter().copied().map(Job::DeleteChunk).collect();
         let ids = queue::push(&mut tx, &jobs, Duration::ZERO).await?;
@@ -175,6 +176,21 @@ pub async fn fence(conn: &mut PgConnection, import: ImportId) -> Result<Option<u
     }
     tx.commit().await?;
     Ok(Some(loaded.len()))
+}
+
+/// Looks once, before the first deletion takes its ranges away, whether the ids may have been given again.
+async fn note_reused_ids(tx: &mut PgConnection, import: ImportId) -> Result<(), StoreError> {
+    let (Some(row), Some((lowest, highest))) = (imports::read(tx, import).await?, registry::extent(tx, import).await?)
+    else {
+        return Ok(());
+    };
+    // A table that cannot be described keeps its rows: each deletion says why.
+    let Ok(target) = UndoTarget::describe(tx, &row.target, row.target_oid, &row.id_column).await else { return Ok(()) };
+    if target.was_set_back(lowest, highest) {
+        let options = UndoOptions { ids_reused: true, ..row.undo.unwrap_or_default() };
+        imports::set_undo(tx, import, &options).await?;
+    }
+    Ok(())
 }
 
 /// Stops deleting: what is left of an import that is being cancelled stays.

@@ -241,10 +241,11 @@ impl UndoTarget {
         catalog::describe_undo(conn, name, oid, id).await
     }
 
-    /// Whether the sequence was set back since `id` was taken from it, so that `id` may have been given again.
+    /// Whether the sequence was set back since the ids from `lowest` to `highest` were taken from it, so that they may have been given
+    /// again.
     #[must_use]
-    pub fn was_set_back_before(&self, id: i64) -> bool {
-        self.sequence.is_some_and(|(last, ascends)| if ascends { last < id } else { last > id })
+    pub fn was_set_back(&self, lowest: i64, highest: i64) -> bool {
+        self.sequence.is_some_and(|(last, ascends)| if ascends { last < highest } else { last > lowest })
     }
 }
 

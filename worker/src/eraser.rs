@@ -1,6 +1,7 @@
 //! Deletes from the target exactly the rows that a chunk put there. With the loader, the only code that writes a user's table.
 
 use shared::{
+    model::UndoOptions,
     store::{chunks::UndoCounts, registry::RegisteredRange},
     target::{UndoTarget, quote_identifier},
 };
@@ -53,8 +54,8 @@ pub async fn preview(
 
 /// Deletes a chunk's rows. Call with its ranges locked.
 ///
-/// With `keep_edited`, only those that nobody updated since. Where ids may have been given again, because a later import was given some of
-/// a range or because the sequence was set back since, only rows that are as they were loaded: the others may be somebody else's.
+/// With `keep_edited`, only those that nobody updated since. Where ids may have been given again, to a later import or because the sequence
+/// was set back, only rows that are as they were loaded: the others may be somebody else's.
 ///
 /// # Errors
 /// From the database; a foreign key that forbids a deletion among them.
@@ -62,18 +63,17 @@ pub async fn erase(
     conn: &mut PgConnection,
     target: &UndoTarget,
     ranges: &[RegisteredRange],
-    keep_edited: bool,
+    options: &UndoOptions,
 ) -> Result<UndoCounts, sqlx::Error> {
     let mut counts = UndoCounts::default();
-    if keep_edited {
+    if options.keep_edited {
         let before = preview(conn, target, ranges).await?;
         if before.cannot_tell {
             return Ok(UndoCounts { deleted: 0, kept: before.present, missing: before.missing });
         }
     }
     for range in ranges {
-        let reused = range.voided || target.was_set_back_before(range.range.end_id);
-        let scope = if keep_edited || reused { Scope::AsLoaded } else { Scope::All };
+        let scope = if options.keep_edited || options.ids_reused || range.voided { Scope::AsLoaded } else { Scope::All };
         let deleted = delete(conn, target, range, scope).await?;
         // Rows that were left on purpose, or by a trigger that forbids or replaces their deletion.
         let left = if scope == Scope::AsLoaded || target.has_triggers {

@@ -30,6 +30,7 @@ async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
     let options = UndoOptions {
         keep_edited: args.keep_edited,
         cascade: args.cascade,
+        ..UndoOptions::default()
     };
     let state = open.patiently(async |conn| cancel::request(conn, args.id, &options, None).await).await?;
     if state == ImportState::Cancelled {
@@ -105,6 +106,7 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
     let options = UndoOptions {
         keep_edited: args.keep_edited,
         cascade: args.cascade,
+        ..UndoOptions::default()
     };
     cancel::check_target(&mut conn, &import, &options).await?;
     let target = UndoTarget::describe(&mut conn, &import.target, import.target_oid, &import.id_column).await?;

@@ -70,4 +70,7 @@ pub struct UndoOptions {
     /// Delete also what references the rows by `ON DELETE CASCADE` or `SET NULL`.
     #[serde(default)]
     pub cascade: bool,
+    /// Found when the undo began: the sequence was set back since the load, so that others may have been given the same ids.
+    #[serde(default)]
+    pub ids_reused: bool,
 }

@@ -9,7 +9,7 @@ use crate::model::{ImportId, ImportOptions, ImportState, ProcessName, UndoOption
 
 mod undo;
 pub use undo::{
-    find_newer_replacing, find_older_loaded, finish_undo, looks_undone, request_cancel, set_cancel_job,
+    find_newer_replacing, find_older_loaded, finish_undo, looks_undone, request_cancel, set_cancel_job, set_undo,
     share_while_cancelling, without_cancel_job,
 };
 

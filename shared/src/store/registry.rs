@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, postgres::types::Oid};
 
 use super::{StoreError, error::expect_rows};
-use crate::model::ChunkKey;
+use crate::model::{ChunkKey, ImportId};
 
 /// The ids `start_id, start_id + step, … end_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +129,20 @@ pub async fn lock(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Regist
     .await?;
     // A second statement: its snapshot has what the first one waited for.
     read(conn, chunk).await
+}
+
+/// The smallest and the largest id registered for an import; `None` without any.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn extent(conn: &mut PgConnection, import: ImportId) -> Result<Option<(i64, i64)>, StoreError> {
+    let row = sqlx::query!(
+        "SELECT min(start_id) AS lowest, max(end_id) AS highest FROM pgimport.import_registry WHERE import_id = $1",
+        import.0
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(row.lowest.zip(row.highest))
 }
 
 /// Removes the ranges of a chunk whose rows are deleted.

@@ -42,7 +42,7 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     // Again here, within the transaction that deletes: a foreign key may have come since the request, and some requests come from
     // the system itself.
     cancel::check_cascades(&mut tx, &import, &options).await.map_err(|error| Failure::Permanent(error.to_string()))?;
-    let counts = eraser::erase(&mut tx, &target, &ranges, options.keep_edited).await?;
+    let counts = eraser::erase(&mut tx, &target, &ranges, &options).await?;
     fail::fail_point!("after-delete");
     // The name is resolved again by every statement; while this transaction has written to the table, it cannot change any more.
     Target::check_same(&mut tx, &import.target, import.target_oid).await?;

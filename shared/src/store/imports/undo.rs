@@ -30,6 +30,17 @@ pub async fn request_cancel(
     Ok(done.rows_affected() == 1)
 }
 
+/// Records how an import that is being cancelled is undone from now on.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn set_undo(conn: &mut PgConnection, import: ImportId, options: &UndoOptions) -> Result<(), StoreError> {
+    sqlx::query!("UPDATE pgimport.import SET undo = $2 WHERE id = $1", import.0, Json(options) as _)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Names the job that was just added to run an import's cancel.
 ///
 /// # Errors
