@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::{
     model::{ImportId, ImportState},
     status::ImportStatus,
-    store::is_transient,
+    store::{StoreError, imports, is_transient, workers},
     submission::Progress,
 };
 
@@ -22,6 +22,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// How often a pipe gets a line.
 const LINE: Duration = Duration::from_secs(5);
+/// How long a worker may take to come before a person is told that there is none.
+const LONELY: Duration = Duration::from_secs(2);
 
 /// Shows how far an import is.
 pub struct Display {
@@ -107,38 +109,59 @@ pub async fn to_end(
     progress: Option<&Progress>,
 ) -> anyhow::Result<ImportStatus> {
     const PATIENCE: Duration = Duration::from_secs(300);
-    let mut last_answer = Instant::now();
+    let begin = Instant::now();
+    let mut told = open.is_local();
+    let mut last_answer = begin;
     let mut last_shown: Option<Instant> = None;
     loop {
-        match look(open, import).await {
-            Ok(state) => {
+        let due = last_shown.is_none_or(|shown| shown.elapsed() >= LOOK * 3);
+        match look(open, import, due, !told && begin.elapsed() > LONELY).await {
+            Ok(found) => {
                 last_answer = Instant::now();
-                let due = last_shown.is_none_or(|shown| shown.elapsed() >= LOOK * 3);
-                if state.is_final() || due {
-                    last_shown = Some(Instant::now());
-                    let status = status(open, import).await?;
+                if let Some(Look { status, lonely }) = found {
+                    last_shown = Some(last_answer);
                     display.show(&status, progress);
                     if status.state.is_final() {
                         display.finish();
                         return Ok(status);
                     }
+                    if lonely {
+                        told = true;
+                        display.say("NO WORKER IS ALIVE: start one (`worker`) or this waits for ever");
+                    }
                 }
             }
-            Err(error) if last_answer.elapsed() < PATIENCE && error.downcast_ref().is_some_and(is_transient) => {}
+            Err(error) if last_answer.elapsed() < PATIENCE && passes(&error) => {}
             Err(error) => return Err(error),
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn look(open: &Open, import: ImportId) -> anyhow::Result<ImportState> {
+/// What a look found.
+struct Look {
+    status: ImportStatus,
+    /// Whether there is no worker, if that was asked.
+    lonely: bool,
+}
+
+/// Looks at an import: at all of it when that is due or it ended, else at its state alone.
+async fn look(open: &Open, import: ImportId, due: bool, ask_for_workers: bool) -> anyhow::Result<Option<Look>> {
     let mut conn = open.connection().await?;
-    match shared::store::imports::state(&mut conn, import).await {
-        Ok(Some(state)) => Ok(state),
-        Ok(None) => Err(output::no_import(import)),
-        Err(shared::store::StoreError::Database(error)) => Err(error.into()),
-        Err(error) => Err(error.into()),
+    let state = imports::state(&mut conn, import).await?;
+    let state = state.ok_or_else(|| output::no_import(import))?;
+    if !(due || state.is_final()) {
+        return Ok(None);
     }
+    let lonely = ask_for_workers && workers::count_alive(&mut conn).await? == 0;
+    drop(conn);
+    let status = status(open, import).await?;
+    Ok(Some(Look { status, lonely }))
+}
+
+/// Whether the database may answer again later.
+fn passes(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(is_transient) || error.downcast_ref().is_some_and(StoreError::is_transient)
 }
 
 /// Reads an import's status.

@@ -30,6 +30,19 @@ async fn a_file_is_loaded_by_a_worker_in_another_process_while_its_submitter_wai
 }
 
 #[tokio::test]
+async fn whoever_waits_is_told_that_no_worker_is_alive() {
+    let bench = Bench::new().await;
+    let file = bench.file("orders.csv", orders("A", 3));
+    let waiting = bench.enqueue(["-i", &file, "--wait"]).start();
+    until("it says so", async || {
+        waiting.stderr_so_far().contains("NO WORKER IS ALIVE")
+    })
+    .await;
+    bench.drain();
+    waiting.finish().exits(0);
+}
+
+#[tokio::test]
 async fn without_wait_the_id_alone_is_on_standard_output_and_nothing_on_standard_error() {
     let bench = Bench::new().await;
     let file = bench.file("orders.csv", orders("A", 3));

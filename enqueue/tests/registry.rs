@@ -163,12 +163,14 @@ async fn a_server_that_crashes_between_the_ids_and_the_commit_loses_and_doubles_
             .execute(&mut other)
             .await
             .unwrap();
+        let follower = bench.enqueue(["-i", &file, "--wait"]).start();
         let worker = bench.worker(["--drain"]).start();
         let waiting =
             "SELECT count(*) FROM pg_locks WHERE relation = 'pgimport.import_registry'::regclass AND NOT granted";
         until("a load has taken its ids", async || bench.number(waiting).await > 0).await;
         server.restart(ShutdownMode::Immediate).await;
         worker.finish().exits(0);
+        assert_eq!(follower.finish().exits(0).id(), 1);
         assert_json(
             &bench.status(1),
             &json!({"state": "loaded", "records": 1000, "loaded": 1000, "rejected": 0, "chunks_loaded": 10}),
