@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::{
     model::{ImportId, ImportState},
     status::ImportStatus,
-    store::{StoreError, imports, is_transient, workers},
+    store::{StoreError, imports},
     submission::Progress,
 };
 
@@ -22,8 +22,6 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// How often a pipe gets a line.
 const LINE: Duration = Duration::from_secs(5);
-/// How long a worker may take to come before a person is told that there is none.
-const LONELY: Duration = Duration::from_secs(2);
 
 /// Shows how far an import is.
 pub struct Display {
@@ -98,6 +96,18 @@ fn amounts(status: &ImportStatus, progress: Option<&Progress>) -> (u64, u64, &'s
     }
 }
 
+/// Says once that no worker is alive, should that be so; for a person who waits. Never returns: it runs beside what is waited for.
+pub async fn warn_when_alone(open: &Open) -> std::convert::Infallible {
+    // A worker that is starting gets this time.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let alive = async { shared::store::workers::count_alive(&mut *open.connection().await?).await };
+    // What keeps the question from being answered is for the follower to tell.
+    if !open.is_local() && matches!(alive.await, Ok(0)) {
+        output::say("NO WORKER IS ALIVE: start one (`worker`) or this waits for ever");
+    }
+    std::future::pending().await
+}
+
 /// Follows an import until its state is final, through restarts of the database.
 ///
 /// # Errors
@@ -108,69 +118,47 @@ pub async fn to_end(
     display: &mut Display,
     progress: Option<&Progress>,
 ) -> anyhow::Result<ImportStatus> {
-    const PATIENCE: Duration = Duration::from_secs(300);
-    let begin = Instant::now();
-    let mut told = open.is_local();
-    let mut last_answer = begin;
     let mut last_shown: Option<Instant> = None;
     loop {
+        let state = outlive_outages(async || {
+            let mut conn = open.connection().await?;
+            imports::state(&mut conn, import).await
+        });
+        let state = state.await?.ok_or_else(|| output::no_import(import))?;
         let due = last_shown.is_none_or(|shown| shown.elapsed() >= LOOK * 3);
-        match look(open, import, due, !told && begin.elapsed() > LONELY).await {
-            Ok(found) => {
-                last_answer = Instant::now();
-                if let Some(Look { status, lonely }) = found {
-                    last_shown = Some(last_answer);
-                    display.show(&status, progress);
-                    if status.state.is_final() {
-                        display.finish();
-                        return Ok(status);
-                    }
-                    if lonely {
-                        told = true;
-                        display.say("NO WORKER IS ALIVE: start one (`worker`) or this waits for ever");
-                    }
-                }
+        if state.is_final() || due {
+            last_shown = Some(Instant::now());
+            let status = status(open, import).await?;
+            display.show(&status, progress);
+            if status.state.is_final() {
+                display.finish();
+                return Ok(status);
             }
-            Err(error) if last_answer.elapsed() < PATIENCE && passes(&error) => {}
-            Err(error) => return Err(error),
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// What a look found.
-struct Look {
-    status: ImportStatus,
-    /// Whether there is no worker, if that was asked.
-    lonely: bool,
-}
-
-/// Looks at an import: at all of it when that is due or it ended, else at its state alone.
-async fn look(open: &Open, import: ImportId, due: bool, ask_for_workers: bool) -> anyhow::Result<Option<Look>> {
-    let mut conn = open.connection().await?;
-    let state = imports::state(&mut conn, import).await?;
-    let state = state.ok_or_else(|| output::no_import(import))?;
-    if !(due || state.is_final()) {
-        return Ok(None);
-    }
-    let lonely = ask_for_workers && workers::count_alive(&mut conn).await? == 0;
-    drop(conn);
-    let status = status(open, import).await?;
-    Ok(Some(Look { status, lonely }))
-}
-
-/// Whether the database may answer again later.
-fn passes(error: &anyhow::Error) -> bool {
-    error.downcast_ref().is_some_and(is_transient) || error.downcast_ref().is_some_and(StoreError::is_transient)
-}
-
 /// Reads an import's status.
 ///
 /// # Errors
-/// When there is no such import, or the database cannot be asked.
+/// When there is no such import, or the database stays away.
 pub async fn status(open: &Open, import: ImportId) -> anyhow::Result<ImportStatus> {
-    let mut conn = open.connection().await?;
-    ImportStatus::read(&mut conn, import)
-        .await?
-        .ok_or_else(|| output::no_import(import))
+    let status = outlive_outages(async || {
+        let mut conn = open.connection().await?;
+        ImportStatus::read(&mut conn, import).await
+    });
+    status.await?.ok_or_else(|| output::no_import(import))
+}
+
+/// Asks again and again while the database is away.
+async fn outlive_outages<T>(question: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    const PATIENCE: Duration = Duration::from_secs(300);
+    let begin = Instant::now();
+    loop {
+        match question().await {
+            Err(error) if error.is_transient() && begin.elapsed() < PATIENCE => tokio::time::sleep(LOOK).await,
+            outcome => return outcome,
+        }
+    }
 }

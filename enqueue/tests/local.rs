@@ -109,6 +109,20 @@ fn the_first_command_loads_the_sample_and_leaves_nothing_running() {
         .exits(0);
     assert_eq!(staged.stdout, "1000\n");
 
+    // And is for its owner alone.
+    for name in ["db", "psw", "user", "host", "port"] {
+        let file = machine
+            .0
+            .path()
+            .join("credentials/local")
+            .join(format!(".postgres.{name}"));
+        assert_eq!(
+            fs::metadata(file).unwrap().permissions().mode() & 0o777,
+            0o600,
+            "{name}"
+        );
+    }
+
     machine
         .run(&["cancel", "1", "--local"])
         .exits(0)
