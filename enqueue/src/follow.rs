@@ -98,6 +98,18 @@ fn amounts(status: &ImportStatus, progress: Option<&Progress>) -> (u64, u64, &'s
     }
 }
 
+/// Says once that no worker is alive, should that be so; for a person who waits. Never returns: it runs beside what is waited for.
+pub async fn warn_when_alone(open: &Open) -> std::convert::Infallible {
+    // A worker that is starting gets this time.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let alive = async { shared::store::workers::count_alive(&mut *open.connection().await?).await };
+    // What keeps the question from being answered is for the follower to tell.
+    if !open.is_local() && matches!(alive.await, Ok(0)) {
+        output::say("NO WORKER IS ALIVE: start one (`worker`) or this waits for ever");
+    }
+    std::future::pending().await
+}
+
 /// Follows an import until its state is final, through restarts of the database.
 ///
 /// # Errors

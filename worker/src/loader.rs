@@ -222,10 +222,11 @@ fn column_list(target: &Target, columns: &[Column]) -> String {
 /// Set-returning functions in the select list stream; in FROM they would be stored first.
 fn insert_statement(target: &Target, columns: &[Column]) -> String {
     let values = columns.iter().enumerate().map(|(index, column)| {
-        let parameter = index + 2;
+        // The types are said, for a session prepares a text once: a column of another type since must have another text.
+        let values = format!("unnest(${}::{})", index + 2, array_type(&column.kind));
         match &column.kind {
-            ColumnType::Other { type_name } => format!("unnest(${parameter})::{type_name}"),
-            _ => format!("unnest(${parameter})"),
+            ColumnType::Other { type_name } => format!("{values}::{type_name}"),
+            _ => values,
         }
     });
     let values: Vec<String> = std::iter::once("unnest($1)".to_owned()).chain(values).collect();
@@ -234,6 +235,24 @@ fn insert_statement(target: &Target, columns: &[Column]) -> String {
         "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {}",
         values.join(", ")
     )
+}
+
+/// The type of the array in which a column's values are sent.
+fn array_type(kind: &ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Text { .. } | ColumnType::Other { .. } => "text[]",
+        ColumnType::Int2 => "int2[]",
+        ColumnType::Int4 => "int4[]",
+        ColumnType::Int8 => "int8[]",
+        ColumnType::Bool => "bool[]",
+        ColumnType::Float4 => "float4[]",
+        ColumnType::Float8 => "float8[]",
+        ColumnType::Numeric { .. } => "numeric[]",
+        ColumnType::Date => "date[]",
+        ColumnType::Timestamp { .. } => "timestamp[]",
+        ColumnType::Timestamptz { .. } => "timestamptz[]",
+        ColumnType::Uuid => "uuid[]",
+    }
 }
 
 fn copy_statement(target: &Target, columns: &[Column]) -> String {

@@ -72,9 +72,15 @@ async fn bury_dead_workers(conn: &mut PgConnection) -> Result<(), StoreError> {
         let sessions = sessions::terminate(conn, &dead).await?;
         tracing::warn!(
             workers = dead.join(", "),
-            sessions,
+            sessions = sessions.ended,
             "workers were silent for too long; their work goes to others"
         );
+        if sessions.out_of_reach > 0 {
+            tracing::warn!(
+                sessions = sessions.out_of_reach,
+                "sessions of dead workers belong to roles that this one may not end: let all workers have one role, or GRANT pg_signal_backend"
+            );
+        }
     }
     sessions::terminate_unregistered(conn, WORKER_ROLE).await?;
     let rescued = queue::rescue_orphans(conn).await?;

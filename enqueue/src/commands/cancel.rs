@@ -53,6 +53,7 @@ async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
     let mut display = Display::new();
     let status = tokio::select! {
         status = follow::to_end(open, args.id, &mut display, None) => status?,
+        never = follow::warn_when_alone(open) => match never {},
         _ = signals.next() => {
             display.finish();
             output::say("detached: the deletions go on");

@@ -21,7 +21,11 @@ async fn retry_and_follow(args: &RetryArgs, open: &mut Open) -> anyhow::Result<E
     if !(args.wait || open.is_local()) {
         return Ok(Exit::Done);
     }
-    let status = follow::to_end(open, args.id, &mut Display::new(), None).await?;
+    let mut display = Display::new();
+    let status = tokio::select! {
+        status = follow::to_end(open, args.id, &mut display, None) => status?,
+        never = follow::warn_when_alone(open) => match never {},
+    };
     output::say(&output::summary(
         &status,
         &open.psql_line(&status.target),

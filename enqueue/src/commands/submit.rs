@@ -56,6 +56,7 @@ async fn submit(args: &SubmitArgs, open: &Open, signals: &mut Signals) -> anyhow
     let mut display = display.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     tokio::select! {
         status = follow::to_end(open, submitted.import, &mut display, Some(&progress)) => { status?; }
+        never = follow::warn_when_alone(open) => match never {},
         asked = signals.next() => {
             display.finish();
             match (asked, submitted.own) {
@@ -216,6 +217,7 @@ async fn undo(args: &SubmitArgs, open: &Open, signals: &mut Signals, import: Imp
     let mut display = Display::new();
     tokio::select! {
         status = follow::to_end(open, import, &mut display, None) => { status?; }
+        never = follow::warn_when_alone(open) => match never {},
         asked = signals.next() => {
             display.finish();
             if asked == Asked::Interrupt {

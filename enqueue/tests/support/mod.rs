@@ -251,12 +251,14 @@ impl Bench {
         self.worker(["--drain"]).run().exits(0);
     }
 
-    /// Submits and works until nothing is left to do; returns the import's status.
+    /// Submits and works until every record is loaded; returns the import's status.
     #[track_caller]
     pub fn load(&self, arguments: &[&str]) -> Value {
         let id = self.enqueue(arguments).run().exits(0).id();
         self.drain();
-        self.status(id)
+        let status = self.status(id);
+        assert!(status["state"] == "loaded" && status["rejected"] == 0, "{status:#}");
+        status
     }
 
     #[track_caller]

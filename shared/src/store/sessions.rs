@@ -7,33 +7,52 @@ use sqlx::PgConnection;
 use super::StoreError;
 use crate::model::ImportId;
 
-/// Ends the sessions of processes that were declared dead. Those of a role that ours is no member of are left alone.
+/// What came of ending sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminated {
+    pub ended: u64,
+    /// Sessions of roles that this one may not end: that takes membership in the role, or in `pg_signal_backend`.
+    pub out_of_reach: u64,
+}
+
+/// Ends the sessions of processes that were declared dead, as far as this role may: one that it must leave alone shall not keep it from
+/// everything else.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn terminate(conn: &mut PgConnection, names: &[String]) -> Result<u64, StoreError> {
-    let ended = sqlx::query_scalar!(
-        r#"SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) AS "ended!" FROM pg_stat_activity
-           WHERE datname = current_database() AND application_name = ANY ($1) AND pid <> pg_backend_pid()
-             AND pg_has_role(usesysid, 'MEMBER')"#,
+pub async fn terminate(conn: &mut PgConnection, names: &[String]) -> Result<Terminated, StoreError> {
+    let row = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE CASE WHEN may_end THEN pg_terminate_backend(pid) END) AS "ended!",
+               count(*) FILTER (WHERE NOT may_end) AS "out_of_reach!"
+           FROM (SELECT a.pid, (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
+                               AND (NOT r.rolsuper OR current_setting('is_superuser')::boolean) AS may_end
+                 FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid
+                 WHERE a.datname = current_database() AND a.application_name = ANY ($1) AND a.pid <> pg_backend_pid()) AS dead"#,
         names
     )
     .fetch_one(conn)
     .await?;
-    Ok(ended.unsigned_abs())
+    Ok(Terminated {
+        ended: row.ended.unsigned_abs(),
+        out_of_reach: row.out_of_reach.unsigned_abs(),
+    })
 }
 
 /// Ends the sessions whose name begins with `prefix` and belongs to no registered worker: those of a process that was declared dead and
-/// connected again before it noticed. Sessions younger than ten seconds may belong to one that is just registering.
+/// connected again before it noticed. Sessions younger than ten seconds may belong to one that is just registering. Those of roles that
+/// this one may not end are left alone.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn terminate_unregistered(conn: &mut PgConnection, prefix: &str) -> Result<u64, StoreError> {
     let ended = sqlx::query_scalar!(
-        r#"SELECT count(*) FILTER (WHERE pg_terminate_backend(a.pid)) AS "ended!" FROM pg_stat_activity AS a
-           WHERE a.datname = current_database() AND starts_with(a.application_name, $1) AND a.pid <> pg_backend_pid()
-             AND pg_has_role(a.usesysid, 'MEMBER') AND a.backend_start < clock_timestamp() - interval '10 seconds'
-             AND NOT EXISTS (SELECT FROM pgimport.worker AS w WHERE w.name = a.application_name)"#,
+        r#"SELECT count(*) FILTER (WHERE CASE WHEN may_end THEN pg_terminate_backend(pid) END) AS "ended!"
+           FROM (SELECT a.pid, (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
+                               AND (NOT r.rolsuper OR current_setting('is_superuser')::boolean) AS may_end
+                 FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid
+                 WHERE a.datname = current_database() AND starts_with(a.application_name, $1) AND a.pid <> pg_backend_pid()
+                   AND a.backend_start < clock_timestamp() - interval '10 seconds'
+                   AND NOT EXISTS (SELECT FROM pgimport.worker AS w WHERE w.name = a.application_name)) AS stray"#,
         prefix
     )
     .fetch_one(conn)

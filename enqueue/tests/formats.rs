@@ -1,0 +1,455 @@
+//! What a file may look like, which of its records are rejected, and what its values become.
+
+mod support;
+
+use std::fs;
+
+use serde_json::json;
+use support::{Bench, assert_json, orders};
+
+const HEADER: &str = "PointOfSale;Product;Date;Stock\n";
+
+/// Every type that is checked here rather than by the server, with limits.
+const TYPES: &str = "CREATE TABLE types (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    t text, v varchar(5), i2 smallint, i4 integer, i8 bigint, b boolean, f4 real, f8 double precision, n numeric, n62 numeric(6,2),
+    d date, ts timestamp, ts3 timestamp(3), tz timestamptz, u uuid)";
+
+#[tokio::test]
+async fn a_file_reads_the_same_however_its_lines_end_and_whatever_stands_before_and_after() {
+    let plain = "PointOfSale;Product;Date;Stock\nA;x;2025-01-01;1\nB;y;2025-01-02;2\n";
+    let variants = [
+        plain.to_owned(),
+        plain.trim_end().to_owned(),
+        plain.replace('\n', "\r\n"),
+        plain.replace('\n', "\r"),
+        format!("\u{feff}{plain}"),
+        format!("\n\r\n{plain}\n\n\r\n"),
+        plain.replace('\n', "\n\n"),
+    ];
+    let bench = Bench::new().await;
+    for method in ["insert", "copy"] {
+        for variant in &variants {
+            let file = bench.file("orders.csv", variant);
+            let arguments = ["-i", &file, "--load-method", method, "--chunk-rows", "1", "--force"];
+            bench.enqueue(arguments).run().exits(0);
+        }
+    }
+    bench.drain();
+    let states = bench.texts("SELECT DISTINCT state FROM pgimport.import").await;
+    assert_eq!((states, bench.sale_orders().await), (vec!["loaded".to_owned()], 28));
+    let rows = bench
+        .texts("SELECT DISTINCT concat_ws('|', \"PointOfSale\", \"Product\", \"Date\", \"Stock\") FROM sale_order ORDER BY 1")
+        .await;
+    assert_eq!(rows, ["A|x|2025-01-01|1", "B|y|2025-01-02|2"]);
+}
+
+#[tokio::test]
+async fn quoted_fields_hold_delimiters_quotes_and_line_ends() {
+    let bench = Bench::new().await;
+    let text = format!(
+        "{HEADER}\"A;1\";\"said \"\"no\"\"\";2025-01-01;1\n\"B\r\n2\";\"\n\";2025-01-01;2\nC;in\"ner;2025-01-01;\"3\"\n"
+    );
+    let file = bench.file("orders.csv", text);
+    assert_json(
+        &bench.load(&["-i", &file, "--chunk-rows", "1"]),
+        &json!({"loaded": 3, "chunks": 3}),
+    );
+    let rows = bench
+        .texts("SELECT \"PointOfSale\" || '|' || \"Product\" FROM sale_order ORDER BY \"Stock\"")
+        .await;
+    assert_eq!(rows, ["A;1|said \"no\"", "B\r\n2|\n", "C|in\"ner"]);
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_is_skipped_at_the_beginning_alone() {
+    let bench = Bench::new().await;
+    let file = bench.file(
+        "orders.csv",
+        "\u{feff}\u{feff}A;x;2025-01-01;1\n\u{feff}B;y;2025-01-02;2\n",
+    );
+    bench.load(&["-i", &file, "--no-header", "--chunk-rows", "1"]);
+    assert_eq!(
+        bench
+            .texts("SELECT \"PointOfSale\" FROM sale_order ORDER BY \"Stock\"")
+            .await,
+        ["\u{feff}A", "\u{feff}B"]
+    );
+}
+
+#[tokio::test]
+async fn fields_may_be_separated_by_any_byte() {
+    let bench = Bench::new().await;
+    for (argument, delimiter) in [(",", ","), ("\\t", "\t"), ("\t", "\t"), ("|", "|"), (" ", " ")] {
+        let file = bench.file("orders.csv", orders("A", 2).replace(' ', "_").replace(';', delimiter));
+        bench.enqueue(["-i", &file, "-d", argument, "--force"]).run().exits(0);
+    }
+    bench.drain();
+    assert_eq!(bench.sale_orders().await, 10);
+}
+
+#[tokio::test]
+async fn the_header_decides_which_field_is_which_in_any_order_and_case() {
+    let bench = Bench::new().await;
+    let file = bench.file("orders.csv", "STOCK; date ;\"Product\";pointofsale\n7;2025-01-01;x;A\n");
+    bench.load(&["-i", &file]);
+    assert_eq!(
+        bench
+            .texts("SELECT concat_ws('|', \"PointOfSale\", \"Product\", \"Date\", \"Stock\") FROM sale_order")
+            .await,
+        ["A|x|2025-01-01|7"]
+    );
+}
+
+#[tokio::test]
+async fn columns_can_be_named_on_the_command_line_with_and_without_a_header() {
+    let bench = Bench::new().await;
+    let columns = "Stock,date,Product,PointOfSale";
+    let file = bench.file("with.csv", "a;b;c;d\n7;2025-01-01;x;A\n");
+    bench.load(&["-i", &file, "--columns", columns]);
+    let file = bench.file("without.csv", "8;2025-01-01;x;A\n");
+    bench.load(&["-i", &file, "--columns", columns, "--no-header"]);
+    assert_eq!(
+        bench.texts("SELECT \"Stock\"::text FROM sale_order ORDER BY 1").await,
+        ["7", "8"]
+    );
+}
+
+#[tokio::test]
+async fn columns_left_out_get_their_default() {
+    let bench = Bench::new().await;
+    bench.execute("CREATE TABLE t (id serial PRIMARY KEY, a int NOT NULL, b text DEFAULT 'none', c text, g int GENERATED ALWAYS AS (a * 2) STORED)").await;
+    let file = bench.file("t.csv", "a\n1\n2\n");
+    for method in ["insert", "copy"] {
+        bench.load(&["-i", &file, "--table", "t", "--load-method", method, "--force"]);
+    }
+    assert_eq!(
+        bench
+            .texts("SELECT DISTINCT concat_ws('|', a, b, coalesce(c, 'null'), g) FROM t ORDER BY 1")
+            .await,
+        ["1|none|null|2", "2|none|null|4"]
+    );
+}
+
+#[tokio::test]
+async fn a_record_that_does_not_fit_is_rejected_with_its_reason_and_the_rest_of_its_chunk_is_loaded() {
+    let bench = Bench::new().await;
+    bench.execute(TYPES).await;
+    bench.execute("ALTER TABLE types ADD r text NOT NULL").await;
+    // Each with the column that must be named; none when the record as a whole does not fit.
+    let columns = "r,v,i2,i4,i8,b,f4,f8,n62,d,ts,tz,u";
+    let bad: [(&str, &[u8]); 19] = [
+        ("", b"ok;a"),
+        ("", b"ok;a;1;1;1;t;1;1;1;2025-01-01;2025-01-01 00:00;2025-01-01 00:00+00;6f3f8c3e-5b1e-4c57-9d0a-0f4c9b1f2d11;more"),
+        ("v", b"ok;abcdef;;;;;;;;;;;"),
+        ("i2", b"ok;;32768;;;;;;;;;;"),
+        ("i4", b"ok;;;1.5;;;;;;;;;"),
+        ("i8", b"ok;;;;9223372036854775808;;;;;;;;"),
+        ("b", b"ok;;;;;maybe;;;;;;;"),
+        ("f4", b"ok;;;;;;1e39;;;;;;"),
+        ("f8", b"ok;;;;;;;one;;;;;"),
+        ("n62", b"ok;;;;;;;;10000;;;;"),
+        ("d", b"ok;;;;;;;;;2025-02-29;;;"),
+        ("ts", b"ok;;;;;;;;;;2025-01-01 25:00;;"),
+        ("tz", b"ok;;;;;;;;;;;yesterday;"),
+        ("u", b"ok;;;;;;;;;;;;6f3f8c3e"),
+        ("v", b"ok;a\xff;;;;;;;;;;;"),
+        ("v", b"ok;a\0b;;;;;;;;;;;"),
+        ("r", b"\xe9t\xe9;;;;;;;;;;;;"),
+        ("d", b"ok;;;;;;;;;01.02.2025;;;"),
+        ("", b"\"never closed;;;;;;;;;;;;"),
+    ];
+    let mut content = Vec::new();
+    for (_, record) in &bad {
+        content.extend_from_slice(b"good;a;;;;;;;;;;;\n");
+        content.extend_from_slice(record);
+        content.push(b'\n');
+    }
+    let file = bench.file("types.csv", &content);
+    for (id, method) in [(1, "insert"), (2, "copy")] {
+        let arguments = [
+            "-i",
+            &file,
+            "--no-header",
+            "--table",
+            "types",
+            "--columns",
+            columns,
+            "--load-method",
+            method,
+            "--force",
+        ];
+        bench.enqueue(arguments).run().exits(0);
+        let status = follow(&bench, id, 3);
+        // The record whose quote is never closed is the last one.
+        assert_json(
+            &status,
+            &json!({"state": "loaded", "records": 38, "loaded": 19, "rejected": 19}),
+        );
+        let rejects: Vec<(i64, Option<String>, String, Vec<u8>)> = sqlx::query_as(
+            "SELECT line, column_name, reason, raw FROM pgimport.import_reject WHERE import_id = $1 ORDER BY line",
+        )
+        .bind(id)
+        .fetch_all(bench.db.pool())
+        .await
+        .unwrap();
+        for (index, ((line, column, reason, raw), (bad_column, record))) in rejects.iter().zip(&bad).enumerate() {
+            assert_eq!((*line, raw.as_slice()), (index as i64 * 2 + 2, *record), "{reason}");
+            assert_eq!(
+                column.as_deref().unwrap_or_default(),
+                *bad_column,
+                "line {line}: {reason}"
+            );
+            assert!(!reason.is_empty());
+        }
+        assert_eq!(rejects.len(), bad.len());
+        assert_eq!(rejects[0].2, "expected 13 fields, found 2");
+        assert_eq!(rejects[2].2, "longer than varchar(5)");
+    }
+}
+
+/// Works until nothing is left, and tells how an import ended, which must be with this exit code.
+#[track_caller]
+fn follow(bench: &Bench, id: i64, code: i32) -> serde_json::Value {
+    bench.drain();
+    bench
+        .enqueue(["status", &id.to_string(), "--watch", "--json"])
+        .run()
+        .exits(code)
+        .json()
+}
+
+#[tokio::test]
+async fn rejected_records_can_be_corrected_and_submitted_again() {
+    let bench = Bench::new().await;
+    let file = bench.file(
+        "orders.csv",
+        "stock,date,product,pointofsale\n1,2025-01-01,\"a, \"\"b\"\"\",A\nmany,2025-01-01,\"c, \"\"d\"\"\",B\n3,2025-13-01,e,C\n",
+    );
+    bench.enqueue(["-i", &file, "-d", ","]).run().exits(0);
+    assert_json(
+        &follow(&bench, 1, 3),
+        &json!({"loaded": 1, "rejected": 2, "records": 3}),
+    );
+    let reasons = bench.path("reasons.csv");
+    let rejects = bench
+        .enqueue(["rejects", "1", "--reasons", reasons.to_str().unwrap()])
+        .run()
+        .exits(0)
+        .says("2 rejected records");
+    assert_eq!(
+        rejects.stdout,
+        "Stock,Date,Product,PointOfSale\nmany,2025-01-01,\"c, \"\"d\"\"\",B\n3,2025-13-01,e,C\n"
+    );
+    assert_eq!(
+        fs::read_to_string(reasons).unwrap(),
+        "line,column,reason\n3,\"Stock\",\"not an integer\"\n4,\"Date\",\"no such day in the calendar\"\n"
+    );
+    let corrected = bench.file(
+        "rejects.csv",
+        rejects.stdout.replace("many", "2").replace("-13-", "-12-"),
+    );
+    assert_json(
+        &bench.load(&["-i", &corrected, "-d", ","]),
+        &json!({"loaded": 2, "rejected": 0}),
+    );
+    assert_eq!(
+        bench
+            .texts("SELECT concat_ws('|', \"PointOfSale\", \"Product\", \"Date\") FROM sale_order ORDER BY \"Stock\"")
+            .await,
+        ["A|a, \"b\"|2025-01-01", "B|c, \"d\"|2025-01-01", "C|e|2025-12-01"]
+    );
+}
+
+#[tokio::test]
+async fn rejects_of_a_file_without_header_have_none_and_bytes_stay_as_they_were() {
+    let bench = Bench::new().await;
+    let file = bench.file(
+        "orders.csv",
+        b"A;\xff;2025-01-01;1\r\n\r\nB;\"x\ny\";2025-01-01;none\r\n",
+    );
+    bench.enqueue(["-i", &file, "--no-header"]).run().exits(0);
+    follow(&bench, 1, 3);
+    // The text is lossy, the program's output is not: Latin-1 stays Latin-1.
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_enqueue"))
+        .args(["rejects", "1", "--database-url", &bench.db.url()])
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"A;\xff;2025-01-01;1\nB;\"x\ny\";2025-01-01;none\n");
+}
+
+#[tokio::test]
+async fn waiting_for_an_import_with_rejects_exits_with_3() {
+    let bench = Bench::new().await;
+    let file = bench.file("orders.csv", format!("{HEADER}A;x;2025-01-01;1\nB;y;never;2\n"));
+    let _worker = bench.worker([""; 0]).start();
+    let output = bench
+        .enqueue(["-i", &file, "--wait"])
+        .run()
+        .exits(3)
+        .says("enqueue rejects 1");
+    assert_eq!(output.id(), 1);
+    // Whoever submits it again gets the same answer.
+    bench.enqueue(["-i", &file]).run().exits(3);
+}
+
+#[tokio::test]
+async fn an_empty_field_is_null_where_the_column_takes_it_and_so_is_the_text_of_the_null_option() {
+    let bench = Bench::new().await;
+    bench
+        .execute("CREATE TABLE t (id serial PRIMARY KEY, a int, b text, c text NOT NULL)")
+        .await;
+    let file = bench.file("t.csv", "a;b;c\n;;\nNA;NA;x\n1;\"\";NA\n");
+    for (id, method) in [(1, "insert"), (2, "copy")] {
+        bench
+            .enqueue([
+                "-i",
+                &file,
+                "--table",
+                "t",
+                "--null",
+                "NA",
+                "--load-method",
+                method,
+                "--force",
+            ])
+            .run()
+            .exits(0);
+        assert_json(&follow(&bench, id, 3), &json!({"loaded": 2, "rejected": 1}));
+    }
+    let rows = bench
+        .texts("SELECT concat_ws('|', coalesce(a::text, 'null'), coalesce(b, 'null'), c) FROM t ORDER BY id")
+        .await;
+    assert_eq!(rows, ["null|null|", "null|null|x", "null|null|", "null|null|x"]);
+    assert_eq!(
+        bench
+            .texts("SELECT DISTINCT line || column_name || reason FROM pgimport.import_reject")
+            .await,
+        ["4cno value, but the column is NOT NULL"]
+    );
+}
+
+#[tokio::test]
+async fn both_load_methods_give_the_rows_that_the_server_itself_would_read() {
+    let bench = Bench::new().await;
+    bench.execute(TYPES).await;
+    let records = [
+        "plain;abcde;1;1;1;true;1.5;1.5;1.5;1.5;2025-01-01;2025-01-01 10:00:00;2025-01-01 10:00:00.1239;2025-01-01 10:00:00+02;6f3f8c3e-5b1e-4c57-9d0a-0f4c9b1f2d11",
+        ";;;;;;;;;;;;;;",
+        "negative;é→😀;-32768;-2147483648;-9223372036854775808;f;-1e-30;-1e-300;-123456789012345678901234567890.123456789;-9999.99;0044-03-15;0044-03-15 12:00:00;2025-01-01;1969-12-31 23:59:59.999999-05:30;{6F3F8C3E5B1E4C579D0A0F4C9B1F2D11}",
+        "infinite; ;32767;2147483647;9223372036854775807;yes;Infinity;-inf;NaN;0.005;infinity;-infinity;infinity;infinity;6f3f8c3e5b1e4c579d0a0f4c9b1f2d11",
+        "nan;a    ;0;-0;+7;0;NaN;nan;1e20;-0.004;1999-12-31;1999-12-31T23:59:59.9999999;1999-12-31 23:59:59.9996;1999-12-31 24:00:00Z;00000000-0000-0000-0000-000000000000",
+    ];
+    let file = bench.file("types.csv", records.join("\n"));
+    let columns = "t,v,i2,i4,i8,b,f4,f8,n,n62,d,ts,ts3,tz,u";
+    bench
+        .execute("CREATE TABLE by_server (LIKE types INCLUDING IDENTITY)")
+        .await;
+    for record in records {
+        let values: Vec<String> = record
+            .split(';')
+            .map(|value| {
+                if value.is_empty() {
+                    "NULL".to_owned()
+                } else {
+                    format!("'{value}'")
+                }
+            })
+            .collect();
+        bench
+            .execute(&format!(
+                "SET timezone = 'UTC'; INSERT INTO by_server ({columns}) VALUES ({})",
+                values.join(",")
+            ))
+            .await;
+    }
+    let rows = async |table: &str| {
+        bench
+            .texts(&format!("SELECT ROW({columns})::text FROM {table} ORDER BY id"))
+            .await
+    };
+    let expected = rows("by_server").await;
+    assert_eq!(expected.len(), records.len());
+    for method in ["insert", "copy"] {
+        bench.execute("TRUNCATE types").await;
+        let arguments = [
+            "-i",
+            &file,
+            "--no-header",
+            "--table",
+            "types",
+            "--columns",
+            columns,
+            "--load-method",
+            method,
+            "--force",
+        ];
+        bench.load(&arguments);
+        assert_eq!(rows("types").await, expected, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn types_that_only_the_server_knows_are_cast_by_it_and_not_for_copy() {
+    let bench = Bench::new().await;
+    bench
+        .execute(
+            "CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE TYPE mood AS ENUM ('good', 'bad');
+             CREATE TABLE t (id serial PRIMARY KEY, j jsonb, a inet, n int[], i interval, p positive, m mood, c char(4), b bytea, by bit(3))",
+        )
+        .await;
+    let record = "\"{\"\"k\"\": [1]}\";10.0.0.1/8;{1,2};1 day;7;bad;ab;\\x00ff;101";
+    let file = bench.file("t.csv", format!("j;a;n;i;p;m;c;b;by\n{record}\n;;;;;;;;\n"));
+    assert_json(&bench.load(&["-i", &file, "--table", "t"]), &json!({"loaded": 2}));
+    assert_eq!(
+        bench
+            .texts("SELECT ROW(j, a, n, i, p, m, c, b, by)::text FROM t ORDER BY id")
+            .await,
+        [
+            r#"("{""k"": [1]}",10.0.0.1/8,"{1,2}","1 day",7,bad,"ab  ","\\x00ff",101)"#,
+            "(,,,,,,,,)"
+        ]
+    );
+    bench
+        .enqueue(["-i", &file, "--table", "t", "--load-method", "copy", "--force"])
+        .run()
+        .exits(1)
+        .says("--load-method copy cannot load public.t: its column j has the type jsonb");
+    assert_eq!(bench.imports().await, 1);
+}
+
+#[tokio::test]
+async fn a_value_that_only_the_server_can_refuse_fails_the_import_and_says_which_value() {
+    let bench = Bench::new().await;
+    bench.execute("CREATE TABLE t (id serial PRIMARY KEY, a inet)").await;
+    let file = bench.file("t.csv", "a\n10.0.0.1\nnowhere\n");
+    bench.enqueue(["-i", &file, "--table", "t"]).run().exits(0);
+    let status = follow(&bench, 1, 1);
+    assert_json(
+        &status,
+        &json!({"state": "failed", "loaded": 0, "records": 2, "chunks_failed": 1}),
+    );
+    assert_eq!(
+        status["chunk_errors"],
+        json!([{"ordinal": 0, "first_line": 2, "error": "invalid input syntax for type inet: \"nowhere\""}])
+    );
+}
+
+#[tokio::test]
+async fn a_record_that_is_too_long_fails_the_import_and_its_line_is_named() {
+    let bench = Bench::new().await;
+    let file = bench.file(
+        "orders.csv",
+        format!("{HEADER}A;x;2025-01-01;1\nB;{};2025-01-01;1\n", "y".repeat(3000)),
+    );
+    let output = bench
+        .enqueue(["-i", &file, "--max-record", "2K", "--wait"])
+        .run()
+        .exits(1)
+        .says("the record at line 3 (byte ")
+        .says("is longer than 2048 bytes")
+        .says("orders.csv");
+    assert_eq!(output.id(), 1);
+    assert_json(&bench.status(1), &json!({"state": "failed"}));
+    assert!(bench.status(1)["error"].as_str().unwrap().contains("line 3"));
+}

@@ -1,0 +1,251 @@
+//! From a submission to rows: files and streams, workers in other processes, back-pressure.
+
+mod support;
+
+use std::{io::Write as _, process::Command};
+
+use serde_json::json;
+use support::{Bench, assert_json, orders, until};
+
+#[tokio::test]
+async fn a_file_is_loaded_by_a_worker_in_another_process_while_its_submitter_waits() {
+    let bench = Bench::new().await;
+    let file = bench.file("orders.csv", orders("A", 250));
+    let _worker = bench.worker([""; 0]).start();
+    let output = bench
+        .enqueue(["-i", &file, "--wait", "--chunk-rows", "100"])
+        .run()
+        .exits(0);
+    let status = bench.status(output.id());
+    assert_json(
+        &status,
+        &json!({"state": "loaded", "records": 250, "loaded": 250, "rejected": 0, "chunks": 3}),
+    );
+    assert_eq!(bench.sale_orders().await, 250);
+    let output = output.says("import 1: loaded").says("250 into public.sale_order");
+    assert!(
+        output.stderr.contains("enqueue cancel 1"),
+        "how to undo it: {output:#?}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_waits_is_told_that_no_worker_is_alive() {
+    let bench = Bench::new().await;
+    let file = bench.file("orders.csv", orders("A", 3));
+    let waiting = bench.enqueue(["-i", &file, "--wait"]).start();
+    until("it says so", async || {
+        waiting.stderr_so_far().contains("NO WORKER IS ALIVE")
+    })
+    .await;
+    bench.drain();
+    waiting.finish().exits(0);
+}
+
+#[tokio::test]
+async fn without_wait_the_id_alone_is_on_standard_output_and_nothing_on_standard_error() {
+    let bench = Bench::new().await;
+    let file = bench.file("orders.csv", orders("A", 3));
+    let output = bench.enqueue(["-i", &file]).run().exits(0);
+    assert_eq!((output.id(), output.stderr.as_str()), (1, ""));
+    assert_json(
+        &bench.status(1),
+        &json!({"state": "loading", "records": 3, "loaded": 0}),
+    );
+    bench.drain();
+    assert_json(&bench.status(1), &json!({"state": "loaded", "records": 3, "loaded": 3}));
+}
+
+#[tokio::test]
+async fn the_file_is_not_needed_once_it_was_submitted() {
+    let bench = Bench::new().await;
+    let file = bench.file("orders.csv", orders("A", 3));
+    bench.enqueue(["-i", &file]).run().exits(0);
+    std::fs::remove_file(file).unwrap();
+    bench.drain();
+    assert_eq!(bench.sale_orders().await, 3);
+}
+
+#[tokio::test]
+async fn two_workers_share_the_chunks_of_one_import() {
+    let bench = Bench::new().await;
+    let file = bench.file("orders.csv", orders("A", 400));
+    bench.enqueue(["-i", &file, "--chunk-rows", "10"]).run().exits(0);
+    let workers = [(); 2].map(|()| bench.worker(["--drain", "--concurrency", "1"]).start());
+    for worker in workers {
+        worker.finish().exits(0);
+    }
+    assert_json(
+        &bench.status(1),
+        &json!({"state": "loaded", "records": 400, "loaded": 400, "chunks": 40}),
+    );
+    assert_eq!(
+        bench.number("SELECT count(DISTINCT \"Product\") FROM sale_order").await,
+        400
+    );
+}
+
+#[tokio::test]
+async fn standard_input_is_loaded_like_a_file() {
+    let bench = Bench::new().await;
+    for arguments in [&["--wait"][..], &["-i", "-", "--wait"]] {
+        let waiting = bench.enqueue(arguments).input(orders("A", 5)).start();
+        until("it is submitted", async || {
+            bench
+                .number("SELECT count(*) FROM pgimport.import WHERE split_at IS NOT NULL AND ended_at IS NULL")
+                .await
+                == 1
+        })
+        .await;
+        bench.drain();
+        waiting.finish().exits(0).id();
+    }
+    assert_eq!(bench.sale_orders().await, 10);
+    assert_eq!(
+        bench.texts("SELECT DISTINCT source FROM pgimport.import").await,
+        ["standard input"]
+    );
+}
+
+#[tokio::test]
+async fn a_shell_pipeline_without_header_is_loaded() {
+    let bench = Bench::new().await;
+    bench.file("orders.csv", orders("A", 30));
+    let id = Command::new("sh")
+        .args([
+            "-c",
+            r#"tail -n +2 orders.csv | head -n 10 | sort -r | "$0" --no-header"#,
+        ])
+        .arg(env!("CARGO_BIN_EXE_enqueue"))
+        .current_dir(bench.path(""))
+        .env("DATABASE_URL", bench.db.url())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&id.stdout), "1\n", "{id:?}");
+    bench.drain();
+    assert_json(&bench.status(1), &json!({"state": "loaded", "loaded": 10}));
+    assert_eq!(bench.number("SELECT max(\"Stock\")::bigint FROM sale_order").await, 9);
+}
+
+#[tokio::test]
+async fn chunks_of_a_stream_are_loaded_before_its_end() {
+    let bench = Bench::new().await;
+    let mut submitting = bench.enqueue(["--chunk-rows", "2"]).pipe().start();
+    let mut pipe = submitting.child.stdin.take().unwrap();
+    pipe.write_all(orders("A", 5).as_bytes()).unwrap();
+    let _worker = bench.worker([""; 0]).start();
+    until("the first chunks are loaded", async || bench.sale_orders().await == 4).await;
+    assert_json(&bench.status(1), &json!({"state": "splitting", "loaded": 4}));
+    drop(pipe);
+    submitting.finish().exits(0);
+    until("the last chunk is loaded", async || bench.sale_orders().await == 5).await;
+}
+
+#[tokio::test]
+async fn json_has_the_same_keys_from_a_submission_and_from_status() {
+    let bench = Bench::new().await;
+    let file = bench.file("orders.csv", orders("A", 3));
+    let submitted = bench.enqueue(["-i", &file, "--json"]).run().exits(0).json();
+    assert_json(
+        &submitted,
+        &json!({"import_id": 1, "state": "loading", "records": 3, "loaded": 0, "rejected": 0, "chunks": 1}),
+    );
+    let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&submitted), keys(&bench.status(1)));
+    bench.drain();
+    let list = bench.enqueue(["status", "--json"]).run().exits(0).json();
+    assert_eq!(list["imports"][0]["loaded"], 3);
+    assert_eq!(list["workers"], json!([]));
+}
+
+#[tokio::test]
+async fn status_tells_that_there_is_nothing_yet_and_who_works() {
+    let bench = Bench::new().await;
+    let empty = bench.enqueue(["status"]).run().exits(0);
+    assert!(
+        empty.stdout.contains("none yet") && empty.stdout.contains("0 workers"),
+        "{empty:#?}"
+    );
+    let _worker = bench.worker([""; 0]).start();
+    until("the worker is listed", async || {
+        let listed = bench.enqueue(["status"]).run().exits(0);
+        listed.stdout.contains("1 workers") && listed.stdout.contains("idle")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn status_watch_follows_an_import_to_its_end() {
+    let bench = Bench::new().await;
+    let file = bench.file("orders.csv", orders("A", 3));
+    bench.enqueue(["-i", &file]).run().exits(0);
+    let watching = bench.enqueue(["status", "1", "--watch", "--json"]).start();
+    bench.drain();
+    assert_json(
+        &watching.finish().exits(0).json(),
+        &json!({"state": "loaded", "loaded": 3}),
+    );
+}
+
+#[tokio::test]
+async fn an_input_of_no_bytes_is_an_import_of_no_records() {
+    let bench = Bench::new().await;
+    let empty = bench.file("empty.csv", "");
+    // No worker is needed for it.
+    let output = bench.enqueue(["-i", &empty, "--wait", "--json"]).run().exits(0);
+    assert_json(
+        &output.json(),
+        &json!({"state": "loaded", "records": 0, "loaded": 0, "chunks": 0}),
+    );
+    let stream = bench
+        .enqueue(["--wait", "--no-header", "--json"])
+        .input("")
+        .run()
+        .exits(0);
+    assert_json(
+        &stream.json(),
+        &json!({"import_id": 2, "state": "loaded", "records": 0}),
+    );
+}
+
+#[tokio::test]
+async fn a_header_alone_is_an_import_of_no_records() {
+    let bench = Bench::new().await;
+    for header in [
+        "PointOfSale;Product;Date;Stock",
+        "PointOfSale;Product;Date;Stock\r\n\r\n",
+    ] {
+        let file = bench.file("header.csv", header);
+        let output = bench.enqueue(["-i", &file, "--wait", "--json"]).run().exits(0);
+        assert_json(&output.json(), &json!({"state": "loaded", "records": 0}));
+    }
+}
+
+#[tokio::test]
+async fn a_submission_waits_for_workers_and_says_when_there_is_none() {
+    let bench = Bench::new().await;
+    // Several batches of the intake, so that the first one can already be too much.
+    let mut text = "PointOfSale;Product;Date;Stock\n".to_owned();
+    for row in 0..220_000_u64 {
+        // Hard to compress: what waits is counted as it is stored.
+        let noise = row.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        text.push_str(&format!(
+            "{noise:016x};{:016x};2025-01-01;{row}\n",
+            noise.rotate_left(29)
+        ));
+    }
+    let file = bench.file("orders.csv", text);
+    let submitting = bench
+        .enqueue(["-i", &file, "--max-pending", "64K", "--chunk-rows", "20000"])
+        .start();
+    until("it warns", async || {
+        submitting.stderr_so_far().contains("NO WORKER IS ALIVE")
+    })
+    .await;
+    assert_json(&bench.status(1), &json!({"state": "splitting", "loaded": 0}));
+    let _worker = bench.worker([""; 0]).start();
+    let output = submitting.finish().exits(0);
+    assert_eq!(output.id(), 1);
+    until("everything is loaded", async || bench.status(1)["state"] == "loaded").await;
+    assert_json(&bench.status(1), &json!({"records": 220_000, "loaded": 220_000}));
+}

@@ -1,0 +1,235 @@
+//! Roles that may do little, and what becomes of their passwords.
+
+mod support;
+
+use std::{fs, io::Write as _, process::Command};
+
+use shared::testing::TestServer;
+use support::{Bench, Call, orders, until};
+
+const SECRET: &str = "s3cret/Pa:ss@w0rd?";
+
+#[tokio::test]
+async fn the_password_appears_in_no_output_and_no_argument() {
+    let bench = Bench::new().await;
+    let role = Role::new(&bench, "SUPERUSER").await;
+    let worker = role.run(bench.worker([""; 0])).env("RUST_LOG", "trace").start();
+    let mut submitting = role
+        .run(bench.enqueue(["--wait"]))
+        .env("RUST_LOG", "trace")
+        .pipe()
+        .start();
+    let mut pipe = submitting.child.stdin.take().unwrap();
+    until("the worker works", async || {
+        bench.number("SELECT count(*) FROM pgimport.worker").await == 1
+    })
+    .await;
+    for pid in [worker.child.id(), submitting.child.id()] {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        assert!(!String::from_utf8_lossy(&arguments).contains("s3cret"));
+    }
+    pipe.write_all(orders("A", 3).as_bytes()).unwrap();
+    drop(pipe);
+    let submitted = submitting.finish().exits(0);
+    let said = format!("{submitted:?} {} {}", worker.stdout_so_far(), worker.stderr_so_far());
+    assert!(said.contains("TRACE") && !said.contains("s3cret"), "{said}");
+    // What the file holds is nobody's business either.
+    assert!(!said.contains("Product 2"), "{said}");
+    // The parent of this shell is psql.
+    let psql = role
+        .run(bench.enqueue(["psql", "--", "-c", r"\! cat /proc/$PPID/cmdline"]))
+        .run()
+        .exits(0);
+    assert!(
+        psql.stdout.contains("psql") && !psql.stdout.contains("s3cret"),
+        "{psql:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_missing_privilege_is_named_with_the_grant_that_mends_it() {
+    let bench = Bench::new().await;
+    bench.execute("CREATE TABLE t (id bigserial PRIMARY KEY, a int)").await;
+    let role = Role::new(&bench, "").await;
+    for grant in role.submitter_grants() {
+        bench.execute(&grant).await;
+    }
+    let file = bench.file("t.csv", "a\n1\n");
+    let submit = || role.run(bench.enqueue(["-i", &file, "--table", "t"])).run();
+    let name = &role.name;
+    let grant = format!("GRANT SELECT, INSERT, DELETE ON public.t TO \"{name}\"");
+    submit().exits(1).says(&format!(
+        "the role '{name}' may not read and insert into public.t: {grant}"
+    ));
+    bench.execute(&grant).await;
+    let grant = format!("GRANT USAGE ON SEQUENCE t_id_seq TO \"{name}\"");
+    submit().exits(1).says(&format!(
+        "the role '{name}' may not take values from the sequence t_id_seq: {grant}"
+    ));
+    assert_eq!(bench.imports().await, 0);
+    bench.execute(&grant).await;
+    submit().exits(0);
+    bench
+        .execute("CREATE SCHEMA closed; CREATE TABLE closed.t (id bigserial PRIMARY KEY, a int)")
+        .await;
+    role.run(bench.enqueue(["-i", &file, "--table", "closed.t"]))
+        .run()
+        .exits(1)
+        .says("permission denied for schema closed");
+}
+
+#[tokio::test]
+async fn a_role_with_the_documented_grants_can_submit_work_and_undo() {
+    let bench = Bench::new().await;
+    bench
+        .execute("CREATE TABLE t (id bigserial PRIMARY KEY, a int NOT NULL)")
+        .await;
+    let role = Role::new(&bench, "").await;
+    let name = &role.name;
+    for grant in role.submitter_grants().into_iter().chain(role.worker_grants()) {
+        bench.execute(&grant).await;
+    }
+    bench
+        .execute(&format!(
+            "GRANT SELECT, INSERT, DELETE ON t TO {name}; GRANT USAGE ON SEQUENCE t_id_seq TO {name}"
+        ))
+        .await;
+    let file = bench.file("t.csv", "a\n1\n2\nx\n");
+    let worker = role.run(bench.worker([""; 0])).start();
+    role.run(bench.enqueue(["-i", &file, "--table", "t", "--wait"]))
+        .run()
+        .exits(3);
+    role.run(bench.enqueue(["status"])).run().exits(0);
+    role.run(bench.enqueue(["rejects", "1"])).run().exits(0);
+    role.run(bench.enqueue(["cancel", "1", "--dry-run"])).run().exits(0);
+    role.run(bench.enqueue(["cancel", "1", "--wait"])).run().exits(0);
+    assert_eq!(bench.number("SELECT count(*) FROM t").await, 0);
+    role.run(bench.enqueue(["forget", "1"])).run().exits(0);
+    // Maintenance prunes the finished jobs, so it came to its end.
+    until("maintenance has passed", async || {
+        bench.number("SELECT count(*) FROM apalis.jobs").await == 0
+    })
+    .await;
+    assert!(!worker.stderr_so_far().contains("WARN"), "{}", worker.stderr_so_far());
+    let log = TestServer::shared().await.log();
+    let denied = log.lines().find(|line| {
+        line.contains(&format!(
+            " {} ERROR:  permission denied",
+            bench.db.credentials().database
+        ))
+    });
+    assert_eq!(denied, None);
+}
+
+#[tokio::test]
+async fn a_worker_that_may_not_end_the_sessions_of_another_role_goes_on_with_everything_else() {
+    let bench = Bench::new().await;
+    let (submitter, worker) = (
+        Role::named(&bench, "submitter", "").await,
+        Role::named(&bench, "worker", "").await,
+    );
+    let grants = [
+        submitter.submitter_grants(),
+        worker.submitter_grants(),
+        worker.worker_grants(),
+    ]
+    .concat();
+    for grant in grants.into_iter().chain([&submitter, &worker].map(Role::table_grant)) {
+        bench.execute(&grant).await;
+    }
+    let mut submitting = submitter.run(bench.enqueue(["--chunk-rows", "1"])).pipe().start();
+    let mut pipe = submitting.child.stdin.take().unwrap();
+    pipe.write_all(orders("A", 3).as_bytes()).unwrap();
+    until("two chunks are stored", async || {
+        bench.number("SELECT count(*) FROM apalis.jobs").await == 2
+    })
+    .await;
+    // It is frozen, and silent for too long.
+    let stopped = Command::new("kill")
+        .args(["-STOP", &submitting.child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(stopped.success());
+    bench
+        .execute("UPDATE pgimport.import SET lease_until = now() - interval '1 second'")
+        .await;
+    let working = worker.run(bench.worker([""; 0])).start();
+    // The last step of maintenance prunes the finished jobs.
+    until("maintenance has passed", async || {
+        bench.number("SELECT count(*) FROM apalis.jobs").await == 0
+    })
+    .await;
+    assert!(
+        !working.stderr_so_far().contains("a maintenance pass failed"),
+        "{}",
+        working.stderr_so_far()
+    );
+    assert_eq!(bench.sale_orders().await, 2);
+}
+
+/// A role with nothing but its login and what a test grants.
+struct Role {
+    name: String,
+    url: String,
+}
+
+impl Role {
+    async fn new(bench: &Bench, attributes: &str) -> Self {
+        Self::named(bench, "role", attributes).await
+    }
+
+    /// The roles of a server are those of all its databases, so each has its database's name.
+    async fn named(bench: &Bench, name: &str, attributes: &str) -> Self {
+        let credentials = bench.db.credentials();
+        let name = format!("{name}_{}", credentials.database);
+        bench
+            .execute(&format!("CREATE ROLE {name} LOGIN {attributes} PASSWORD '{SECRET}'"))
+            .await;
+        Self {
+            url: format!(
+                "postgres://{name}:s3cret%2FPa%3Ass%40w0rd%3F@{}:{}/{}",
+                credentials.host, credentials.port, credentials.database
+            ),
+            name,
+        }
+    }
+
+    /// The program as this role.
+    fn run(&self, call: Call) -> Call {
+        call.env("DATABASE_URL", &self.url)
+    }
+
+    /// What submitting and `status` need, beside SELECT and INSERT on the table and USAGE on its sequence.
+    fn submitter_grants(&self) -> Vec<String> {
+        self.grants(&[
+            "USAGE ON SCHEMA pgimport, apalis",
+            "SELECT ON ALL TABLES IN SCHEMA pgimport",
+            "INSERT, UPDATE ON pgimport.import, pgimport.import_chunk",
+            "INSERT ON pgimport.import_payload, apalis.jobs",
+        ])
+    }
+
+    /// What a worker, `cancel`, `keep`, `retry` and `forget` need as well, beside DELETE on the table.
+    fn worker_grants(&self) -> Vec<String> {
+        self.grants(&[
+            "DELETE ON pgimport.import, pgimport.import_payload",
+            "INSERT, UPDATE, DELETE ON pgimport.import_registry, pgimport.worker",
+            "INSERT ON pgimport.import_reject",
+            "SELECT, UPDATE, DELETE ON apalis.jobs",
+            "SELECT, INSERT, UPDATE, DELETE ON apalis.workers",
+        ])
+    }
+
+    fn table_grant(&self) -> String {
+        let sequence = "USAGE ON SEQUENCE sale_order_id_seq";
+        let grants = self.grants(&["SELECT, INSERT, DELETE ON sale_order", sequence]);
+        grants.join("; ")
+    }
+
+    fn grants(&self, privileges: &[&str]) -> Vec<String> {
+        privileges
+            .iter()
+            .map(|what| format!("GRANT {what} TO {}", self.name))
+            .collect()
+    }
+}

@@ -1,0 +1,209 @@
+//! Tables that change, and tables that do more than store rows.
+
+mod support;
+
+use serde_json::json;
+use support::{Bench, assert_json};
+
+#[tokio::test]
+async fn a_table_whose_columns_changed_since_the_last_import_is_loaded_by_the_same_worker() {
+    let bench = Bench::new().await;
+    bench.execute("CREATE TABLE t (id bigserial PRIMARY KEY, a int)").await;
+    // One at a time: the same sessions do the work before and after.
+    let _worker = bench.worker(["--concurrency", "1"]).start();
+    let file = bench.file("t.csv", "a\n1\n2\n");
+    for method in ["insert", "copy"] {
+        for change in [
+            "ALTER TABLE t ALTER a TYPE text",
+            "ALTER TABLE t ALTER a TYPE bigint USING a::bigint",
+            "DROP TABLE t; CREATE TABLE t (a numeric(5,1), id serial PRIMARY KEY)",
+            "ALTER TABLE t ALTER a TYPE int, ADD b text DEFAULT 'new'",
+        ] {
+            bench.execute(change).await;
+            let arguments = [
+                "-i",
+                &file,
+                "--table",
+                "t",
+                "--load-method",
+                method,
+                "--force",
+                "--wait",
+                "--json",
+            ];
+            let status = bench.enqueue(arguments).run().exits(0).json();
+            assert_json(&status, &json!({"state": "loaded", "loaded": 2}));
+        }
+    }
+    assert_eq!(
+        bench
+            .texts("SELECT DISTINCT concat_ws('|', a, b) FROM t ORDER BY 1")
+            .await,
+        ["1|new", "2|new"]
+    );
+}
+
+#[tokio::test]
+async fn a_table_that_was_made_again_since_its_submission_is_not_touched() {
+    let bench = Bench::new().await;
+    let table = "CREATE TABLE t (id bigserial PRIMARY KEY, a int)";
+    bench.execute(table).await;
+    let file = bench.file("t.csv", "a\n1\n");
+    bench.enqueue(["-i", &file, "--table", "t"]).run().exits(0);
+    bench.execute(&format!("DROP TABLE t; {table}")).await;
+    bench.drain();
+    let status = bench.status(1);
+    assert_json(&status, &json!({"state": "failed", "loaded": 0}));
+    assert!(
+        status
+            .to_string()
+            .contains("the table public.t was dropped and made again"),
+        "{status:#}"
+    );
+    assert_eq!(bench.number("SELECT count(*) FROM t").await, 0);
+}
+
+#[tokio::test]
+async fn a_column_that_went_since_the_submission_fails_the_import_and_is_named() {
+    let bench = Bench::new().await;
+    bench
+        .execute("CREATE TABLE t (id bigserial PRIMARY KEY, a int, b int)")
+        .await;
+    let file = bench.file("t.csv", "a;b\n1;2\n");
+    bench.enqueue(["-i", &file, "--table", "t"]).run().exits(0);
+    bench.execute("ALTER TABLE t DROP b").await;
+    bench.drain();
+    let status = bench.status(1);
+    assert!(
+        status.to_string().contains("public.t no longer has the column b"),
+        "{status:#}"
+    );
+    bench.execute("ALTER TABLE t ADD b int").await;
+    bench.enqueue(["retry", "1"]).run().exits(0);
+    bench.drain();
+    assert_json(&bench.status(1), &json!({"state": "loaded", "loaded": 1}));
+}
+
+#[tokio::test]
+async fn partitions_and_triggers_do_their_work_and_an_undo_finds_their_rows() {
+    let bench = Bench::new().await;
+    bench
+        .execute(
+            "CREATE TABLE parts (id bigserial PRIMARY KEY, a int, seen text) PARTITION BY HASH (id);
+             CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+             CREATE TABLE parts_1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+             CREATE TABLE watched (id bigserial PRIMARY KEY, a int, seen text);
+             CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN
+                     BEGIN NEW.seen := 'yes'; EXCEPTION WHEN OTHERS THEN NULL; END;
+                     RETURN NEW;
+                 END $$;
+             CREATE TRIGGER see BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION see();
+             CREATE TRIGGER see BEFORE INSERT ON parts FOR EACH ROW EXECUTE FUNCTION see();",
+        )
+        .await;
+    let file = bench.file("t.csv", format!("a\n{}", "1\n".repeat(50)));
+    let mut imports = 0;
+    for table in ["parts", "watched"] {
+        for method in ["insert", "copy"] {
+            let arguments = [
+                "-i",
+                &file,
+                "--table",
+                table,
+                "--load-method",
+                method,
+                "--chunk-rows",
+                "20",
+                "--force",
+            ];
+            bench.enqueue(arguments).run().exits(0);
+            imports += 1;
+        }
+    }
+    bench.drain();
+    for table in ["parts", "watched"] {
+        let seen = format!("SELECT count(*) FROM {table} WHERE seen = 'yes'");
+        assert_eq!(bench.number(&seen).await, 100, "{table}");
+    }
+    for import in 1..=imports {
+        // None of them counts as edited, whatever transaction id the trigger gave it.
+        bench
+            .enqueue(["cancel", &import.to_string(), "--keep-edited"])
+            .run()
+            .exits(0);
+    }
+    bench.drain();
+    let left = "SELECT (SELECT count(*) FROM parts) + (SELECT count(*) FROM watched)";
+    assert_eq!(bench.number(left).await, 0);
+}
+
+#[tokio::test]
+async fn a_trigger_that_drops_rows_fails_the_import_and_nothing_of_the_chunk_stays() {
+    let bench = Bench::new().await;
+    bench
+        .execute(
+            "CREATE TABLE t (id bigserial PRIMARY KEY, a int);
+             CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN CASE WHEN NEW.a > 1 THEN NEW END; END';
+             CREATE TRIGGER skip BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION skip();",
+        )
+        .await;
+    let file = bench.file("t.csv", "a\n1\n2\n");
+    for (id, method) in [(1, "insert"), (2, "copy")] {
+        bench
+            .enqueue(["-i", &file, "--table", "t", "--load-method", method, "--force"])
+            .run()
+            .exits(0);
+        bench.drain();
+        let status = bench.status(id);
+        assert_json(&status, &json!({"state": "failed", "loaded": 0}));
+        assert!(status.to_string().contains("public.t took 1 of 2 rows"), "{status:#}");
+    }
+    assert_eq!(bench.number("SELECT count(*) FROM t").await, 0);
+}
+
+#[tokio::test]
+async fn a_constraint_that_rows_break_fails_the_import_with_the_servers_words() {
+    let bench = Bench::new().await;
+    bench
+        .execute("CREATE TABLE t (id bigserial PRIMARY KEY, a int UNIQUE)")
+        .await;
+    let file = bench.file("t.csv", "a\n1\n1\n");
+    bench.enqueue(["-i", &file, "--table", "t"]).run().exits(0);
+    bench.drain();
+    let status = bench.status(1);
+    assert_json(&status, &json!({"state": "failed", "loaded": 0}));
+    assert!(status.to_string().contains("Key (a)=(1) already exists"), "{status:#}");
+}
+
+#[tokio::test]
+async fn row_level_security_is_obeyed_by_insert_and_keeps_copy_out() {
+    let bench = Bench::new().await;
+    let role = format!("owner_{}", bench.db.credentials().database);
+    bench
+        .execute(&format!(
+            "CREATE TABLE t (id bigserial PRIMARY KEY, a int); ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY;
+             CREATE POLICY p ON t USING (true) WITH CHECK (a < 10);
+             CREATE ROLE {role} LOGIN PASSWORD 'x'; ALTER TABLE t OWNER TO {role};
+             GRANT ALL ON SCHEMA pgimport, apalis TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA pgimport, apalis TO {role}",
+        ))
+        .await;
+    let credentials = bench.db.credentials();
+    let url = format!(
+        "postgres://{role}:x@{}:{}/{}",
+        credentials.host, credentials.port, credentials.database
+    );
+    let file = bench.file("t.csv", "a\n1\n2\n");
+    let submit = |arguments: &[&str]| {
+        bench
+            .enqueue([&["-i", &file, "--table", "t"], arguments].concat())
+            .env("DATABASE_URL", &url)
+            .run()
+    };
+    submit(&["--load-method", "copy"])
+        .exits(1)
+        .says("it has row-level security");
+    submit(&[]).exits(0);
+    bench.worker(["--drain"]).env("DATABASE_URL", &url).run().exits(0);
+    assert_json(&bench.status(1), &json!({"state": "loaded", "loaded": 2}));
+}
