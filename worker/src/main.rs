@@ -48,6 +48,8 @@ struct Cli {
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     shared::logging::start("info");
+    #[cfg(feature = "failpoints")]
+    let _failpoints = failpoints();
     match run(cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -55,6 +57,20 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Sets the failpoints that FAILPOINTS names. With FAILPOINTS_ABORT a panic at one of them, as any other, ends the process at once, as a
+/// crash would.
+#[cfg(feature = "failpoints")]
+fn failpoints() -> fail::FailScenario<'static> {
+    tracing::warn!("built with failpoints: for tests only");
+    if std::env::var_os("FAILPOINTS_ABORT").is_some() {
+        std::panic::set_hook(Box::new(|panic| {
+            eprintln!("aborting: {panic}");
+            std::process::abort();
+        }));
+    }
+    fail::FailScenario::setup()
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {

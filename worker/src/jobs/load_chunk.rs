@@ -33,6 +33,8 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Fai
         });
     }
     fail::fail_point!("after-attempt");
+    // One chunk that kills whoever begins it.
+    fail::fail_point!(&format!("begin-chunk-{}", chunk.ordinal));
     let plan = plan(context, &mut conn, chunk.import).await?;
     // Gone: somebody else loaded or cancelled the chunk since.
     let Some(payload) = payloads::read(&mut conn, chunk).await? else {
