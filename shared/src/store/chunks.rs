@@ -189,40 +189,45 @@ pub async fn fail(conn: &mut PgConnection, chunk: ChunkKey, error: &str) -> Resu
     Ok(done.rows_affected() == 1)
 }
 
-/// What a transient error leaves on a chunk.
+/// What an error leaves on a chunk that is tried again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
-    /// Transient errors in a row, this one included.
+    /// Starts so far without a recorded outcome, and real failures.
+    pub attempts: u32,
+    /// Such errors in a row, this one included.
     pub retries: u32,
-    /// Since when, by the database's clock.
+    /// Since the first of them, by the database's clock.
     pub retrying_for: Duration,
 }
 
-/// Notes a transient error and gives its attempt back. `None` when there is nothing left to retry: neither a pending chunk nor, while
+/// Notes an error after which the chunk is tried again; gives its attempt back unless it is `counted`. `None` when there is nothing left to retry: neither a pending chunk nor, while
 /// its import is cancelled, a loaded one.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn note_transient(
+pub async fn note_retry(
     conn: &mut PgConnection,
     chunk: ChunkKey,
     error: &str,
+    counted: bool,
 ) -> Result<Option<Retry>, StoreError> {
     let row = sqlx::query!(
         r#"UPDATE pgimport.import_chunk AS c
-           SET attempts = greatest(c.attempts - CASE c.state WHEN 'pending' THEN 1 ELSE 0 END, 0), retries = c.retries + 1,
+           SET attempts = greatest(c.attempts - CASE WHEN c.state = 'pending' AND NOT $4 THEN 1 ELSE 0 END, 0), retries = c.retries + 1,
                last_error = $3, retrying_since = coalesce(c.retrying_since, clock_timestamp()), worker = NULL, started_at = NULL
            FROM pgimport.import AS i
            WHERE c.import_id = $1 AND c.ordinal = $2 AND i.id = $1
              AND (c.state = 'pending' OR c.state = 'loaded' AND c.kept_count IS NULL AND i.state = 'cancelling')
-           RETURNING c.retries, extract(epoch FROM clock_timestamp() - c.retrying_since)::float8 AS "retrying_for!""#,
+           RETURNING c.attempts, c.retries, extract(epoch FROM clock_timestamp() - c.retrying_since)::float8 AS "retrying_for!""#,
         chunk.import.0,
         chunk.ordinal,
-        error
+        error,
+        counted
     )
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| Retry {
+        attempts: row.attempts.unsigned_abs(),
         retries: row.retries.unsigned_abs(),
         retrying_for: Duration::from_secs_f64(row.retrying_for.max(0.0)),
     }))

@@ -116,7 +116,7 @@ pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) ->
     };
     let Some(chunk) = chunk_of(job) else {
         tracing::warn!(?job, error = message, "will be tried again");
-        return retry(context, job, &message).await;
+        return retry(context, job, &message, false).await;
     };
     if let Job::LoadChunk(_) = job {
         context.forget_plan(chunk.import);
@@ -124,19 +124,19 @@ pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) ->
     match failure {
         Failure::Transient(_) | Failure::TimedOut(_) => {
             tracing::info!(%chunk, error = message, "will be tried again");
-            retry(context, job, &message).await
+            retry(context, job, &message, false).await
         }
         // The attempt stays counted, so that this ends.
         Failure::Panicked(_) => {
             tracing::error!(%chunk, error = message, "a chunk's handler panicked");
-            retry(context, job, &message).await
+            retry(context, job, &message, true).await
         }
         _ => give_up(context, job, chunk, &message).await,
     }
 }
 
-/// Adds a job that waits, or gives up when that was done for too long.
-async fn retry(context: &JobContext, job: Job, message: &str) -> Result<(), StoreError> {
+/// Adds a job that waits, or gives up when that was done for too long, or too often where the attempt stays `counted`.
+async fn retry(context: &JobContext, job: Job, message: &str, counted: bool) -> Result<(), StoreError> {
     let mut conn = context.pool.acquire().await?;
     let mut tx = conn.begin().await?;
     let Some(chunk) = chunk_of(job) else {
@@ -147,7 +147,7 @@ async fn retry(context: &JobContext, job: Job, message: &str) -> Result<(), Stor
         }
         return Ok(tx.commit().await?);
     };
-    let Some(state) = chunks::note_transient(&mut tx, chunk, message).await? else {
+    let Some(state) = chunks::note_retry(&mut tx, chunk, message, counted).await? else {
         return Ok(());
     };
     if state.retrying_for > context.retry_for {
@@ -155,6 +155,17 @@ async fn retry(context: &JobContext, job: Job, message: &str) -> Result<(), Stor
         drop(conn);
         let tried = format!("{message} (tried again for {} s)", state.retrying_for.as_secs());
         return give_up(context, job, chunk, &tried).await;
+    }
+    if counted && matches!(job, Job::LoadChunk(_)) && state.attempts >= context.max_attempts {
+        drop(tx);
+        drop(conn);
+        return give_up(
+            context,
+            job,
+            chunk,
+            &format!("{message} (tried {} times)", state.attempts),
+        )
+        .await;
     }
     let ids = queue::push(&mut tx, &[job], backoff(state.retries)).await?;
     chunks::set_jobs(&mut tx, &[chunk], &ids).await?;
