@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use shared::{
     model::{ImportId, ImportState},
     status::ImportStatus,
-    store::is_transient,
+    store::{StoreError, imports},
     submission::Progress,
 };
 
@@ -106,48 +106,47 @@ pub async fn to_end(
     display: &mut Display,
     progress: Option<&Progress>,
 ) -> anyhow::Result<ImportStatus> {
-    const PATIENCE: Duration = Duration::from_secs(300);
-    let mut last_answer = Instant::now();
     let mut last_shown: Option<Instant> = None;
     loop {
-        match look(open, import).await {
-            Ok(state) => {
-                last_answer = Instant::now();
-                let due = last_shown.is_none_or(|shown| shown.elapsed() >= LOOK * 3);
-                if state.is_final() || due {
-                    last_shown = Some(Instant::now());
-                    let status = status(open, import).await?;
-                    display.show(&status, progress);
-                    if status.state.is_final() {
-                        display.finish();
-                        return Ok(status);
-                    }
-                }
+        let state = outlive_outages(async || {
+            let mut conn = open.connection().await?;
+            imports::state(&mut conn, import).await
+        });
+        let state = state.await?.ok_or_else(|| output::no_import(import))?;
+        let due = last_shown.is_none_or(|shown| shown.elapsed() >= LOOK * 3);
+        if state.is_final() || due {
+            last_shown = Some(Instant::now());
+            let status = status(open, import).await?;
+            display.show(&status, progress);
+            if status.state.is_final() {
+                display.finish();
+                return Ok(status);
             }
-            Err(error) if last_answer.elapsed() < PATIENCE && error.downcast_ref().is_some_and(is_transient) => {}
-            Err(error) => return Err(error),
         }
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-async fn look(open: &Open, import: ImportId) -> anyhow::Result<ImportState> {
-    let mut conn = open.connection().await?;
-    match shared::store::imports::state(&mut conn, import).await {
-        Ok(Some(state)) => Ok(state),
-        Ok(None) => Err(output::no_import(import)),
-        Err(shared::store::StoreError::Database(error)) => Err(error.into()),
-        Err(error) => Err(error.into()),
     }
 }
 
 /// Reads an import's status.
 ///
 /// # Errors
-/// When there is no such import, or the database cannot be asked.
+/// When there is no such import, or the database stays away.
 pub async fn status(open: &Open, import: ImportId) -> anyhow::Result<ImportStatus> {
-    let mut conn = open.connection().await?;
-    ImportStatus::read(&mut conn, import)
-        .await?
-        .ok_or_else(|| output::no_import(import))
+    let status = outlive_outages(async || {
+        let mut conn = open.connection().await?;
+        ImportStatus::read(&mut conn, import).await
+    });
+    status.await?.ok_or_else(|| output::no_import(import))
+}
+
+/// Asks again and again while the database is away.
+async fn outlive_outages<T>(question: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    const PATIENCE: Duration = Duration::from_secs(300);
+    let begin = Instant::now();
+    loop {
+        match question().await {
+            Err(error) if error.is_transient() && begin.elapsed() < PATIENCE => tokio::time::sleep(LOOK).await,
+            outcome => return outcome,
+        }
+    }
 }

@@ -39,7 +39,7 @@ const PRESSURE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the lease is renewed while there is nothing else to store.
 const LEASE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a submission outlives the database.
-const OUTAGE: Duration = Duration::from_secs(300);
+pub(crate) const OUTAGE: Duration = Duration::from_secs(300);
 
 /// Why an intake stopped short.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +162,9 @@ impl Intake<'_> {
     }
 
     async fn store_all(&self, feed: &mut Feed, expected: Option<&Fingerprint>) -> Result<Fingerprint, IntakeError> {
-        let stored = chunks::split_progress(&mut *self.acquire().await?, self.import).await?;
+        let stored = self
+            .outlive_outages(async |conn| Ok(chunks::split_progress(conn, self.import).await?))
+            .await?;
         let resume_at = stored.end_byte.unwrap_or(0);
         let mut next_ordinal = stored.chunks;
         loop {

@@ -15,14 +15,14 @@ use sqlx::{PgPool, postgres::PgConnectOptions};
 
 use crate::{
     database::{self, Commit, DatabaseError},
-    intake::{Feed, Intake, IntakeError, Notice},
+    intake::{Feed, Intake, IntakeError, Notice, OUTAGE},
     model::{ImportId, ImportOptions, ImportState, ProcessName},
     source::{Fingerprint, Source, SourceError, SourceReader, fingerprint},
     splitter::{Position, SplitError, Splitter, SplitterConfig},
     store::{
         StoreError,
         imports::{self, Import, NewImport},
-        sessions,
+        is_transient, sessions,
     },
     target::{MappingError, Target, TargetError, map_fields},
 };
@@ -92,6 +92,17 @@ pub enum SubmitError {
     Task(#[from] tokio::task::JoinError),
     #[error("import {0} was forgotten while this submission waited for it")]
     Gone(ImportId),
+}
+
+impl SubmitError {
+    /// Whether the same can succeed later without anybody mending anything but the server or the network.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Connect(error) => is_transient(error),
+            _ => false,
+        }
+    }
 }
 
 /// What came of a submission.
@@ -297,54 +308,82 @@ impl<'a> Submission<'a> {
     ) -> Result<Answer, SubmitError> {
         let mut told = false;
         loop {
-            let mut conn = self.connection().await?;
-            let Some(import) = imports::read(&mut conn, existing).await? else {
-                return Ok(Answer::Gone);
-            };
-            check_same(&import, request, prepared)?;
-            let event = match import.state {
-                ImportState::Splitting => {
-                    if let Some(before) = imports::take_over(&mut conn, existing, &self.name).await? {
-                        // Frozen, it may still hold locks; dead, it has no sessions.
-                        sessions::terminate(&mut conn, &[before]).await?;
-                        (self.observe)(Event::TakenOver { import: existing });
-                        return Ok(Answer::TakenOver);
-                    }
-                    // A stream cannot be taken over: once its lease is over, maintenance cancels it.
-                    if import.lease_expired && !import.resumable {
-                        Event::WaitsForCancel { import: existing }
-                    } else {
-                        Event::Following { import: existing }
-                    }
+            match self
+                .outlive_outages(async || self.look_at(existing, request, prepared).await)
+                .await?
+            {
+                Look::Answer(answer) => return Ok(answer),
+                Look::Waits(event) if !told => {
+                    told = true;
+                    (self.observe)(event);
                 }
-                ImportState::Cancelling => Event::WaitsForCancel { import: existing },
-                ImportState::Cancelled => return Ok(Answer::Gone),
-                state => {
-                    (self.observe)(Event::Existing {
-                        import: existing,
-                        state,
-                    });
-                    return Ok(Answer::Existing(Box::new(import)));
-                }
-            };
-            drop(conn);
-            if !told {
-                told = true;
-                (self.observe)(event);
+                Look::Waits(_) => {}
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
+    async fn look_at(&self, existing: ImportId, request: &Request, prepared: &Prepared) -> Result<Look, SubmitError> {
+        let mut conn = self.connection().await?;
+        let Some(import) = imports::read(&mut conn, existing).await? else {
+            return Ok(Look::Answer(Answer::Gone));
+        };
+        check_same(&import, request, prepared)?;
+        Ok(match import.state {
+            ImportState::Splitting => {
+                // One that is frozen within a batch holds the row; the server ends its session seconds after its lease.
+                if let Some(before) = imports::take_over(&mut conn, existing, &self.name).await? {
+                    // Frozen, it may still hold locks; dead, it has no sessions. If this fails, they end by themselves.
+                    if let Err(error) = sessions::terminate(&mut conn, &[before]).await {
+                        tracing::debug!(
+                            error = crate::describe_error(&error),
+                            "the sessions of the former submitter remain"
+                        );
+                    }
+                    (self.observe)(Event::TakenOver { import: existing });
+                    return Ok(Look::Answer(Answer::TakenOver));
+                }
+                // A stream cannot be taken over: once its lease is over, maintenance cancels it.
+                if import.lease_expired && !import.resumable {
+                    Look::Waits(Event::WaitsForCancel { import: existing })
+                } else {
+                    Look::Waits(Event::Following { import: existing })
+                }
+            }
+            ImportState::Cancelling => Look::Waits(Event::WaitsForCancel { import: existing }),
+            ImportState::Cancelled => Look::Answer(Answer::Gone),
+            state => {
+                (self.observe)(Event::Existing {
+                    import: existing,
+                    state,
+                });
+                Look::Answer(Answer::Existing(Box::new(import)))
+            }
+        })
+    }
+
+    /// Runs `action` again and again while the database is away, or a lock is held for too long. Only for what may be done twice.
+    async fn outlive_outages<T>(&self, action: impl AsyncFn() -> Result<T, SubmitError>) -> Result<T, SubmitError> {
+        let begin = tokio::time::Instant::now();
+        loop {
+            match action().await {
+                Err(error) if error.is_transient() && begin.elapsed() < OUTAGE => {
+                    tracing::debug!(error = crate::describe_error(&error), "trying again");
+                    tokio::time::sleep(POLL).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     async fn split(&self, import: ImportId, request: &Request, prepared: Prepared) -> Result<Submitted, SubmitError> {
         let _ = self.progress.own_import.set(import);
-        let superseded = imports::find_interrupted(
-            &mut *self.connection().await?,
-            &prepared.origin,
-            prepared.target.oid,
-            import,
-        )
-        .await?;
+        let superseded = self
+            .outlive_outages(async || {
+                let mut conn = self.connection().await?;
+                Ok(imports::find_interrupted(&mut conn, &prepared.origin, prepared.target.oid, import).await?)
+            })
+            .await?;
         if let Some(superseded) = superseded {
             (self.observe)(Event::Superseded { import: superseded });
         }
@@ -367,9 +406,19 @@ impl<'a> Submission<'a> {
                 source,
             })?;
         let _ = self.progress.total_bytes.set(found.size);
-        crate::endings::finish_if_done(&self.pool, import).await?;
+        // The last chunk may have been loaded already. The import is safe whatever comes of this look; maintenance looks too.
+        if let Err(error) = crate::endings::finish_if_done(&self.pool, import).await {
+            tracing::debug!(%import, error = crate::describe_error(&error), "could not look whether it is finished");
+        }
         Ok(Submitted { import, own: true })
     }
+}
+
+/// What a look at the import that holds the key found.
+enum Look {
+    Answer(Answer),
+    /// It has to be looked at again.
+    Waits(Event),
 }
 
 enum Answer {
