@@ -140,10 +140,10 @@ async fn a_worker_whose_runtime_is_blocked_loads_nothing_twice() {
     let world = World::new().await;
     let file = world.file(4_000).await;
     let import = world.submit(&file, &["--chunk-rows", "200"]).await;
-    // Longer than the heartbeat's limit, on every thread of the runtime: its sessions are ended under it, and it goes on after.
+    // Longer than the heartbeat's limit, on the only thread of its runtime: its sessions are ended under it, and it goes on after.
     let environment = [
-        ("FAILPOINTS", "after-rows=4*sleep(8000)->off"),
-        ("TOKIO_WORKER_THREADS", "2"),
+        ("FAILPOINTS", "after-rows=1*sleep(8000)->off"),
+        ("TOKIO_WORKER_THREADS", "1"),
     ];
     let blocked = world.worker_with(&["--concurrency", "4"], &environment);
     blocked.until_says("worker ready").await;
@@ -197,23 +197,16 @@ async fn a_worker_that_is_told_to_stop_leaves_no_trace() {
     world.assert_no_job_stranded().await;
 }
 
-/// A worker whose chunks wait for a lock for as long as they may, and then again.
-async fn blocked_worker(world: &World, timeout: &str) -> (Proc, Held) {
-    // Not the chunk's rows: what the stop has to write there must not wait.
-    let lock = Held::take(world, "LOCK TABLE public.sale_order IN SHARE MODE").await;
-    let worker = world.worker(&["--concurrency", "2", "--shutdown-timeout", timeout]);
-    world
-        .until_some("pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'")
-        .await;
-    (worker, lock)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_in_time_while_chunks_are_blocked() {
     let world = World::new().await;
     let file = world.file(1_000).await;
     let import = world.submit(&file, &["--chunk-rows", "100"]).await;
-    let (worker, lock) = blocked_worker(&world, "1").await;
+    let lock = Held::take(&world, "LOCK TABLE public.sale_order IN SHARE MODE").await;
+    let worker = world.worker(&["--concurrency", "2", "--shutdown-timeout", "1"]);
+    world
+        .until_some("pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'")
+        .await;
     worker.terminate();
     let begin = Instant::now();
     let finished = worker.finished().await;
@@ -232,17 +225,28 @@ async fn a_stop_ends_in_time_while_chunks_are_blocked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_a_worker_at_once() {
+async fn a_worker_that_is_stuck_ends_in_time_and_at_once_after_a_second_signal() {
     let world = World::new().await;
     let file = world.file(1_000).await;
     let import = world.submit(&file, &["--chunk-rows", "100"]).await;
-    let (worker, lock) = blocked_worker(&world, "600").await;
-    worker.terminate();
-    worker.until_says("a second signal ends at once").await;
-    worker.terminate();
-    let finished = worker.finished().await;
+    let stuck = [("FAILPOINTS", "after-rows=pause"), ("TOKIO_WORKER_THREADS", "4")];
+    let patient = world.worker_with(&["--concurrency", "1", "--shutdown-timeout", "600"], &stuck);
+    let hasty = world.worker_with(&["--concurrency", "1", "--shutdown-timeout", "1"], &stuck);
+    for worker in [&patient, &hasty] {
+        let name = world.until_working(worker).await;
+        world
+            .until_some(&format!(
+                "pg_stat_activity WHERE application_name = '{name}' AND state = 'idle in transaction' AND query LIKE '%sale_order%'"
+            ))
+            .await;
+        worker.terminate();
+        worker.until_says("a second signal ends at once").await;
+    }
+    patient.terminate();
+    let finished = patient.finished().await;
     assert_eq!(finished.code, Some(128 + Signal::TERM.as_raw()), "{finished:?}");
-    lock.release().await;
+    let finished = hasty.finished().await;
+    assert_eq!(finished.code, Some(0), "{finished:?}");
     let _worker = world.worker(&[]);
     world.assert_settled(import, "loaded").await;
     world.assert_loaded_once(&[&file]).await;

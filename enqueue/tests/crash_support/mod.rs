@@ -123,7 +123,7 @@ impl World {
         std::fs::write(&path, &text).expect("to write the file");
         let expected = format!("expected_{number}");
         self.execute(&format!(
-            "CREATE UNLOGGED TABLE {expected} AS SELECT {COLUMNS} FROM public.sale_order LIMIT 0"
+            "CREATE TABLE {expected} AS SELECT {COLUMNS} FROM public.sale_order LIMIT 0"
         ))
         .await;
         let mut conn = self.connect().await;
@@ -252,7 +252,9 @@ impl World {
             .iter()
             .map(|file| format!("SELECT * FROM {}", file.expected))
             .collect();
-        let expected = self.contents(&format!("({}) AS e", parts.join(" UNION ALL "))).await;
+        let none = format!("SELECT {COLUMNS} FROM public.sale_order LIMIT 0");
+        let all = [parts, vec![format!("({none})")]].concat().join(" UNION ALL ");
+        let expected = self.contents(&format!("({all}) AS e")).await;
         assert_eq!(self.contents("public.sale_order").await, expected);
     }
 
