@@ -92,8 +92,10 @@ impl Session {
         };
         workers::register(&mut heartbeat, &new).await?;
         let queue_workers = config.concurrency.div_ceil(JOBS_PER_QUEUE_WORKER).max(1);
-        // Each job has a session, each of the queue's workers one for fetching, and maintenance two.
-        let pool = database::pool(options.clone(), config.concurrency + queue_workers + 2);
+        // Nobody may wait for jobs that are stuck, or this worker ends for want of a session: a queue's worker fetches, acknowledges and
+        // says that it lives; maintenance has its guard, its steps and the endings.
+        let sessions = config.concurrency + 3 * queue_workers + 3 + 1;
+        let pool = database::pool(options.clone(), sessions);
         let mut listener = PgListener::connect_with(&pool).await.map_err(SessionError::Connect)?;
         listener.listen(INSERT_CHANNEL).await.map_err(SessionError::Connect)?;
         Ok(Self {
