@@ -218,15 +218,17 @@ impl<'a> Submission<'a> {
             submitter: &self.name,
         };
         let import = loop {
-            let mut conn = self.connection().await?;
-            if let Some(import) = imports::insert(&mut conn, &new).await? {
-                break import;
-            }
-            let key = prepared.key.as_deref().unwrap_or_default();
-            let Some(existing) = imports::find_by_key(&mut conn, key).await? else {
-                continue;
+            let inserted = match prepared.key.as_deref() {
+                // Without a key, one whose answer was lost could be there twice.
+                None => Inserted::of(imports::insert(&mut *self.connection().await?, &new).await?),
+                // This waits for a rival's batch, at worst one that is frozen.
+                Some(key) => self.outlive_outages(async || self.insert(&new, key).await).await?,
             };
-            drop(conn);
+            let existing = match inserted {
+                Inserted::New(import) => break import,
+                Inserted::Taken(Some(existing)) => existing,
+                Inserted::Taken(None) => continue,
+            };
             match self.answer_with(existing, request, &prepared).await? {
                 Answer::Existing(import) => {
                     if let (KeyChoice::Given(key), None) = (&request.key, &prepared.fingerprint) {
@@ -242,6 +244,14 @@ impl<'a> Submission<'a> {
             }
         };
         self.split(import, request, prepared).await
+    }
+
+    async fn insert(&self, new: &NewImport<'_>, key: &str) -> Result<Inserted, SubmitError> {
+        let mut conn = self.connection().await?;
+        Ok(match imports::insert(&mut conn, new).await? {
+            Some(import) => Inserted::New(import),
+            None => Inserted::Taken(imports::find_by_key(&mut conn, key).await?),
+        })
     }
 
     async fn connection(&self) -> Result<sqlx::pool::PoolConnection<sqlx::Postgres>, SubmitError> {
@@ -411,6 +421,18 @@ impl<'a> Submission<'a> {
             tracing::debug!(%import, error = crate::describe_error(&error), "could not look whether it is finished");
         }
         Ok(Submitted { import, own: true })
+    }
+}
+
+enum Inserted {
+    New(ImportId),
+    /// By whom, if that one is there still.
+    Taken(Option<ImportId>),
+}
+
+impl Inserted {
+    fn of(import: Option<ImportId>) -> Self {
+        import.map_or(Self::Taken(None), Self::New)
     }
 }
 
