@@ -236,7 +236,7 @@ async fn a_worker_that_is_stuck_ends_in_time_and_at_once_after_a_second_signal()
         let name = world.until_working(worker).await;
         world
             .until_some(&format!(
-                "pg_stat_activity WHERE application_name = '{name}' AND state = 'idle in transaction' AND query LIKE '%sale_order%'"
+                "pg_stat_activity WHERE application_name = '{name}' AND state = 'idle in transaction' AND query LIKE '%to_regclass%'"
             ))
             .await;
         worker.terminate();

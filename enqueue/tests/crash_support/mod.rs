@@ -202,7 +202,7 @@ impl World {
     }
 
     /// For the message of a failed test.
-    async fn describe(&self, import: i64) -> String {
+    pub async fn describe(&self, import: i64) -> String {
         let chunks = format!(
             "SELECT coalesce(jsonb_agg(c), '[]') FROM (SELECT ordinal, state, attempts, retries, last_error, worker, job_id
              FROM pgimport.import_chunk WHERE import_id = {import} AND state NOT IN ('loaded', 'deleted') LIMIT 5) AS c"
@@ -246,16 +246,31 @@ impl World {
         }
     }
 
+    /// The records of `files`, as a table.
+    fn expected(files: &[&CsvFile]) -> String {
+        let parts = files
+            .iter()
+            .map(|file| format!(" UNION ALL SELECT * FROM {}", file.expected));
+        format!(
+            "(SELECT {COLUMNS} FROM public.sale_order WHERE false{}) AS expected",
+            parts.collect::<String>()
+        )
+    }
+
     /// Each record of `files` is in the target once, and nothing else.
     pub async fn assert_loaded_once(&self, files: &[&CsvFile]) {
-        let parts: Vec<String> = files
-            .iter()
-            .map(|file| format!("SELECT * FROM {}", file.expected))
-            .collect();
-        let none = format!("SELECT {COLUMNS} FROM public.sale_order LIMIT 0");
-        let all = [parts, vec![format!("({none})")]].concat().join(" UNION ALL ");
-        let expected = self.contents(&format!("({all}) AS e")).await;
+        let expected = self.contents(&Self::expected(files)).await;
         assert_eq!(self.contents("public.sale_order").await, expected);
+    }
+
+    /// Records of `files` that are not in the target, and rows of the target that are in none of them, or too often.
+    pub async fn difference(&self, files: &[&CsvFile]) -> (u64, u64) {
+        let (there, expected) = ("public.sale_order".to_owned(), Self::expected(files));
+        let without = |a: &str, b: &str| {
+            format!("(SELECT {COLUMNS} FROM {a} EXCEPT ALL SELECT {COLUMNS} FROM {b}) AS difference")
+        };
+        let lost = self.count(&without(&expected, &there)).await;
+        (lost, self.count(&without(&there, &expected)).await)
     }
 
     /// The import ended as `state`; its ledger is whole, its ranges name exactly the rows there are, and nothing is left over.
@@ -266,28 +281,35 @@ impl World {
 
     /// Of no import that ended, anything is left over; and the registry names exactly the rows of the target.
     pub async fn assert_tidy(&self) {
-        self.assert_nothing_left_over().await;
-        let strays = self
-            .count(
-                "(SELECT id FROM pgimport.import_registry, generate_series(start_id, end_id, step) AS id WHERE voided_by IS NULL) AS r
-                 FULL JOIN public.sale_order AS t USING (id) WHERE r.id IS NULL OR t.id IS NULL",
-            )
-            .await;
-        assert_eq!(strays, 0, "ids that are registered or there, but not both");
+        for (count, what) in self.leftovers().await {
+            assert_eq!(count, 0, "{what}");
+        }
     }
 
-    pub async fn assert_nothing_left_over(&self) {
+    /// How much there is of what must not be.
+    pub async fn leftovers(&self) -> [(u64, &'static str); 4] {
         let open = "pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
              WHERE i.state IN ('loaded', 'failed', 'cancelled', 'kept') AND c.state = 'pending'";
-        assert_eq!(self.count(open).await, 0, "pending chunks of imports that ended");
         let payloads = "pgimport.import_payload AS p JOIN pgimport.import_chunk AS c USING (import_id, ordinal)
              WHERE c.state NOT IN ('pending', 'failed')";
-        assert_eq!(self.count(payloads).await, 0, "payloads of chunks that are done");
-        let registered =
-            "pgimport.import_chunk AS c WHERE c.state = 'loaded' AND c.loaded_count - coalesce(c.deleted_count, 0) > (
-             SELECT coalesce(sum((end_id - start_id) / step + 1), 0) FROM pgimport.import_registry AS r
-             WHERE r.import_id = c.import_id AND r.ordinal = c.ordinal)";
-        assert_eq!(self.count(registered).await, 0, "chunks with fewer ids than rows");
+        let registered = "pgimport.import_chunk AS c
+             WHERE c.loaded_count - coalesce(c.deleted_count, 0) - coalesce(c.missing_count, 0) <> (
+                 SELECT coalesce(sum((end_id - start_id) / step + 1), 0) FROM pgimport.import_registry AS r
+                 WHERE r.import_id = c.import_id AND r.ordinal = c.ordinal)";
+        let strays = "(SELECT id FROM pgimport.import_registry, generate_series(start_id, end_id, step) AS id WHERE voided_by IS NULL) AS r
+             FULL JOIN public.sale_order AS t ON t.id = r.id WHERE r.id IS NULL OR t.id IS NULL";
+        [
+            (self.count(open).await, "pending chunks of imports that ended"),
+            (self.count(payloads).await, "payloads of chunks that are done"),
+            (
+                self.count(registered).await,
+                "chunks whose ids are not as many as their rows",
+            ),
+            (
+                self.count(strays).await,
+                "ids that are registered or there, but not both",
+            ),
+        ]
     }
 
     /// No job is left: neither held by anybody nor waiting. Needs a worker that lives.

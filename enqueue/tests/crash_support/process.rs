@@ -36,10 +36,18 @@ impl Finished {
     }
 }
 
-/// `enqueue`, or the program beside it.
+/// `enqueue`, or the program beside it. Cargo says where only to tests; an example is one directory below.
 fn program(name: &str) -> PathBuf {
-    let enqueue = Path::new(env!("CARGO_BIN_EXE_enqueue"));
-    let path = enqueue.with_file_name(name);
+    let path = match option_env!("CARGO_BIN_EXE_enqueue") {
+        Some(enqueue) => Path::new(enqueue).with_file_name(name),
+        None => {
+            let this = std::env::current_exe().expect("this program's path");
+            this.parent()
+                .and_then(Path::parent)
+                .expect("the directory of the programs")
+                .join(name)
+        }
+    };
     assert!(path.exists(), "{} is missing: test the whole workspace", path.display());
     path
 }
