@@ -39,3 +39,8 @@ ci:
 # Write a CSV file of ROWS made-up records to OUT
 generate ROWS OUT:
     cargo run --release --example generate -p shared -- --rows {{ ROWS }} --output {{ quote(OUT) }}
+
+# Break everything at random for MINUTES, and check after each import that no row was lost or doubled
+soak MINUTES:
+    cargo build --workspace
+    cargo run -p enqueue --example soak -- {{ MINUTES }}

@@ -61,12 +61,12 @@ pub enum JobError {
 }
 
 impl Job {
-    /// Reads a job as the queue delivers it.
+    /// Reads a job as the queue delivers it: any bytes at all.
     ///
     /// # Errors
     /// [`JobError`]; the caller must not fail the queue's worker because of it.
-    pub fn from_value(value: serde_json::Value) -> Result<Self, JobError> {
-        let envelope: Envelope = serde_json::from_value(value)?;
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, JobError> {
+        let envelope: Envelope = serde_json::from_slice(bytes)?;
         match envelope.version {
             ENVELOPE_VERSION => Ok(envelope.job),
             other => Err(JobError::Version(other)),
@@ -221,18 +221,17 @@ mod tests {
             value,
             serde_json::json!({"version": 1, "kind": "load_chunk", "import": 3, "ordinal": 4})
         );
-        assert_eq!(Job::from_value(value).unwrap(), job);
+        assert_eq!(Job::from_bytes(value.to_string().as_bytes()).unwrap(), job);
     }
 
     #[test]
     fn a_job_of_another_version_or_of_nobody_is_an_error() {
         assert!(matches!(
-            Job::from_value(serde_json::json!({"version": 2, "kind": "load_chunk", "import": 3, "ordinal": 4})),
+            Job::from_bytes(br#"{"version": 2, "kind": "load_chunk", "import": 3, "ordinal": 4}"#),
             Err(JobError::Version(2))
         ));
-        assert!(matches!(
-            Job::from_value(serde_json::json!("?")),
-            Err(JobError::Decode(_))
-        ));
+        for bad in [b"\"?\"".as_slice(), b"{}", b"", b"\xff"] {
+            assert!(matches!(Job::from_bytes(bad), Err(JobError::Decode(_))), "{bad:?}");
+        }
     }
 }

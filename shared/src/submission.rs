@@ -209,13 +209,20 @@ impl<'a> Submission<'a> {
             submitter: &self.name,
         };
         let (import, taken_over) = loop {
-            let key = prepared.key.as_deref().unwrap_or_default();
-            let inserted = self
-                .outlive_outages(async |conn| match imports::insert(conn, &new).await? {
-                    Some(import) => Ok(Some(Inserted::New(import))),
-                    None => Ok(imports::find_by_key(conn, key).await?.map(Inserted::Existing)),
-                })
-                .await?;
+            let inserted = match prepared.key.as_deref() {
+                // Without a key, one whose answer was lost could be there twice.
+                None => imports::insert(&mut *self.pool.acquire().await.map_err(SubmitError::Connect)?, &new)
+                    .await?
+                    .map(Inserted::New),
+                // This waits for a rival's batch, at worst one that is frozen.
+                Some(key) => {
+                    self.outlive_outages(async |conn| match imports::insert(conn, &new).await? {
+                        Some(import) => Ok(Some(Inserted::New(import))),
+                        None => Ok(imports::find_by_key(conn, key).await?.map(Inserted::Existing)),
+                    })
+                    .await?
+                }
+            };
             let existing = match inserted {
                 Some(Inserted::New(import)) => break (import, None),
                 Some(Inserted::Existing(existing)) => existing,
@@ -343,8 +350,10 @@ impl<'a> Submission<'a> {
     async fn take_over(&self, import: ImportId) -> Result<bool, SubmitError> {
         self.outlive_outages(async |conn| {
             let Some(before) = imports::take_over(conn, import, &self.name).await? else { return Ok(false) };
-            // Frozen, it may still hold locks; dead, it has no sessions.
-            sessions::terminate(conn, &[before]).await?;
+            // Frozen, it may still hold locks; dead, it has no sessions. If this fails, they end by themselves.
+            if let Err(error) = sessions::terminate(conn, &[before]).await {
+                tracing::debug!(error = crate::describe_error(&error), "the sessions of the former submitter remain");
+            }
             Ok(true)
         })
         .await

@@ -91,6 +91,18 @@ impl TestServer {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The server's first process.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn postmaster_pid(&self) -> i32 {
+        let file = self.server.data_dir().join("cluster/data/postmaster.pid");
+        let text = std::fs::read_to_string(file).expect("the server's pid file");
+        let first = text.lines().next().expect("a line");
+        first.parse().expect("a process id")
+    }
+
     /// Restarts the server on the same port.
     ///
     /// # Panics

@@ -135,8 +135,8 @@ impl JobContext {
 }
 
 /// Does a job as the queue delivered it.
-pub async fn run(context: &JobContext, arguments: serde_json::Value) {
-    let job = match Job::from_value(arguments) {
+pub async fn run(context: &JobContext, arguments: &[u8]) {
+    let job = match Job::from_bytes(arguments) {
         Ok(job) => job,
         Err(error) => {
             tracing::error!(error = shared::describe_error(&error), "a job was passed over");

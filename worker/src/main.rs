@@ -1,6 +1,6 @@
 //! The worker's command line: arguments and signals in, the library's loop, an exit code out.
 
-use std::{process::ExitCode, time::Duration};
+use std::time::Duration;
 
 use clap::Parser;
 use shared::{connect::ConnectArgs, describe_error};
@@ -45,16 +45,34 @@ struct Cli {
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn main() {
     let cli = Cli::parse();
     shared::logging::start("info");
-    match run(cli).await {
-        Ok(()) => ExitCode::SUCCESS,
+    #[cfg(feature = "failpoints")]
+    let _failpoints = failpoints();
+    let code = match run(cli).await {
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("worker: {}", describe_error(error.as_ref()));
-            ExitCode::FAILURE
+            1
         }
+    };
+    // A thread that is stuck in what was abandoned would hold up the runtime's own end.
+    std::process::exit(code)
+}
+
+/// Sets the failpoints that FAILPOINTS names. With FAILPOINTS_ABORT a panic at one of them, as any other, ends the process at once, as a
+/// crash would.
+#[cfg(feature = "failpoints")]
+fn failpoints() -> fail::FailScenario<'static> {
+    tracing::warn!("built with failpoints: for tests only");
+    if std::env::var_os("FAILPOINTS_ABORT").is_some() {
+        std::panic::set_hook(Box::new(|panic| {
+            eprintln!("aborting: {panic}");
+            std::process::abort();
+        }));
     }
+    fail::FailScenario::setup()
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {

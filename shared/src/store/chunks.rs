@@ -194,7 +194,9 @@ pub async fn fail(conn: &mut PgConnection, chunk: ChunkKey, error: &str) -> Resu
 /// What a transient error leaves on a chunk.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
-    /// Transient errors in a row, this one included.
+    /// Starts so far without a recorded outcome, and real failures.
+    pub attempts: u32,
+    /// Such errors in a row, this one included.
     pub retries: u32,
     /// Since when, by the database's clock.
     pub retrying_for: Duration,
@@ -224,7 +226,7 @@ pub async fn note_retry(
            FROM pgimport.import AS i
            WHERE c.import_id = $1 AND c.ordinal = $2 AND i.id = $1
              AND (c.state = 'pending' OR c.state = 'loaded' AND c.kept_count IS NULL AND i.state = 'cancelling')
-           RETURNING c.retries, extract(epoch FROM clock_timestamp() - c.retrying_since)::float8 AS "retrying_for!""#,
+           RETURNING c.attempts, c.retries, extract(epoch FROM clock_timestamp() - c.retrying_since)::float8 AS "retrying_for!""#,
         chunk.import.0,
         chunk.ordinal,
         error,
@@ -234,6 +236,7 @@ pub async fn note_retry(
     .fetch_optional(conn)
     .await?;
     Ok(row.map(|row| Retry {
+        attempts: row.attempts.unsigned_abs(),
         retries: row.retries.unsigned_abs(),
         retrying_for: Duration::from_secs_f64(row.retrying_for.max(0.0)),
     }))

@@ -157,6 +157,12 @@ async fn retry(context: &JobContext, job: Job, message: &str, give_back: bool) -
         let tried = format!("{message} (tried again for {} s)", state.retrying_for.as_secs());
         return give_up(context, job, chunk, &tried).await;
     }
+    let exhausted = !give_back && matches!(job, Job::LoadChunk(_)) && state.attempts >= context.max_attempts;
+    if exhausted {
+        drop(tx);
+        drop(conn);
+        return give_up(context, job, chunk, &format!("{message} (tried {} times)", state.attempts)).await;
+    }
     let ids = queue::push(&mut tx, &[job], backoff(state.retries)).await?;
     chunks::set_jobs(&mut tx, &[chunk], &ids).await?;
     Ok(tx.commit().await?)

@@ -1,9 +1,9 @@
 //! One session of a worker: registered under one name, with the queue's workers, a heartbeat and maintenance, until one of them ends.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use apalis::prelude::{
-    Data, IntervalStrategy, PollWith, Strategy, WorkerBuilder, WorkerBuilderExt as _, WorkerContext,
+    BackendExt as _, Codec, Data, IntervalStrategy, PollWith, Strategy, WorkerBuilder, WorkerBuilderExt as _, WorkerContext,
 };
 use apalis_postgres::{Config, PostgresStorage};
 use futures::channel::mpsc as wakeups;
@@ -203,7 +203,9 @@ async fn work(
         .batch_size(1)
         .heartbeat_interval(HEARTBEAT)
         .missed_heartbeats(MISSED_HEARTBEATS);
-    let storage = PostgresStorage::<serde_json::Value>::new(&pool).with_config(config);
+    let storage = PostgresStorage::<Vec<u8>>::new(&pool)
+        .with_config(config)
+        .with_codec(AsTheyAre);
     // Polling finds what waited or whose announcement was lost; the announcements make it quick.
     let strategy = Strategy::new()
         .stream(wakeups)
@@ -216,8 +218,25 @@ async fn work(
     worker.run().await
 }
 
-async fn handle(arguments: serde_json::Value, context: Data<Arc<JobContext>>) {
-    jobs::run(&context, arguments).await;
+async fn handle(arguments: Vec<u8>, context: Data<Arc<JobContext>>) {
+    jobs::run(&context, &arguments).await;
+}
+
+/// Leaves a job's bytes to the handler. An error of the queue's own codec would end the worker, and then, the job being given back, every
+/// other one.
+struct AsTheyAre;
+
+impl Codec<Vec<u8>> for AsTheyAre {
+    type Error = Infallible;
+    type Compact = Vec<u8>;
+
+    fn encode(&self, bytes: &Vec<u8>) -> Result<Vec<u8>, Infallible> {
+        Ok(bytes.clone())
+    }
+
+    fn decode(&self, bytes: &Vec<u8>) -> Result<Vec<u8>, Infallible> {
+        Ok(bytes.clone())
+    }
 }
 
 /// Tells every one of the queue's workers of each announced job; the first to ask has it.

@@ -1,0 +1,326 @@
+//! Breaks everything at random for some minutes, import after import, and checks after each that no row was lost or doubled.
+//!
+//! `just soak MINUTES`; the seed is printed, and taken from PG_IMPORT_TEST_SEED.
+
+#[path = "../tests/crash_support/mod.rs"]
+mod crash_support;
+
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use crash_support::{CsvFile, Proc, World, seeded};
+use rand::{RngExt as _, rngs::StdRng};
+use shared::{embedded::ShutdownMode, testing::TestServer};
+
+const WORKERS: usize = 3;
+/// Faults of one import, after which it is left in peace to end.
+const FAULTS_PER_IMPORT: u32 = 25;
+/// Loaded imports that stay beside the next.
+const KEPT: usize = 3;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let minutes: f64 = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(5.0);
+    let server = TestServer::start().await;
+    let mut soak = Soak::start(&server, seeded()).await;
+    let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
+    while Instant::now() < end {
+        soak.round().await;
+    }
+    soak.report()
+}
+
+struct Soak<'a> {
+    server: &'a TestServer,
+    world: World,
+    random: StdRng,
+    workers: Vec<(Proc, Option<Instant>)>,
+    /// What should be in the table.
+    loaded: Vec<(i64, CsvFile)>,
+    faults: BTreeMap<&'static str, u32>,
+    imports: u32,
+    rows: u64,
+    lost: u64,
+    doubled: u64,
+    /// Anything else that must not be.
+    complaints: Vec<String>,
+}
+
+impl<'a> Soak<'a> {
+    async fn start(server: &'a TestServer, random: StdRng) -> Self {
+        let world = World::on(server).await;
+        let workers = (0..WORKERS).map(|_| (start_worker(&world), None)).collect();
+        Self {
+            server,
+            world,
+            random,
+            workers,
+            loaded: Vec::new(),
+            faults: BTreeMap::new(),
+            imports: 0,
+            rows: 0,
+            lost: 0,
+            doubled: 0,
+            complaints: Vec::new(),
+        }
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
+        self.random.random_range(0..100) < percent
+    }
+
+    async fn pause(&mut self, most: u64) {
+        let wait = self.random.random_range(20..most);
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+    }
+
+    /// One import from its submission to its end, and now and then an undo.
+    async fn round(&mut self) {
+        let rows = self.random.random_range(2_000..40_000);
+        let file = self.world.file(rows).await;
+        let chunk_rows = self.random.random_range(50..400).to_string();
+        let method = if self.chance(50) { "insert" } else { "copy" };
+        let command = [
+            "-i",
+            file.path(),
+            "--chunk-rows",
+            &chunk_rows,
+            "--load-method",
+            method,
+            "--max-pending",
+            "64K",
+        ];
+        let cancels = self.chance(25);
+        let (import, cancelled) = self.load(&command, cancels).await;
+        self.end_faults();
+        self.imports += 1;
+        self.rows += rows;
+        self.expect_state(import, if cancelled { "cancelled" } else { "loaded" })
+            .await;
+        if !cancelled {
+            self.loaded.push((import, file));
+        }
+        self.check(import).await;
+        if self.loaded.len() > KEPT {
+            let (import, _) = self.loaded.remove(0);
+            self.undo(import).await;
+        }
+    }
+
+    /// Submits until it succeeds, with faults; returns the import, and whether it was cancelled.
+    async fn load(&mut self, command: &[&str], cancels: bool) -> (i64, bool) {
+        let cancel_at = self.random.random_range(1..FAULTS_PER_IMPORT);
+        let mut submitter = Some(self.world.enqueue(command));
+        let mut cancelled = false;
+        let mut injected = 0;
+        let begin = Instant::now();
+        loop {
+            self.pause(900).await;
+            if injected < FAULTS_PER_IMPORT {
+                injected += 1;
+                if self.chance(15)
+                    && let Some(mut killed) = submitter.take()
+                {
+                    killed.kill();
+                    self.count("submitter killed");
+                    submitter = Some(self.world.enqueue(command));
+                } else {
+                    self.inject().await;
+                }
+            } else {
+                self.end_faults();
+            }
+            if cancels && !cancelled && injected >= cancel_at {
+                cancelled = self.cancel_newest().await;
+            }
+            if submitter.as_mut().is_some_and(|submitter| submitter.ended().is_some())
+                && let Some(ended) = submitter.take()
+            {
+                let finished = ended.finished().await;
+                match finished.code {
+                    Some(0 | 4) => {}
+                    // As cron would. An import that was cancelled is not to be loaded after all.
+                    _ if cancelled => {}
+                    _ => {
+                        println!("submitted again after: {}", finished.stderr.trim());
+                        submitter = Some(self.world.enqueue(command));
+                    }
+                }
+            }
+            if submitter.is_none()
+                && let Some((import, state)) = self.newest().await
+                && matches!(state.as_str(), "loaded" | "failed" | "cancelled" | "kept")
+            {
+                return (import, cancelled);
+            }
+            if begin.elapsed() > Duration::from_secs(180) {
+                let newest = self.newest().await;
+                let what = format!("not done after 180 s: {newest:?}");
+                println!("{what}");
+                self.complaints.push(what);
+                return (newest.map_or(0, |(import, _)| import), cancelled);
+            }
+        }
+    }
+
+    async fn newest(&self) -> Option<(i64, String)> {
+        let newest = "SELECT id || ' ' || state FROM pgimport.import ORDER BY id DESC LIMIT 1";
+        let answer = self.world.ask(newest).await?;
+        let (id, state) = answer.split_once(' ')?;
+        Some((id.parse().ok()?, state.to_owned()))
+    }
+
+    /// Cancels the import that is at work, if there is one.
+    async fn cancel_newest(&mut self) -> bool {
+        let Some((import, state)) = self.newest().await else {
+            return false;
+        };
+        let ours = !self.loaded.iter().any(|(loaded, _)| *loaded == import);
+        if !ours || !matches!(state.as_str(), "splitting" | "loading" | "loaded") {
+            return false;
+        }
+        let finished = self.world.run(&["cancel", &import.to_string()]).await;
+        if finished.code == Some(0) {
+            self.count("import cancelled");
+        }
+        finished.code == Some(0)
+    }
+
+    async fn undo(&mut self, import: i64) {
+        loop {
+            if self.world.run(&["cancel", &import.to_string()]).await.code == Some(0) {
+                break;
+            }
+        }
+        for _ in 0..4 {
+            self.pause(600).await;
+            self.inject().await;
+        }
+        self.end_faults();
+        self.expect_state(import, "cancelled").await;
+        self.check(import).await;
+    }
+
+    fn count(&mut self, fault: &'static str) {
+        *self.faults.entry(fault).or_default() += 1;
+    }
+
+    /// Breaks something.
+    async fn inject(&mut self) {
+        self.thaw(|frozen, until| frozen >= until);
+        let victim = self.random.random_range(0..WORKERS);
+        match self.random.random_range(0..100) {
+            0..35 => {
+                self.workers[victim].0.kill();
+                self.workers[victim] = (start_worker(&self.world), None);
+                self.count("worker killed");
+            }
+            35..65 => {
+                if self.workers[victim].1.is_none() {
+                    let millis = self.random.random_range(100..12_000);
+                    self.workers[victim].0.freeze();
+                    self.workers[victim].1 = Some(Instant::now() + Duration::from_millis(millis));
+                    self.count("worker frozen");
+                }
+            }
+            65..92 => {
+                let some = "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity
+                     WHERE datname = current_database() AND application_name LIKE 'pg_import%' ORDER BY random() LIMIT 2) AS s";
+                if self.world.ask(some).await.is_some() {
+                    self.count("sessions ended");
+                }
+            }
+            92..96 => {
+                self.server.restart(ShutdownMode::Fast).await;
+                self.count("server restarted");
+            }
+            _ => {
+                self.server.restart(ShutdownMode::Immediate).await;
+                self.count("server crashed");
+            }
+        }
+    }
+
+    fn thaw(&mut self, due: impl Fn(Instant, Instant) -> bool) {
+        for (worker, frozen) in &mut self.workers {
+            if frozen.is_some_and(|until| due(Instant::now(), until)) {
+                worker.thaw();
+                *frozen = None;
+            }
+        }
+    }
+
+    fn end_faults(&mut self) {
+        self.thaw(|_, _| true);
+        for (worker, _) in &mut self.workers {
+            if let Some(status) = worker.ended() {
+                self.complaints
+                    .push(format!("a worker ended by itself: {status}: {}", worker.words()));
+                *worker = start_worker(&self.world);
+            }
+        }
+    }
+
+    async fn expect_state(&mut self, import: i64, wanted: &str) {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(90) {
+            if self.world.state(import).await == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let found = self.world.describe(import).await;
+        self.complaints
+            .push(format!("import {import} is not {wanted}: {found}"));
+    }
+
+    /// What must hold when nothing is at work.
+    async fn check(&mut self, import: i64) {
+        let files: Vec<&CsvFile> = self.loaded.iter().map(|(_, file)| file).collect();
+        let (lost, doubled) = self.world.difference(&files).await;
+        self.lost += lost;
+        self.doubled += doubled;
+        let mut found = vec![format!(
+            "import {import}: {lost} rows lost, {doubled} doubled or strange"
+        )];
+        if lost + doubled > 0 {
+            self.complaints.append(&mut found.clone());
+        }
+        for (count, what) in self.world.leftovers().await {
+            if count > 0 {
+                self.complaints.push(format!("import {import}: {count} {what}"));
+                found.push(format!("{count} {what}"));
+            }
+        }
+        self.world.assert_no_job_stranded().await;
+        println!("{}", found.join(", "));
+    }
+
+    fn report(self) -> ExitCode {
+        let total: u32 = self.faults.values().sum();
+        println!(
+            "{} imports, {} records, {total} faults: {:?}",
+            self.imports, self.rows, self.faults
+        );
+        println!("{} rows lost, {} rows doubled", self.lost, self.doubled);
+        for complaint in &self.complaints {
+            println!("WRONG: {complaint}");
+        }
+        if self.complaints.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_worker(world: &World) -> Proc {
+    // Most starts without an outcome are this program's own doing.
+    world.worker(&["--concurrency", "2", "--max-attempts", "1000"])
+}
