@@ -44,3 +44,13 @@ generate ROWS OUT:
 soak MINUTES:
     cargo build --workspace
     cargo run -p enqueue --example soak -- {{ MINUTES }}
+
+# Measure against \copy, pgloader and the server's floor, ROWS rows in ROUNDS interleaved rounds (needs Python 3.9)
+bench ROWS="2000000" ROUNDS="5":
+    cargo build --release --bins
+    cargo build --release -p shared --example generate
+    python3 bench/bench.py --rows {{ ROWS }} --rounds {{ ROUNDS }}
+
+# The same with 17,000,000 rows
+bench-full:
+    just bench 17000000 2

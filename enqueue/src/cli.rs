@@ -149,6 +149,7 @@ pub struct StatusArgs {
 
 What is deleted are the rows with the ids that the import registered, and no others; Ctrl+C while it is followed only stops looking.")]
 pub struct CancelArgs {
+    /// The import's id, as printed when it was submitted
     pub id: ImportId,
     /// Follow the deletions to their end
     #[arg(long)]
@@ -174,6 +175,7 @@ pub struct CancelArgs {
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
+    /// The import's id, as printed when it was submitted
     pub id: ImportId,
     #[command(flatten)]
     pub connect: ConnectArgs,
@@ -181,6 +183,7 @@ pub struct ImportArgs {
 
 #[derive(Debug, Args)]
 pub struct RejectsArgs {
+    /// The import's id, as printed when it was submitted
     pub id: ImportId,
     /// Write line, column and reason of each rejected record to this file, as CSV
     #[arg(long, value_name = "FILE")]
@@ -191,6 +194,7 @@ pub struct RejectsArgs {
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
+    /// The import's id, as printed when it was submitted
     pub id: ImportId,
     /// The file that was imported: compare each of its records with the table's row
     pub file: Option<PathBuf>,
@@ -203,6 +207,7 @@ pub struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub struct RetryArgs {
+    /// The import's id, as printed when it was submitted
     pub id: ImportId,
     /// Follow the import to its end
     #[arg(long)]
@@ -214,6 +219,7 @@ pub struct RetryArgs {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("which").required(true))]
 pub struct ForgetArgs {
+    /// The import's id, as printed when it was submitted
     #[arg(group = "which")]
     pub id: Option<ImportId>,
     /// Every import that ended longer ago than this, such as 90d or 12h

@@ -46,27 +46,14 @@ impl Open {
     /// When it cannot be reached, or must be migrated first.
     pub async fn checked(args: &ConnectArgs) -> anyhow::Result<Self> {
         let open = Self::find(args).await?;
-        let checked = open.check().await;
+        let checked = database::check(open.options()).await;
         match checked {
             Ok(()) => Ok(open),
             Err(error) => {
                 open.close().await;
-                Err(error)
+                Err(error.into())
             }
         }
-    }
-
-    async fn check(&self) -> anyhow::Result<()> {
-        let place = database::place(self.options());
-        let mut conn = self
-            .pool
-            .acquire()
-            .await
-            .map_err(|source| database::DatabaseError::Connect {
-                place: place.clone(),
-                source,
-            })?;
-        Ok(database::check_version(&mut conn, &place).await?)
     }
 
     #[must_use]

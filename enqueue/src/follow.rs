@@ -142,6 +142,8 @@ pub async fn to_end(
 /// # Errors
 /// When there is no such import, or the database stays away.
 pub async fn status(open: &Open, import: ImportId) -> anyhow::Result<ImportStatus> {
-    let status = open.patiently(async |conn| ImportStatus::read(conn, import).await).await?;
+    let status = open
+        .patiently(async |conn| ImportStatus::read(conn, import).await)
+        .await?;
     status.ok_or_else(|| output::no_import(import))
 }

@@ -1,5 +1,7 @@
 //! The command line of pg_import: submit, follow, look, undo.
 
+#![warn(clippy::unwrap_used)]
+
 mod cli;
 mod commands;
 mod database;

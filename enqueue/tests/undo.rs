@@ -362,10 +362,20 @@ async fn rows_of_others_on_ids_given_again_are_left_alone() {
 async fn what_is_left_of_a_range_that_was_given_again_in_part_is_still_ours() {
     let bench = Bench::new().await;
     let first = bench.load_orders("first", 100, &[]);
-    bench.execute("DELETE FROM public.sale_order WHERE id <= 10; SELECT setval('public.sale_order_id_seq', 1, false)").await;
+    bench
+        .execute("DELETE FROM public.sale_order WHERE id <= 10; SELECT setval('public.sale_order_id_seq', 1, false)")
+        .await;
     let second = bench.load_orders("second", 10, &[]);
-    assert_json(&bench.undo(first, &[]), &json!({"state": "cancelled", "deleted": 90, "missing": 10}));
-    assert_eq!(bench.texts("SELECT DISTINCT \"PointOfSale\" FROM public.sale_order").await, ["second"]);
+    assert_json(
+        &bench.undo(first, &[]),
+        &json!({"state": "cancelled", "deleted": 90, "missing": 10}),
+    );
+    assert_eq!(
+        bench
+            .texts("SELECT DISTINCT \"PointOfSale\" FROM public.sale_order")
+            .await,
+        ["second"]
+    );
     assert_json(&bench.undo(second, &[]), &json!({"state": "cancelled", "deleted": 10}));
 }
 
@@ -376,16 +386,24 @@ async fn a_table_that_takes_the_others_name_while_the_deletion_waits_is_not_touc
     let id = bench.submit("a.csv", "n\n1\n2\n3\n", &["--table", "public.a"]);
     bench.drain();
     let mut swap = bench.db.pool().begin().await.unwrap();
-    sqlx::raw_sql("ALTER TABLE public.a RENAME TO a_old; ALTER TABLE public.b RENAME TO a").execute(&mut *swap).await.unwrap();
+    sqlx::raw_sql("ALTER TABLE public.a RENAME TO a_old; ALTER TABLE public.b RENAME TO a")
+        .execute(&mut *swap)
+        .await
+        .unwrap();
     bench.enqueue(["cancel", &id.to_string()]).run();
     let worker = bench.worker(["--concurrency", "1"]).start();
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    let cancelling = bench.number("SELECT count(*) FROM pgimport.import WHERE state = 'cancelling'").await;
+    let cancelling = bench
+        .number("SELECT count(*) FROM pgimport.import WHERE state = 'cancelling'")
+        .await;
     if cancelling == 1 {
         until("the deletion waits", async || bench.number(waits).await > 0).await;
     }
     swap.commit().await.unwrap();
-    until("the undo is decided", async || cancelling == 0 || bench.status(id)["state"] != "cancelling").await;
+    until("the undo is decided", async || {
+        cancelling == 0 || bench.status(id)["state"] != "cancelling"
+    })
+    .await;
     drop(worker);
     assert_eq!(bench.number("SELECT count(*) FROM public.a").await, 3);
     assert_eq!(bench.number("SELECT count(*) FROM public.a_old").await, 3);
@@ -397,7 +415,9 @@ async fn tables_that_inherit_are_not_reached() {
     bench.execute("CREATE TABLE public.parent (id bigserial PRIMARY KEY, n int); CREATE TABLE public.child () INHERITS (public.parent)").await;
     let id = bench.submit("n.csv", "n\n1\n2\n", &["--table", "public.parent"]);
     bench.drain();
-    bench.execute("INSERT INTO public.child SELECT id, 7 FROM ONLY public.parent").await;
+    bench
+        .execute("INSERT INTO public.child SELECT id, 7 FROM ONLY public.parent")
+        .await;
     assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 2}));
     assert_eq!(bench.number("SELECT count(*) FROM public.child").await, 2);
 }
@@ -407,9 +427,15 @@ async fn rows_that_a_trigger_keeps_are_not_taken_for_deleted() {
     let bench = Bench::new().await;
     let id = bench.load_orders("mine", 50, &[]);
     bench.execute("CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER no BEFORE DELETE ON public.sale_order FOR EACH ROW EXECUTE FUNCTION public.no()").await;
-    assert_json(&bench.undo(id, &[]), &json!({"state": "kept", "deleted": 0, "kept": 50}));
+    assert_json(
+        &bench.undo(id, &[]),
+        &json!({"state": "kept", "deleted": 0, "kept": 50}),
+    );
     bench.execute("DROP TRIGGER no ON public.sale_order").await;
-    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 50, "kept": 0, "missing": 0}));
+    assert_json(
+        &bench.undo(id, &[]),
+        &json!({"state": "cancelled", "deleted": 50, "kept": 0, "missing": 0}),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -427,7 +453,15 @@ async fn a_replacement_does_not_delete_from_other_tables_unasked() {
 async fn counts_add_up_when_what_was_kept_is_undone_later() {
     let bench = Bench::new().await;
     let id = bench.load_orders("mine", 100, &[]);
-    bench.execute("UPDATE public.sale_order SET \"Product\" = 'x' WHERE \"Stock\" < 20").await;
-    assert_json(&bench.undo(id, &["--keep-edited"]), &json!({"state": "kept", "deleted": 80, "kept": 20, "missing": 0}));
-    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 100, "kept": 0, "missing": 0}));
+    bench
+        .execute("UPDATE public.sale_order SET \"Product\" = 'x' WHERE \"Stock\" < 20")
+        .await;
+    assert_json(
+        &bench.undo(id, &["--keep-edited"]),
+        &json!({"state": "kept", "deleted": 80, "kept": 20, "missing": 0}),
+    );
+    assert_json(
+        &bench.undo(id, &[]),
+        &json!({"state": "cancelled", "deleted": 100, "kept": 0, "missing": 0}),
+    );
 }

@@ -185,9 +185,14 @@ async fn note_reused_ids(tx: &mut PgConnection, import: ImportId) -> Result<(), 
         return Ok(());
     };
     // A table that cannot be described keeps its rows: each deletion says why.
-    let Ok(target) = UndoTarget::describe(tx, &row.target, row.target_oid, &row.id_column).await else { return Ok(()) };
+    let Ok(target) = UndoTarget::describe(tx, &row.target, row.target_oid, &row.id_column).await else {
+        return Ok(());
+    };
     if target.was_set_back(lowest, highest) {
-        let options = UndoOptions { ids_reused: true, ..row.undo.unwrap_or_default() };
+        let options = UndoOptions {
+            ids_reused: true,
+            ..row.undo.unwrap_or_default()
+        };
         imports::set_undo(tx, import, &options).await?;
     }
     Ok(())

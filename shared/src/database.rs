@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apalis_postgres::PostgresStorage;
 use sqlx::{
-    ConnectOptions as _, Executor as _, PgConnection, PgPool, Row as _,
+    ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool, Row as _,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -86,7 +86,7 @@ pub enum DatabaseError {
     #[error("cannot migrate the schema pgimport")]
     Migrate(#[source] MigrateError),
     #[error(
-        "cannot migrate the queue's schema apalis (it needs the contrib extension hstore, and CREATE on the database)"
+        "cannot migrate the queue's schema apalis (it needs the contrib extensions hstore and pgcrypto, and CREATE on the database and on its schema public)"
     )]
     MigrateQueue(#[source] apalis_postgres::Error),
     #[error("cannot read the schema's version")]
@@ -152,11 +152,30 @@ fn migrator() -> Migrator {
     migrator
 }
 
+/// Connects once, without a pool, which would hide why it cannot, and checks the schema's version.
+///
+/// # Errors
+/// [`DatabaseError`], saying what to do.
+pub async fn check(options: &PgConnectOptions) -> Result<(), DatabaseError> {
+    let place = place(options);
+    let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await;
+    let silence = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
+    let mut conn = connecting
+        .unwrap_or_else(|_| Err(silence()))
+        .map_err(|source| DatabaseError::Connect {
+            place: place.clone(),
+            source,
+        })?;
+    check_version(&mut conn, &place).await?;
+    drop(conn.close().await);
+    Ok(())
+}
+
 /// Checks that the schema is the one this program was built for.
 ///
 /// # Errors
 /// [`DatabaseError::NotMigrated`] or [`DatabaseError::Newer`], saying what to do; [`DatabaseError::Version`] when it cannot be read.
-pub async fn check_version(conn: &mut PgConnection, place: &str) -> Result<(), DatabaseError> {
+async fn check_version(conn: &mut PgConnection, place: &str) -> Result<(), DatabaseError> {
     let wanted = MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0);
     let found: Option<i64> =
         match sqlx::query("SELECT max(version) AS version FROM pgimport._sqlx_migrations WHERE success")

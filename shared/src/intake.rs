@@ -51,7 +51,9 @@ pub enum IntakeError {
     Prefix { byte: u64 },
     #[error("the import is no longer this process's to split: it was cancelled, or taken over by another submission")]
     Lost,
-    #[error("the database holds {stored} chunks of the import where {sent} were stored: it was restored, or failed over to a server that lagged behind; cancel the import and submit again")]
+    #[error(
+        "the database holds {stored} chunks of the import where {sent} were stored: it was restored, or failed over to a server that lagged behind; cancel the import and submit again"
+    )]
     Gap { stored: i32, sent: i32 },
     #[error("the thread that reads the source ended unexpectedly")]
     Reader,
@@ -235,7 +237,10 @@ impl Intake<'_> {
             if stored.chunks == first_ordinal {
                 self.insert(&mut tx, first_ordinal, batch).await?;
             } else if stored.end_byte != Some(last.end_byte) {
-                return Err(IntakeError::Gap { stored: stored.chunks, sent: first_ordinal });
+                return Err(IntakeError::Gap {
+                    stored: stored.chunks,
+                    sent: first_ordinal,
+                });
             }
         }
         tx.commit().await.map_err(StoreError::from)?;

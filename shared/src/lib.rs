@@ -3,6 +3,8 @@
 //! Data flows one way: [`source`] → [`splitter`] → [`intake`] (chunk rows, payloads and jobs in one transaction) → [`queue`] →
 //! the worker's parser and loader → target and registry. `docs/ARCHITECTURE.md` has the map.
 
+#![warn(clippy::unwrap_used)]
+
 pub mod cancel;
 pub mod config;
 pub mod connect;

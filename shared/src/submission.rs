@@ -151,7 +151,7 @@ impl Progress {
 /// A submission at work.
 pub struct Submission<'a> {
     pool: PgPool,
-    place: String,
+    options: PgConnectOptions,
     name: ProcessName,
     progress: &'a Progress,
     observe: &'a (dyn Fn(Event) + Send + Sync),
@@ -177,12 +177,12 @@ impl<'a> Submission<'a> {
         progress: &'a Progress,
         observe: &'a (dyn Fn(Event) + Send + Sync),
     ) -> Self {
-        let place = database::place(options);
+        let options = database::session(options.clone(), &name, Commit::Durable);
         // One session for the batches, one for the lease and the questions while a batch waits.
-        let pool = database::pool(database::session(options.clone(), &name, Commit::Durable), 2);
+        let pool = database::pool(options.clone(), 2);
         Self {
             pool,
-            place,
+            options,
             name,
             progress,
             observe,
@@ -233,7 +233,10 @@ impl<'a> Submission<'a> {
                     if let (KeyChoice::Given(key), None) = (&request.key, &prepared.fingerprint) {
                         check_stream(&import, key, prepared.splitter, &prepared.origin).await?;
                     }
-                    return Ok(Submitted { import: import.id, own: false });
+                    return Ok(Submitted {
+                        import: import.id,
+                        own: false,
+                    });
                 }
                 Answer::Gone => {}
                 Answer::TakenOver(options) => break (existing, Some(options)),
@@ -250,7 +253,12 @@ impl<'a> Submission<'a> {
         &self,
         action: impl AsyncFn(&mut PgConnection) -> Result<T, SubmitError>,
     ) -> Result<T, SubmitError> {
-        outlive_outages(&self.pool, || (self.observe)(Event::Intake(Notice::DatabaseLost)), action).await
+        outlive_outages(
+            &self.pool,
+            || (self.observe)(Event::Intake(Notice::DatabaseLost)),
+            action,
+        )
+        .await
     }
 
     /// Opens and begins to read a source. Reading may block for as long as it likes (a pipe whose writer sleeps): it has a thread of its
@@ -259,7 +267,8 @@ impl<'a> Submission<'a> {
         let origin = source.describe();
         let (source, options) = (source.clone(), options.clone());
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || sender.send(read_beginning(&source, &options)));
+        // Nobody listens any more when the submission was given up.
+        std::thread::spawn(move || drop(sender.send(read_beginning(&source, &options))));
         receiver
             .await
             .map_err(|_| SubmitError::Header {
@@ -270,11 +279,8 @@ impl<'a> Submission<'a> {
     }
 
     async fn prepare(&self, request: &Request) -> Result<Prepared, SubmitError> {
-        let mut conn = self.pool.acquire().await.map_err(|source| DatabaseError::Connect {
-            place: self.place.clone(),
-            source,
-        })?;
-        database::check_version(&mut conn, &self.place).await?;
+        database::check(&self.options).await?;
+        let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
         let target = Target::describe(&mut conn, &request.table).await?;
         drop(conn);
         let origin = request.source.describe();
@@ -299,7 +305,15 @@ impl<'a> Submission<'a> {
         };
         // Who has no key cannot be found again by the same command.
         let resumable = fingerprint.is_some() && key.is_some();
-        Ok(Prepared { origin, target, columns, splitter, fingerprint, resumable, key })
+        Ok(Prepared {
+            origin,
+            target,
+            columns,
+            splitter,
+            fingerprint,
+            resumable,
+            key,
+        })
     }
 
     /// Decides what a submission does whose key belongs to an import already.
@@ -311,7 +325,10 @@ impl<'a> Submission<'a> {
     ) -> Result<Answer, SubmitError> {
         let mut told = false;
         loop {
-            let Some(import) = self.outlive_outages(async |conn| Ok(imports::read(conn, existing).await?)).await? else {
+            let Some(import) = self
+                .outlive_outages(async |conn| Ok(imports::read(conn, existing).await?))
+                .await?
+            else {
                 return Ok(Answer::Gone);
             };
             check_same(&import, request, prepared)?;
@@ -349,10 +366,15 @@ impl<'a> Submission<'a> {
     /// Takes an import whose submitter was silent for too long.
     async fn take_over(&self, import: ImportId) -> Result<bool, SubmitError> {
         self.outlive_outages(async |conn| {
-            let Some(before) = imports::take_over(conn, import, &self.name).await? else { return Ok(false) };
+            let Some(before) = imports::take_over(conn, import, &self.name).await? else {
+                return Ok(false);
+            };
             // Frozen, it may still hold locks; dead, it has no sessions. If this fails, they end by themselves.
             if let Err(error) = sessions::terminate(conn, &[before]).await {
-                tracing::debug!(error = crate::describe_error(&error), "the sessions of the former submitter remain");
+                tracing::debug!(
+                    error = crate::describe_error(&error),
+                    "the sessions of the former submitter remain"
+                );
             }
             Ok(true)
         })

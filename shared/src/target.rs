@@ -245,7 +245,8 @@ impl UndoTarget {
     /// again.
     #[must_use]
     pub fn was_set_back(&self, lowest: i64, highest: i64) -> bool {
-        self.sequence.is_some_and(|(last, ascends)| if ascends { last < highest } else { last > lowest })
+        self.sequence
+            .is_some_and(|(last, ascends)| if ascends { last < highest } else { last > lowest })
     }
 }
 

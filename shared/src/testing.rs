@@ -202,6 +202,7 @@ impl TestDb {
 }
 
 /// Stops the server and removes its directory when this process is gone.
+#[expect(clippy::zombie_processes, reason = "it outlives this process, to clean up after it")]
 fn watch(dir: &Path) {
     // A shell that reads until the end of its standard input, which comes when the last holder of the pipe's other end is gone.
     let script = r#"read -r _; kill -QUIT "$(head -n 1 "$1/cluster/data/postmaster.pid")"; sleep 1; rm -rf "$1""#;

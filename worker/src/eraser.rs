@@ -45,7 +45,11 @@ pub async fn preview(
         let (present, as_loaded) = count(conn, target, range).await?;
         // Of ids that were given to somebody else, only what is as we loaded it is ours.
         preview.present += if range.voided { as_loaded } else { present };
-        preview.edited += if range.voided { 0 } else { present - as_loaded.min(present) };
+        preview.edited += if range.voided {
+            0
+        } else {
+            present - as_loaded.min(present)
+        };
     }
     preview.missing = registered - preview.present.min(registered);
     preview.cannot_tell = preview.present > 0 && preview.edited == preview.present;
@@ -69,11 +73,19 @@ pub async fn erase(
     if options.keep_edited {
         let before = preview(conn, target, ranges).await?;
         if before.cannot_tell {
-            return Ok(UndoCounts { deleted: 0, kept: before.present, missing: before.missing });
+            return Ok(UndoCounts {
+                deleted: 0,
+                kept: before.present,
+                missing: before.missing,
+            });
         }
     }
     for range in ranges {
-        let scope = if options.keep_edited || options.ids_reused || range.voided { Scope::AsLoaded } else { Scope::All };
+        let scope = if options.keep_edited || options.ids_reused || range.voided {
+            Scope::AsLoaded
+        } else {
+            Scope::All
+        };
         let deleted = delete(conn, target, range, scope).await?;
         // Rows that were left on purpose, or by a trigger that forbids or replaces their deletion.
         let left = if scope == Scope::AsLoaded || target.has_triggers {
@@ -101,7 +113,10 @@ async fn count(
         in_range(target)
     );
     let row = bind(&statement, range).fetch_one(conn).await?;
-    Ok((row.try_get::<i64, _>("present")?.unsigned_abs(), row.try_get::<i64, _>("as_loaded")?.unsigned_abs()))
+    Ok((
+        row.try_get::<i64, _>("present")?.unsigned_abs(),
+        row.try_get::<i64, _>("as_loaded")?.unsigned_abs(),
+    ))
 }
 
 async fn delete(
@@ -115,7 +130,11 @@ async fn delete(
         Scope::All => "$4::bigint[] IS NOT NULL",
         Scope::AsLoaded => "t.xmin::text::bigint = ANY ($4)",
     };
-    let statement = format!("DELETE FROM {} AS t WHERE {} AND {condition}", target.from, in_range(target));
+    let statement = format!(
+        "DELETE FROM {} AS t WHERE {} AND {condition}",
+        target.from,
+        in_range(target)
+    );
     Ok(bind(&statement, range).execute(conn).await?.rows_affected())
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A library, so that `enqueue --local` can run one within its own process; the binary only reads arguments and signals.
 
+#![warn(clippy::unwrap_used)]
+
 mod encode;
 mod eraser;
 mod jobs;

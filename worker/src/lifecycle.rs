@@ -13,7 +13,7 @@ use shared::{
     model::ProcessName,
     store::StoreError,
 };
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
 use session::SessionEnd;
@@ -98,7 +98,9 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
     let mut pause = FIRST_PAUSE;
     let mut checked = false;
     loop {
-        let Some(checking) = stop.run_until_cancelled(check(config, &mut checked)).await else { return Ok(()) };
+        let Some(checking) = stop.run_until_cancelled(check(config, &mut checked)).await else {
+            return Ok(());
+        };
         let outcome = match checking {
             Ok(()) => session::run(config, stop).await,
             Err(error @ (DatabaseError::NotMigrated { .. } | DatabaseError::Newer { .. })) => return Err(error.into()),
@@ -141,16 +143,9 @@ async fn check(config: &WorkerConfig, checked: &mut bool) -> Result<(), Database
     if *checked {
         return Ok(());
     }
-    let place = database::place(&config.connect);
-    let connect = |source| DatabaseError::Connect {
-        place: place.clone(),
-        source,
-    };
     let options = database::session(config.connect.clone(), &new_name(), Commit::Durable);
-    let mut conn = PgConnection::connect_with(&options).await.map_err(connect)?;
-    database::check_version(&mut conn, &place).await?;
+    database::check(&options).await?;
     *checked = true;
-    drop(conn.close().await);
     Ok(())
 }
 

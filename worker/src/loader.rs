@@ -25,7 +25,9 @@ pub enum LoadError {
     RowsTaken { table: String, sent: u64, taken: u64 },
     #[error("the sequence {sequence} gave {found} of {wanted} ids")]
     Ids { sequence: String, wanted: u64, found: u64 },
-    #[error("the sequence {sequence} gave the id {id}, which the id column cannot hold: ALTER the column to bigint, or restart the sequence")]
+    #[error(
+        "the sequence {sequence} gave the id {id}, which the id column cannot hold: ALTER the column to bigint, or restart the sequence"
+    )]
     IdWidth { sequence: String, id: i64 },
     #[error("the table {table} was dropped and made again while it was loaded")]
     Replaced { table: String },
@@ -130,8 +132,14 @@ impl LoadPlan {
             4 => (i64::from(i32::MIN), i64::from(i32::MAX)),
             _ => (i64::MIN, i64::MAX),
         };
-        match ranges.iter().find(|range| range.start_id < lowest || range.end_id > highest) {
-            Some(range) => Err(LoadError::IdWidth { sequence: self.target.id.sequence.clone(), id: range.end_id }),
+        match ranges
+            .iter()
+            .find(|range| range.start_id < lowest || range.end_id > highest)
+        {
+            Some(range) => Err(LoadError::IdWidth {
+                sequence: self.target.id.sequence.clone(),
+                id: range.end_id,
+            }),
             None => Ok(()),
         }
     }

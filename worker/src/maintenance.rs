@@ -44,7 +44,9 @@ async fn pass(pool: &PgPool) -> Result<(), StoreError> {
     // Held by an idle transaction of its own: the steps commit one by one beside it.
     let mut guard = pool.begin().await?;
     // A leader that freezes shall not hold up the others for long.
-    sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '5s'").execute(&mut *guard).await?;
+    sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '5s'")
+        .execute(&mut *guard)
+        .await?;
     if !sessions::try_transaction_lock(&mut guard, LOCK).await? {
         return Ok(());
     }
@@ -61,7 +63,11 @@ async fn pass(pool: &PgPool) -> Result<(), StoreError> {
 
 fn report<T>(step: &str, outcome: Result<T, StoreError>) {
     if let Err(error) = outcome {
-        tracing::warn!(step, error = shared::describe_error(&error), "a step of maintenance failed and will be tried again");
+        tracing::warn!(
+            step,
+            error = shared::describe_error(&error),
+            "a step of maintenance failed and will be tried again"
+        );
     }
 }
 
@@ -98,9 +104,12 @@ async fn bury_dead_submitters(conn: &mut PgConnection) -> Result<(), StoreError>
     for submission in imports::abandoned(&mut tx).await? {
         sessions::terminate(&mut tx, &[submission.submitter]).await?;
         if !submission.resumable && submission.for_good {
-            let reason = "the submission was interrupted before the end was read, and cannot be taken up again: a stream cannot be read \
-                          twice, and a forced submission has no key to find it by";
-            cancel::begin(&mut tx, submission.import, &UndoOptions::default(), Some(reason)).await?;
+            let reason = format!(
+                "{} was interrupted before its end was read, and cannot be taken up again: a stream cannot be read twice, and a forced \
+                 submission has no key to find it by",
+                submission.source
+            );
+            cancel::begin(&mut tx, submission.import, &UndoOptions::default(), Some(&reason)).await?;
             tracing::warn!(import = %submission.import, reason, "import is undone");
         }
     }

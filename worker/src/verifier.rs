@@ -39,6 +39,8 @@ pub struct Verification {
     pub records: u64,
     pub rows: u64,
     pub rejected: u64,
+    /// Records of chunks whose rows an undo took out again, or that were cancelled before they were loaded.
+    pub undone: u64,
     /// Whether the file was compared too.
     pub file: bool,
     pub differences: Vec<Difference>,
@@ -105,10 +107,18 @@ impl Verification {
         if count == 0 {
             return;
         }
-        let position = self.differences.iter().position(|difference| difference.kind == kind).unwrap_or_else(|| {
-            self.differences.push(Difference { kind, count: 0, examples: Vec::new() });
-            self.differences.len() - 1
-        });
+        let position = self
+            .differences
+            .iter()
+            .position(|difference| difference.kind == kind)
+            .unwrap_or_else(|| {
+                self.differences.push(Difference {
+                    kind,
+                    count: 0,
+                    examples: Vec::new(),
+                });
+                self.differences.len() - 1
+            });
         if let Some(difference) = self.differences.get_mut(position) {
             difference.count += count;
             if difference.examples.len() < TOLD {
@@ -122,23 +132,28 @@ impl Verification {
 ///
 /// # Errors
 /// [`VerifyError`], when something cannot be read. What differs is no error.
-pub async fn verify(
-    conn: &mut PgConnection,
-    id: ImportId,
-    file: Option<&Path>,
-) -> Result<Verification, VerifyError> {
+pub async fn verify(conn: &mut PgConnection, id: ImportId, file: Option<&Path>) -> Result<Verification, VerifyError> {
     let import = imports::read(conn, id).await?.ok_or(VerifyError::Missing(id))?;
     let target = Target::describe_again(conn, &import.target, import.target_oid).await?;
     let rows = UndoTarget::describe(conn, &import.target, import.target_oid, &import.id_column).await?;
-    let mut report = Verification { file: file.is_some(), ..Verification::default() };
+    let mut report = Verification {
+        file: file.is_some(),
+        ..Verification::default()
+    };
     let mut comparison = None;
     if let Some(path) = file {
         let owned = path.to_owned();
         let found = tokio::task::spawn_blocking(move || fingerprint(&owned)).await??;
-        if import.fingerprint.as_ref().is_some_and(|expected| *expected == found.hash) {
+        if import
+            .fingerprint
+            .as_ref()
+            .is_some_and(|expected| *expected == found.hash)
+        {
             comparison = Some(FileComparison::new(path, &import, &target)?);
         } else {
-            report.differ(DifferenceKind::Fingerprint, 1, || format!("{} has other content than import {id}", path.display()));
+            report.differ(DifferenceKind::Fingerprint, 1, || {
+                format!("{} has other content than import {id}", path.display())
+            });
         }
     }
     let mut from = 0;
@@ -147,8 +162,18 @@ pub async fn verify(
         let Some(last) = page.last() else { return Ok(report) };
         from = last.ordinal + 1;
         for chunk in &page {
-            verify_chunk(conn, &rows, ChunkKey { import: id, ordinal: chunk.ordinal }, chunk, comparison.as_mut(), &mut report)
-                .await?;
+            verify_chunk(
+                conn,
+                &rows,
+                ChunkKey {
+                    import: id,
+                    ordinal: chunk.ordinal,
+                },
+                chunk,
+                comparison.as_mut(),
+                &mut report,
+            )
+            .await?;
         }
     }
 }
@@ -166,23 +191,38 @@ async fn verify_chunk(
     report.records += chunk.record_count;
     match chunk.state {
         ChunkState::Pending | ChunkState::Failed => {
-            report.differ(DifferenceKind::OpenChunk, 1, || format!("{} is {:?}", place(), chunk.state).to_lowercase());
+            report.differ(DifferenceKind::OpenChunk, 1, || {
+                format!("{} is {:?}", place(), chunk.state).to_lowercase()
+            });
             return Ok(());
         }
         // Nothing of it is, or shall be, in the table.
-        ChunkState::Cancelled | ChunkState::Deleted => return Ok(()),
+        ChunkState::Cancelled | ChunkState::Deleted => {
+            report.undone += chunk.record_count;
+            return Ok(());
+        }
         ChunkState::Loaded => {}
     }
     report.rows += chunk.loaded_count;
     report.rejected += chunk.rejected_count;
     let accounted = chunk.loaded_count + chunk.rejected_count;
-    report.differ(DifferenceKind::RecordCount, accounted.abs_diff(chunk.record_count), || {
-        format!("{}: {} records, {accounted} loaded or rejected", place(), chunk.record_count)
-    });
+    report.differ(
+        DifferenceKind::RecordCount,
+        accounted.abs_diff(chunk.record_count),
+        || {
+            format!(
+                "{}: {} records, {accounted} loaded or rejected",
+                place(),
+                chunk.record_count
+            )
+        },
+    );
     let stored = rejects::of_chunk(conn, key).await?;
-    report.differ(DifferenceKind::RejectCount, chunk.rejected_count.abs_diff(stored.len() as u64), || {
-        format!("{}: {} rejected, {} kept", place(), chunk.rejected_count, stored.len())
-    });
+    report.differ(
+        DifferenceKind::RejectCount,
+        chunk.rejected_count.abs_diff(stored.len() as u64),
+        || format!("{}: {} rejected, {} kept", place(), chunk.rejected_count, stored.len()),
+    );
     let registered = registry::read(conn, key).await?;
     let ranges: Vec<IdRange> = registered.iter().map(|r| r.range).collect();
     let ids: u64 = ranges.iter().map(IdRange::count).sum();
@@ -220,7 +260,11 @@ impl FileComparison {
             method: LoadMethod::Insert,
             id_width: target.id.width,
         };
-        Ok(Self { path: path.to_owned(), shape: Arc::new(shape), statement })
+        Ok(Self {
+            path: path.to_owned(),
+            shape: Arc::new(shape),
+            statement,
+        })
     }
 
     async fn compare(
@@ -234,18 +278,29 @@ impl FileComparison {
         let parsed = match self.parse(chunk).await? {
             Ok(parsed) => parsed,
             Err(error) => {
-                report.differ(DifferenceKind::Parse, chunk.record_count, || format!("chunk {}: {error}", chunk.ordinal));
+                report.differ(DifferenceKind::Parse, chunk.record_count, || {
+                    format!("chunk {}: {error}", chunk.ordinal)
+                });
                 return Ok(());
             }
         };
         let lines: Vec<u64> = parsed.rejects.iter().map(|reject| reject.line).collect();
         if lines != reject_lines {
-            report.differ(DifferenceKind::Parse, lines.len().abs_diff(reject_lines.len()).max(1) as u64, || {
-                format!("chunk {}: the lines {reject_lines:?} were rejected, now {lines:?}", chunk.ordinal)
-            });
+            report.differ(
+                DifferenceKind::Parse,
+                lines.len().abs_diff(reject_lines.len()).max(1) as u64,
+                || {
+                    format!(
+                        "chunk {}: the lines {reject_lines:?} were rejected, now {lines:?}",
+                        chunk.ordinal
+                    )
+                },
+            );
             return Ok(());
         }
-        let Rows::Arrays(columns) = parsed.rows else { return Ok(()) };
+        let Rows::Arrays(columns) = parsed.rows else {
+            return Ok(());
+        };
         let ids: Vec<i64> = ranges.iter().flat_map(|range| range.ids()).collect();
         let mut query = sqlx::query(AssertSqlSafe(self.statement.as_str())).bind(ids);
         for column in &columns {
@@ -254,7 +309,9 @@ impl FileComparison {
         let differing = query.fetch_all(conn).await?;
         for row in &differing {
             let id: i64 = row.try_get("id")?;
-            report.differ(DifferenceKind::Content, 1, || format!("the row with id {id} (chunk {})", chunk.ordinal));
+            report.differ(DifferenceKind::Content, 1, || {
+                format!("the row with id {id} (chunk {})", chunk.ordinal)
+            });
         }
         Ok(())
     }
@@ -263,7 +320,11 @@ impl FileComparison {
     async fn parse(&self, chunk: &ChunkRow) -> Result<Result<ParsedChunk, ParseError>, VerifyError> {
         let (path, shape) = (self.path.clone(), Arc::clone(&self.shape));
         let (start, end) = (chunk.start_byte, chunk.end_byte);
-        let origin = ChunkOrigin { start_byte: start, first_line: chunk.first_line, record_count: chunk.record_count };
+        let origin = ChunkOrigin {
+            start_byte: start,
+            first_line: chunk.first_line,
+            record_count: chunk.record_count,
+        };
         tokio::task::spawn_blocking(move || {
             let bytes = read_span(&path, start, end).map_err(|source| VerifyError::Read { path, source })?;
             Ok(parser::parse(&bytes, &shape, origin))

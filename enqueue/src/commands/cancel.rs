@@ -32,7 +32,9 @@ async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
         cascade: args.cascade,
         ..UndoOptions::default()
     };
-    let state = open.patiently(async |conn| cancel::request(conn, args.id, &options, None).await).await?;
+    let state = open
+        .patiently(async |conn| cancel::request(conn, args.id, &options, None).await)
+        .await?;
     if state == ImportState::Cancelled {
         output::say(&format!(
             "import {} was cancelled before; none of its rows is left",
@@ -42,6 +44,9 @@ async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
     }
     open.start_local_worker();
     if !(args.wait || open.is_local()) {
+        if args.json {
+            output::print_json(&follow::status(open, args.id).await?)?;
+        }
         output::say(&format!(
             "import {} is being cancelled: workers delete its rows; follow with `{}`",
             args.id,
@@ -89,6 +94,18 @@ async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u6
         return Ok(());
     }
     let mut conn = open.connection().await?;
+    let may_vacuum = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass($1)";
+    if sqlx::query_scalar::<_, bool>(may_vacuum)
+        .bind(table)
+        .fetch_optional(&mut *conn)
+        .await?
+        != Some(true)
+    {
+        output::say(&format!(
+            "  vacuum    not done: only the owner of {table} may; autovacuum will"
+        ));
+        return Ok(());
+    }
     // The name is the catalog's own, quoted; VACUUM waits for locks as long as it must.
     sqlx::raw_sql("SET lock_timeout = 0").execute(&mut *conn).await?;
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!("VACUUM {table}")))

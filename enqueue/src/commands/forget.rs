@@ -35,7 +35,7 @@ async fn forget(args: &ForgetArgs, open: &Open) -> anyhow::Result<Exit> {
         forgotten += u64::from(done);
     }
     output::say(&format!(
-        "{forgotten} imports forgotten: their rows stay, and can no longer be undone by pg_import"
+        "imports forgotten: {forgotten}; their rows stay, and can no longer be undone by pg_import"
     ));
     Ok(Exit::Done)
 }

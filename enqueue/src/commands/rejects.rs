@@ -67,7 +67,7 @@ async fn write(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
     if let Some(mut reasons) = reasons {
         reasons.flush()?;
     }
-    output::say(&format!("{} rejected records", group(count)));
+    output::say(&format!("rejected records: {}", group(count)));
     Ok(Exit::Done)
 }
 

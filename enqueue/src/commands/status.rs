@@ -86,7 +86,7 @@ fn table(imports: &[ImportStatus], workers: &[WorkerStatus]) -> String {
         lines.push("     - none yet: enqueue -i FILE".to_owned());
     }
     lines.push(String::new());
-    lines.push(format!("{} workers", workers.len()));
+    lines.push(format!("workers: {}", workers.len()));
     for worker in workers {
         let doing = if worker.chunks.is_empty() {
             "idle".to_owned()

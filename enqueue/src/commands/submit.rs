@@ -213,7 +213,8 @@ async fn undo(args: &SubmitArgs, open: &Open, signals: &mut Signals, import: Imp
         "cancelling import {import}: its rows are being deleted (Ctrl+C again keeps what is left)"
     ));
     let (options, reason) = (UndoOptions::default(), Some("cancelled by Ctrl+C"));
-    open.patiently(async |conn| cancel::request(conn, import, &options, reason).await).await?;
+    open.patiently(async |conn| cancel::request(conn, import, &options, reason).await)
+        .await?;
     let mut display = Display::new();
     tokio::select! {
         status = follow::to_end(open, import, &mut display, None) => { status?; }

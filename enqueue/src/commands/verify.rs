@@ -25,11 +25,16 @@ async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
 
 fn text(args: &VerifyArgs, report: &Verification) -> String {
     let mut lines = vec![format!(
-        "import {}: {} records = {} rows + {} rejected, in {} chunks",
+        "import {}: {} records = {} rows + {} rejected{}, in {} chunks",
         args.id,
         group(report.records),
         group(report.rows),
         group(report.rejected),
+        if report.undone > 0 {
+            format!(" + {} undone", group(report.undone))
+        } else {
+            String::new()
+        },
         group(report.chunks)
     )];
     for difference in &report.differences {

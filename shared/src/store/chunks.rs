@@ -336,10 +336,7 @@ pub async fn reopen_failed(conn: &mut PgConnection, import: ImportId) -> Result<
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn without_live_job(
-    conn: &mut PgConnection,
-    limit: i64,
-) -> Result<Vec<(ChunkKey, ChunkState)>, StoreError> {
+pub async fn without_live_job(conn: &mut PgConnection, limit: i64) -> Result<Vec<(ChunkKey, ChunkState)>, StoreError> {
     let rows = sqlx::query!(
         r#"WITH waiting AS (
                SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
@@ -365,7 +362,15 @@ pub async fn without_live_job(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (ChunkKey { import: ImportId(row.import_id), ordinal: row.ordinal }, row.state))
+        .map(|row| {
+            (
+                ChunkKey {
+                    import: ImportId(row.import_id),
+                    ordinal: row.ordinal,
+                },
+                row.state,
+            )
+        })
         .collect())
 }
 

@@ -390,6 +390,7 @@ pub async fn looking_finished(conn: &mut PgConnection) -> Result<Vec<(ImportId, 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Abandoned {
     pub import: ImportId,
+    pub source: String,
     /// The submitter's name.
     pub submitter: String,
     /// Whether another run can go on in its place.
@@ -409,7 +410,7 @@ const STREAM_GRACE: Duration = Duration::from_secs(20);
 /// [`StoreError`] from the database.
 pub async fn abandoned(conn: &mut PgConnection) -> Result<Vec<Abandoned>, StoreError> {
     let rows = sqlx::query!(
-        r#"SELECT id, submitter, resumable,
+        r#"SELECT id, source, submitter, resumable,
                lease_until + $1 * interval '1 second' < clock_timestamp()
                    AND pg_postmaster_start_time() + $1 * interval '1 second' < clock_timestamp() AS "for_good!"
            FROM pgimport.import WHERE state = 'splitting' AND lease_until < clock_timestamp()
@@ -422,6 +423,7 @@ pub async fn abandoned(conn: &mut PgConnection) -> Result<Vec<Abandoned>, StoreE
         .into_iter()
         .map(|row| Abandoned {
             import: ImportId(row.id),
+            source: row.source,
             submitter: row.submitter,
             resumable: row.resumable,
             for_good: row.for_good,

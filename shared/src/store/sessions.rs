@@ -93,7 +93,10 @@ pub async fn transaction_lock(conn: &mut PgConnection, purpose: &str) -> Result<
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn join_deletions(conn: &mut PgConnection, import: ImportId) -> Result<(), StoreError> {
-    sqlx::query("SELECT pg_advisory_xact_lock_shared($1)").bind(deletions_key(import)).execute(conn).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock_shared($1)")
+        .bind(deletions_key(import))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 
@@ -102,7 +105,10 @@ pub async fn join_deletions(conn: &mut PgConnection, import: ImportId) -> Result
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn hold_deletions(conn: &mut PgConnection, import: ImportId) -> Result<(), StoreError> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(deletions_key(import)).execute(conn).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(deletions_key(import))
+        .execute(conn)
+        .await?;
     Ok(())
 }
 

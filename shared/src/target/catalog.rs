@@ -110,7 +110,11 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
 
 /// Tables that inherit from an ordinary one may hold the same ids; the partitions of a partitioned one hold its rows.
 fn from_clause(name: &str, kind: &str) -> String {
-    if kind == "p" { name.to_owned() } else { format!("ONLY {name}") }
+    if kind == "p" {
+        name.to_owned()
+    } else {
+        format!("ONLY {name}")
+    }
 }
 
 pub(super) async fn describe_undo(

@@ -13,7 +13,8 @@ use super::{Failure, JobConnection, JobContext};
 use crate::eraser;
 
 /// What is said of a chunk that keeps rows without an error.
-const KEPT: &str = "rows were kept: edited since they were loaded, protected by a trigger, or not to be told from rows of others";
+const KEPT: &str =
+    "rows were kept: edited since they were loaded, protected by a trigger, or not to be told from rows of others";
 
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
     let mut conn = JobConnection::acquire(&context.pool).await?;
@@ -26,7 +27,9 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Fai
 }
 
 async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) -> Result<bool, Failure> {
-    let Some(import) = imports::read(conn, chunk.import).await? else { return Ok(false) };
+    let Some(import) = imports::read(conn, chunk.import).await? else {
+        return Ok(false);
+    };
     let options = import.undo.clone().unwrap_or_default();
     let mut tx = conn.begin().await?;
     sessions::join_deletions(&mut tx, chunk.import).await?;
@@ -41,7 +44,9 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     let target = UndoTarget::describe(&mut tx, &import.target, import.target_oid, &import.id_column).await?;
     // Again here, within the transaction that deletes: a foreign key may have come since the request, and some requests come from
     // the system itself.
-    cancel::check_cascades(&mut tx, &import, &options).await.map_err(|error| Failure::Permanent(error.to_string()))?;
+    cancel::check_cascades(&mut tx, &import, &options)
+        .await
+        .map_err(|error| Failure::Permanent(error.to_string()))?;
     let counts = eraser::erase(&mut tx, &target, &ranges, &options).await?;
     fail::fail_point!("after-delete");
     // The name is resolved again by every statement; while this transaction has written to the table, it cannot change any more.

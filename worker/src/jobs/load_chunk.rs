@@ -45,14 +45,18 @@ async fn load_started(
     started: StartedChunk,
 ) -> Result<bool, Failure> {
     if started.attempts.unsigned_abs() > context.max_attempts {
-        return Err(Failure::Exhausted { attempts: started.attempts - 1 });
+        return Err(Failure::Exhausted {
+            attempts: started.attempts - 1,
+        });
     }
     fail::fail_point!("after-attempt");
     // One chunk that kills whoever begins it.
     fail::fail_point!(&format!("begin-chunk-{}", chunk.ordinal));
     let plan = plan(context, conn, chunk.import).await?;
     // Gone: somebody else loaded or cancelled the chunk since.
-    let Some(payload) = payloads::read(conn, chunk).await? else { return Ok(false) };
+    let Some(payload) = payloads::read(conn, chunk).await? else {
+        return Ok(false);
+    };
     let parsed = parse(&plan, payload, started).await?;
     load(context, conn, chunk, &plan, parsed).await
 }

@@ -161,7 +161,13 @@ async fn retry(context: &JobContext, job: Job, message: &str, give_back: bool) -
     if exhausted {
         drop(tx);
         drop(conn);
-        return give_up(context, job, chunk, &format!("{message} (tried {} times)", state.attempts)).await;
+        return give_up(
+            context,
+            job,
+            chunk,
+            &format!("{message} (tried {} times)", state.attempts),
+        )
+        .await;
     }
     let ids = queue::push(&mut tx, &[job], backoff(state.retries)).await?;
     chunks::set_jobs(&mut tx, &[chunk], &ids).await?;

@@ -3,7 +3,8 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use apalis::prelude::{
-    BackendExt as _, Codec, Data, IntervalStrategy, PollWith, Strategy, WorkerBuilder, WorkerBuilderExt as _, WorkerContext,
+    BackendExt as _, Codec, Data, IntervalStrategy, PollWith, Strategy, WorkerBuilder, WorkerBuilderExt as _,
+    WorkerContext,
 };
 use apalis_postgres::{Config, PostgresStorage};
 use futures::channel::mpsc as wakeups;
@@ -56,7 +57,10 @@ pub(super) async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Sess
     let options = database::session(config.connect.clone(), &name, Commit::Deferred);
     let start = timeout(START_TIMEOUT, Session::start(config, &name, &options));
     let Some(started) = stop.run_until_cancelled(start).await else {
-        return SessionEnd { worked: false, outcome: Ok(()) };
+        return SessionEnd {
+            worked: false,
+            outcome: Ok(()),
+        };
     };
     match started.unwrap_or(Err(SessionError::NoAnswer)) {
         Ok(session) => SessionEnd {

@@ -57,7 +57,10 @@ pub async fn list_in_table(conn: &mut PgConnection, import: ImportId) -> Result<
     )
     .fetch_all(conn)
     .await?;
-    Ok(ordinals.into_iter().map(|ordinal| ChunkKey { import, ordinal }).collect())
+    Ok(ordinals
+        .into_iter()
+        .map(|ordinal| ChunkKey { import, ordinal })
+        .collect())
 }
 
 /// Lets the next undo decide again about chunks that an earlier one kept.

@@ -35,9 +35,13 @@ pub async fn request_cancel(
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn set_undo(conn: &mut PgConnection, import: ImportId, options: &UndoOptions) -> Result<(), StoreError> {
-    sqlx::query!("UPDATE pgimport.import SET undo = $2 WHERE id = $1", import.0, Json(options) as _)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "UPDATE pgimport.import SET undo = $2 WHERE id = $1",
+        import.0,
+        Json(options) as _
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
