@@ -116,22 +116,6 @@ async fn columns_can_be_named_on_the_command_line_with_and_without_a_header() {
 }
 
 #[tokio::test]
-async fn columns_left_out_get_their_default() {
-    let bench = Bench::new().await;
-    bench.execute("CREATE TABLE t (id serial PRIMARY KEY, a int NOT NULL, b text DEFAULT 'none', c text, g int GENERATED ALWAYS AS (a * 2) STORED)").await;
-    let file = bench.file("t.csv", "a\n1\n2\n");
-    for method in ["insert", "copy"] {
-        bench.load(&["-i", &file, "--table", "t", "--load-method", method, "--force"]);
-    }
-    assert_eq!(
-        bench
-            .texts("SELECT DISTINCT concat_ws('|', a, b, coalesce(c, 'null'), g) FROM t ORDER BY 1")
-            .await,
-        ["1|none|null|2", "2|none|null|4"]
-    );
-}
-
-#[tokio::test]
 async fn a_record_that_does_not_fit_is_rejected_with_its_reason_and_the_rest_of_its_chunk_is_loaded() {
     let bench = Bench::new().await;
     bench.execute(TYPES).await;
@@ -387,69 +371,4 @@ async fn both_load_methods_give_the_rows_that_the_server_itself_would_read() {
         bench.load(&arguments);
         assert_eq!(rows("types").await, expected, "{method}");
     }
-}
-
-#[tokio::test]
-async fn types_that_only_the_server_knows_are_cast_by_it_and_not_for_copy() {
-    let bench = Bench::new().await;
-    bench
-        .execute(
-            "CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE TYPE mood AS ENUM ('good', 'bad');
-             CREATE TABLE t (id serial PRIMARY KEY, j jsonb, a inet, n int[], i interval, p positive, m mood, c char(4), b bytea, by bit(3))",
-        )
-        .await;
-    let record = "\"{\"\"k\"\": [1]}\";10.0.0.1/8;{1,2};1 day;7;bad;ab;\\x00ff;101";
-    let file = bench.file("t.csv", format!("j;a;n;i;p;m;c;b;by\n{record}\n;;;;;;;;\n"));
-    assert_json(&bench.load(&["-i", &file, "--table", "t"]), &json!({"loaded": 2}));
-    assert_eq!(
-        bench
-            .texts("SELECT ROW(j, a, n, i, p, m, c, b, by)::text FROM t ORDER BY id")
-            .await,
-        [
-            r#"("{""k"": [1]}",10.0.0.1/8,"{1,2}","1 day",7,bad,"ab  ","\\x00ff",101)"#,
-            "(,,,,,,,,)"
-        ]
-    );
-    bench
-        .enqueue(["-i", &file, "--table", "t", "--load-method", "copy", "--force"])
-        .run()
-        .exits(1)
-        .says("--load-method copy cannot load public.t: its column j has the type jsonb");
-    assert_eq!(bench.imports().await, 1);
-}
-
-#[tokio::test]
-async fn a_value_that_only_the_server_can_refuse_fails_the_import_and_says_which_value() {
-    let bench = Bench::new().await;
-    bench.execute("CREATE TABLE t (id serial PRIMARY KEY, a inet)").await;
-    let file = bench.file("t.csv", "a\n10.0.0.1\nnowhere\n");
-    bench.enqueue(["-i", &file, "--table", "t"]).run().exits(0);
-    let status = follow(&bench, 1, 1);
-    assert_json(
-        &status,
-        &json!({"state": "failed", "loaded": 0, "records": 2, "chunks_failed": 1}),
-    );
-    assert_eq!(
-        status["chunk_errors"],
-        json!([{"ordinal": 0, "first_line": 2, "error": "invalid input syntax for type inet: \"nowhere\""}])
-    );
-}
-
-#[tokio::test]
-async fn a_record_that_is_too_long_fails_the_import_and_its_line_is_named() {
-    let bench = Bench::new().await;
-    let file = bench.file(
-        "orders.csv",
-        format!("{HEADER}A;x;2025-01-01;1\nB;{};2025-01-01;1\n", "y".repeat(3000)),
-    );
-    let output = bench
-        .enqueue(["-i", &file, "--max-record", "2K", "--wait"])
-        .run()
-        .exits(1)
-        .says("the record at line 3 (byte ")
-        .says("is longer than 2048 bytes")
-        .says("orders.csv");
-    assert_eq!(output.id(), 1);
-    assert_json(&bench.status(1), &json!({"state": "failed"}));
-    assert!(bench.status(1)["error"].as_str().unwrap().contains("line 3"));
 }

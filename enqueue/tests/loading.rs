@@ -249,3 +249,22 @@ async fn a_submission_waits_for_workers_and_says_when_there_is_none() {
     until("everything is loaded", async || bench.status(1)["state"] == "loaded").await;
     assert_json(&bench.status(1), &json!({"records": 220_000, "loaded": 220_000}));
 }
+
+#[tokio::test]
+async fn a_record_that_is_too_long_fails_the_import_and_its_line_is_named() {
+    let bench = Bench::new().await;
+    let file = bench.file(
+        "orders.csv",
+        format!("{}B;{};2025-01-01;1\n", orders("A", 1), "y".repeat(3000)),
+    );
+    let output = bench
+        .enqueue(["-i", &file, "--max-record", "2K", "--wait"])
+        .run()
+        .exits(1)
+        .says("the record at line 3 (byte ")
+        .says("is longer than 2048 bytes")
+        .says("orders.csv");
+    assert_eq!(output.id(), 1);
+    assert_json(&bench.status(1), &json!({"state": "failed"}));
+    assert!(bench.status(1)["error"].as_str().unwrap().contains("line 3"));
+}

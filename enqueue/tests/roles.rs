@@ -79,46 +79,37 @@ async fn a_missing_privilege_is_named_with_the_grant_that_mends_it() {
 }
 
 #[tokio::test]
-async fn a_role_with_the_documented_grants_can_submit_work_and_undo() {
+async fn a_submitter_and_a_worker_with_the_documented_grants_load_and_undo() {
     let bench = Bench::new().await;
-    bench
-        .execute("CREATE TABLE t (id bigserial PRIMARY KEY, a int NOT NULL)")
-        .await;
-    let role = Role::new(&bench, "").await;
-    let name = &role.name;
-    for grant in role.submitter_grants().into_iter().chain(role.worker_grants()) {
+    let (submitter, worker) = (
+        Role::named(&bench, "submitter", "").await,
+        Role::named(&bench, "worker", "").await,
+    );
+    let mut grants = [submitter.submitter_grants(), worker.worker_grants()].concat();
+    grants.extend(submitter.grants(&["SELECT, INSERT ON sale_order", "USAGE ON SEQUENCE sale_order_id_seq"]));
+    grants.push(worker.table_grant());
+    for grant in grants {
         bench.execute(&grant).await;
     }
-    bench
-        .execute(&format!(
-            "GRANT SELECT, INSERT, DELETE ON t TO {name}; GRANT USAGE ON SEQUENCE t_id_seq TO {name}"
-        ))
-        .await;
-    let file = bench.file("t.csv", "a\n1\n2\nx\n");
-    let worker = role.run(bench.worker([""; 0])).start();
-    role.run(bench.enqueue(["-i", &file, "--table", "t", "--wait"]))
-        .run()
-        .exits(3);
-    role.run(bench.enqueue(["status"])).run().exits(0);
-    role.run(bench.enqueue(["rejects", "1"])).run().exits(0);
-    role.run(bench.enqueue(["cancel", "1", "--dry-run"])).run().exits(0);
-    role.run(bench.enqueue(["cancel", "1", "--wait"])).run().exits(0);
-    assert_eq!(bench.number("SELECT count(*) FROM t").await, 0);
-    role.run(bench.enqueue(["forget", "1"])).run().exits(0);
-    // Maintenance prunes the finished jobs, so it came to its end.
+    let file = bench.file("orders.csv", format!("{}B;x;never;1\n", orders("A", 2)));
+    let working = worker.run(bench.worker([""; 0])).start();
+    let enqueue = |arguments: &[&str]| submitter.run(bench.enqueue(arguments)).run();
+    enqueue(&["-i", &file, "--wait"]).exits(3);
+    enqueue(&["status"]).exits(0);
+    enqueue(&["rejects", "1"]).exits(0);
+    enqueue(&["cancel", "1", "--dry-run"]).exits(0);
+    enqueue(&["cancel", "1", "--wait"]).exits(0);
+    assert_eq!(bench.sale_orders().await, 0);
+    // The last step of maintenance prunes the finished jobs.
     until("maintenance has passed", async || {
         bench.number("SELECT count(*) FROM apalis.jobs").await == 0
     })
     .await;
-    assert!(!worker.stderr_so_far().contains("WARN"), "{}", worker.stderr_so_far());
+    assert!(!working.stderr_so_far().contains("WARN"), "{}", working.stderr_so_far());
+    // And nothing failed that nobody told of.
+    let denied = format!(" {} ERROR:  permission denied", bench.db.credentials().database);
     let log = TestServer::shared().await.log();
-    let denied = log.lines().find(|line| {
-        line.contains(&format!(
-            " {} ERROR:  permission denied",
-            bench.db.credentials().database
-        ))
-    });
-    assert_eq!(denied, None);
+    assert_eq!(log.lines().find(|line| line.contains(&denied)), None);
 }
 
 #[tokio::test]
@@ -199,24 +190,25 @@ impl Role {
         call.env("DATABASE_URL", &self.url)
     }
 
-    /// What submitting and `status` need, beside SELECT and INSERT on the table and USAGE on its sequence.
+    /// What submitting, `status`, `rejects` and `cancel` need, beside SELECT and INSERT on the table and USAGE on its sequence.
     fn submitter_grants(&self) -> Vec<String> {
         self.grants(&[
             "USAGE ON SCHEMA pgimport, apalis",
-            "SELECT ON ALL TABLES IN SCHEMA pgimport",
-            "INSERT, UPDATE ON pgimport.import, pgimport.import_chunk",
+            "SELECT ON pgimport._sqlx_migrations, pgimport.worker, pgimport.import_registry, pgimport.import_reject",
+            "SELECT, INSERT, UPDATE ON pgimport.import, pgimport.import_chunk",
             "INSERT ON pgimport.import_payload, apalis.jobs",
         ])
     }
 
-    /// What a worker, `cancel`, `keep`, `retry` and `forget` need as well, beside DELETE on the table.
+    /// What a worker needs, beside SELECT, INSERT and DELETE on the table and USAGE on its sequence.
     fn worker_grants(&self) -> Vec<String> {
         self.grants(&[
-            "DELETE ON pgimport.import, pgimport.import_payload",
-            "INSERT, UPDATE, DELETE ON pgimport.import_registry, pgimport.worker",
+            "USAGE ON SCHEMA pgimport, apalis",
+            "SELECT ON pgimport._sqlx_migrations",
+            "SELECT, UPDATE ON pgimport.import, pgimport.import_chunk",
+            "SELECT, DELETE ON pgimport.import_payload",
+            "SELECT, INSERT, UPDATE, DELETE ON pgimport.import_registry, pgimport.worker, apalis.jobs, apalis.workers",
             "INSERT ON pgimport.import_reject",
-            "SELECT, UPDATE, DELETE ON apalis.jobs",
-            "SELECT, INSERT, UPDATE, DELETE ON apalis.workers",
         ])
     }
 

@@ -1,4 +1,4 @@
-//! Tables that change, and tables that do more than store rows.
+//! Tables that change, types of the server alone, and tables that do more than store rows.
 
 mod support;
 
@@ -206,4 +206,67 @@ async fn row_level_security_is_obeyed_by_insert_and_keeps_copy_out() {
     submit(&[]).exits(0);
     bench.worker(["--drain"]).env("DATABASE_URL", &url).run().exits(0);
     assert_json(&bench.status(1), &json!({"state": "loaded", "loaded": 2}));
+}
+
+#[tokio::test]
+async fn types_that_only_the_server_knows_are_cast_by_it_and_not_for_copy() {
+    let bench = Bench::new().await;
+    bench
+        .execute(
+            "CREATE DOMAIN positive AS int CHECK (VALUE > 0); CREATE TYPE mood AS ENUM ('good', 'bad');
+             CREATE TABLE t (id serial PRIMARY KEY, j jsonb, a inet, n int[], i interval, p positive, m mood, c char(4), b bytea, by bit(3))",
+        )
+        .await;
+    let record = "\"{\"\"k\"\": [1]}\";10.0.0.1/8;{1,2};1 day;7;bad;ab;\\x00ff;101";
+    let file = bench.file("t.csv", format!("j;a;n;i;p;m;c;b;by\n{record}\n;;;;;;;;\n"));
+    assert_json(&bench.load(&["-i", &file, "--table", "t"]), &json!({"loaded": 2}));
+    assert_eq!(
+        bench
+            .texts("SELECT ROW(j, a, n, i, p, m, c, b, by)::text FROM t ORDER BY id")
+            .await,
+        [
+            r#"("{""k"": [1]}",10.0.0.1/8,"{1,2}","1 day",7,bad,"ab  ","\\x00ff",101)"#,
+            "(,,,,,,,,)"
+        ]
+    );
+    bench
+        .enqueue(["-i", &file, "--table", "t", "--load-method", "copy", "--force"])
+        .run()
+        .exits(1)
+        .says("--load-method copy cannot load public.t: its column j has the type jsonb");
+    assert_eq!(bench.imports().await, 1);
+}
+
+#[tokio::test]
+async fn columns_left_out_get_their_default() {
+    let bench = Bench::new().await;
+    bench.execute("CREATE TABLE t (id serial PRIMARY KEY, a int NOT NULL, b text DEFAULT 'none', c text, g int GENERATED ALWAYS AS (a * 2) STORED)").await;
+    let file = bench.file("t.csv", "a\n1\n2\n");
+    for method in ["insert", "copy"] {
+        bench.load(&["-i", &file, "--table", "t", "--load-method", method, "--force"]);
+    }
+    assert_eq!(
+        bench
+            .texts("SELECT DISTINCT concat_ws('|', a, b, coalesce(c, 'null'), g) FROM t ORDER BY 1")
+            .await,
+        ["1|none|null|2", "2|none|null|4"]
+    );
+}
+
+#[tokio::test]
+async fn a_value_that_only_the_server_can_refuse_fails_the_import_and_says_which_value() {
+    let bench = Bench::new().await;
+    bench.execute("CREATE TABLE t (id serial PRIMARY KEY, a inet)").await;
+    let file = bench.file("t.csv", "a\n10.0.0.1\nnowhere\n");
+    bench.enqueue(["-i", &file, "--table", "t"]).run().exits(0);
+    bench.drain();
+    let status = bench.status(1);
+    assert_json(
+        &status,
+        &json!({"state": "failed", "loaded": 0, "records": 2, "chunks_failed": 1}),
+    );
+    assert_eq!(
+        status["chunk_errors"],
+        json!([{"ordinal": 0, "first_line": 2, "error": "invalid input syntax for type inet: \"nowhere\""}])
+    );
 }
