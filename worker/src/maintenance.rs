@@ -13,10 +13,11 @@ use shared::{
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-/// How often a pass begins. A pass that takes long makes the next wait longer.
+/// How often the dead are looked for, whatever else there is to do: takeover shall cost seconds.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A pass may take this part of the time.
+/// The upkeep may take this part of the time: when it is slow, it is done less often.
 const SHARE: u32 = 10;
+const MAX_UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// Jobs added by one transaction.
 const JOBS_AT_ONCE: i64 = 5_000;
 /// Finished jobs removed by one pass.
@@ -27,32 +28,45 @@ const LOCK: &str = "pgimport maintenance";
 
 /// Runs passes until `stop`.
 pub async fn run(pool: PgPool, stop: CancellationToken) {
-    let mut wait = INTERVAL;
-    while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-        let begin = Instant::now();
-        if let Err(error) = pass(&pool).await {
-            tracing::warn!(error = shared::describe_error(&error), "a maintenance pass failed");
+    let mut upkeep_due = Instant::now();
+    while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+        let due = upkeep_due <= Instant::now();
+        match pass(&pool, due).await {
+            Ok(None) => {}
+            Ok(Some(took)) => upkeep_due = Instant::now() + (took * SHARE).min(MAX_UPKEEP_INTERVAL),
+            Err(error) => tracing::warn!(error = shared::describe_error(&error), "a maintenance pass failed"),
         }
-        wait = INTERVAL.max(begin.elapsed() * SHARE);
     }
 }
 
-/// One pass, unless another worker is at it.
-async fn pass(pool: &PgPool) -> Result<(), StoreError> {
-    // Held by an idle transaction of its own: the steps commit one by one beside it.
+/// One pass, unless another worker is at it. Returns how long the upkeep took, if it was done.
+async fn pass(pool: &PgPool, with_upkeep: bool) -> Result<Option<Duration>, StoreError> {
+    // Held by an idle transaction of its own: the steps commit one by one beside it. They are safe against a second worker's too, so
+    // that a guard that idles for long, as that of a frozen worker, may end.
     let mut guard = pool.begin().await?;
+    sessions::limit_idleness(&mut guard).await?;
     if !sessions::try_transaction_lock(&mut guard, LOCK).await? {
-        return Ok(());
+        return Ok(None);
     }
     let mut conn = pool.acquire().await?;
     bury_dead_workers(&mut conn).await?;
     bury_dead_submitters(&mut conn).await?;
-    renew_hints(&mut conn).await?;
-    endings::finish_unnoticed(pool).await?;
-    let pruned = queue::prune(&mut conn, PRUNED_AT_ONCE).await?;
-    tracing::trace!(pruned, "maintenance pass done");
-    guard.commit().await?;
-    Ok(())
+    let mut took = None;
+    if with_upkeep {
+        let begin = Instant::now();
+        renew_hints(&mut conn).await?;
+        endings::finish_unnoticed(pool).await?;
+        let pruned = queue::prune(&mut conn, PRUNED_AT_ONCE).await?;
+        tracing::trace!(pruned, "upkeep done");
+        took = Some(begin.elapsed());
+    }
+    if let Err(error) = guard.commit().await {
+        tracing::debug!(
+            error = shared::describe_error(&error),
+            "the guard of a long maintenance pass had ended"
+        );
+    }
+    Ok(took)
 }
 
 /// Ends the sessions of workers that are silent, which frees their locks, and gives their jobs to others.
