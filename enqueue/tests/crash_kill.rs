@@ -8,7 +8,7 @@ use crash_support::{Held, World, seeded};
 use rand::RngExt as _;
 
 /// Where a worker that loads can be hit, in the order of its statements.
-const LOAD_STEPS: [&str; 9] = [
+const LOAD_STEPS: [&str; 8] = [
     "after-attempt",
     "before-claim",
     "after-claim",
@@ -17,7 +17,6 @@ const LOAD_STEPS: [&str; 9] = [
     "after-registry",
     "before-commit",
     "after-commit",
-    "begin-chunk-3",
 ];
 const DELETE_STEPS: [&str; 3] = ["after-delete-claim", "after-delete", "before-delete-commit"];
 
@@ -116,7 +115,6 @@ async fn a_worker_can_die_between_any_two_statements_of_a_load() {
             })
             .collect();
         for (worker, step) in std::iter::zip(&mut dying, LOAD_STEPS) {
-            // Another may have begun that one chunk first; it is begun again when that one is dead.
             worker.exit().await;
             let words = worker.words();
             assert!(

@@ -92,12 +92,17 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     Ok(outcome?)
 }
 
-/// The first SIGTERM or SIGINT asks for a graceful stop; the second ends the process.
+/// The first SIGTERM or SIGINT asks for a graceful stop; the second ends the process. They are heard by a thread and a runtime of their
+/// own, however busy the others are.
 fn stop_on_signals() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut terminate, mut interrupt) = {
+        let _within = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
     let asked = stop.clone();
-    tokio::spawn(async move {
+    let listen = async move {
         for first in [true, false] {
             let code = tokio::select! {
                 _ = terminate.recv() => 143,
@@ -111,6 +116,7 @@ fn stop_on_signals() -> anyhow::Result<CancellationToken> {
                 std::process::exit(code);
             }
         }
-    });
+    };
+    std::thread::spawn(move || runtime.block_on(listen));
     Ok(stop)
 }

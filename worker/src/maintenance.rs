@@ -13,12 +13,11 @@ use shared::{
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-/// How often a pass begins. A pass that takes long makes the next wait longer.
+/// How often the dead are looked for, whatever else there is to do: takeover shall cost seconds.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// A pass may take this part of the time.
+/// The upkeep may take this part of the time: when it is slow, it is done less often.
 const SHARE: u32 = 10;
-/// The longest wait, whatever a pass took: dead workers are to be noticed.
-const MAX_WAIT: Duration = Duration::from_secs(3);
+const MAX_UPKEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// Jobs added by one transaction.
 const JOBS_AT_ONCE: i64 = 5_000;
 /// Finished jobs removed by one pass.
@@ -29,36 +28,45 @@ const LOCK: &str = "pgimport maintenance";
 
 /// Runs passes until `stop`.
 pub async fn run(pool: PgPool, stop: CancellationToken) {
-    let mut wait = INTERVAL;
-    while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
-        let begin = Instant::now();
-        if let Err(error) = pass(&pool).await {
-            tracing::warn!(error = shared::describe_error(&error), "a maintenance pass failed");
+    let mut upkeep_due = Instant::now();
+    while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+        let due = upkeep_due <= Instant::now();
+        match pass(&pool, due).await {
+            Ok(None) => {}
+            Ok(Some(took)) => upkeep_due = Instant::now() + (took * SHARE).min(MAX_UPKEEP_INTERVAL),
+            Err(error) => tracing::warn!(error = shared::describe_error(&error), "a maintenance pass failed"),
         }
-        wait = (begin.elapsed() * SHARE).clamp(INTERVAL, MAX_WAIT);
     }
 }
 
-/// One pass, unless another worker is at it.
-async fn pass(pool: &PgPool) -> Result<(), StoreError> {
-    // Held by an idle transaction of its own: the steps commit one by one beside it.
+/// One pass, unless another worker is at it. Returns how long the upkeep took, if it was done.
+async fn pass(pool: &PgPool, with_upkeep: bool) -> Result<Option<Duration>, StoreError> {
+    // Held by an idle transaction of its own: the steps commit one by one beside it. They are safe against a second worker's too, so
+    // that a guard that idles for long, as that of a frozen worker, may end.
     let mut guard = pool.begin().await?;
-    // A leader that freezes shall not hold up the others for long.
-    sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '5s'")
-        .execute(&mut *guard)
-        .await?;
+    sessions::limit_idleness(&mut guard).await?;
     if !sessions::try_transaction_lock(&mut guard, LOCK).await? {
-        return Ok(());
+        return Ok(None);
     }
     let mut conn = pool.acquire().await?;
     // What keeps one step from its work keeps none of the others.
     report("burying dead workers", bury_dead_workers(&mut conn).await);
     report("burying dead submitters", bury_dead_submitters(&mut conn).await);
-    report("renewing hints", renew_hints(&mut conn).await);
-    report("ending imports", endings::finish_unnoticed(&mut conn).await);
-    report("pruning", queue::prune(&mut conn, PRUNED_AT_ONCE).await);
-    guard.commit().await?;
-    Ok(())
+    let mut took = None;
+    if with_upkeep {
+        let begin = Instant::now();
+        report("renewing hints", renew_hints(&mut conn).await);
+        report("ending imports", endings::finish_unnoticed(&mut conn).await);
+        report("pruning", queue::prune(&mut conn, PRUNED_AT_ONCE).await);
+        took = Some(begin.elapsed());
+    }
+    if let Err(error) = guard.commit().await {
+        tracing::debug!(
+            error = shared::describe_error(&error),
+            "the guard of a long maintenance pass had ended"
+        );
+    }
+    Ok(took)
 }
 
 fn report<T>(step: &str, outcome: Result<T, StoreError>) {

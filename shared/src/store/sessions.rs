@@ -73,6 +73,17 @@ pub async fn try_transaction_lock(conn: &mut PgConnection, purpose: &str) -> Res
     .await?)
 }
 
+/// Makes the current transaction end when it idles for seconds: what it holds shall not outlive a process that froze.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn limit_idleness(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '4s'")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Becomes the one session that does `purpose`, until its transaction ends.
 ///
 /// # Errors
