@@ -110,12 +110,12 @@ impl World {
         for row in 0..rows {
             let (month, day, stock) = (row % 12 + 1, row % 28 + 1, row % 1009);
             match row % 50 {
-                7 => write!(
+                7 => writeln!(
                     text,
-                    "S{number};\"Tea; \"\"green\"\" {row}\";2025-{month:02}-{day:02};{stock}\n"
+                    "S{number};\"Tea; \"\"green\"\" {row}\";2025-{month:02}-{day:02};{stock}"
                 ),
-                9 => write!(text, "S{number};\"Coffee\n{row}\";2025-{month:02}-{day:02};{stock}\n"),
-                _ => write!(text, "S{number};Product {row};2025-{month:02}-{day:02};{stock}\n"),
+                9 => writeln!(text, "S{number};\"Coffee\n{row}\";2025-{month:02}-{day:02};{stock}"),
+                _ => writeln!(text, "S{number};Product {row};2025-{month:02}-{day:02};{stock}"),
             }
             .expect("a string");
         }
