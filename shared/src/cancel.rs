@@ -56,6 +56,7 @@ pub async fn request(
 ) -> Result<ImportState, CancelError> {
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
+    sessions::wait_patiently(&mut tx).await?;
     let state = imports::lock(&mut tx, import)
         .await?
         .ok_or(CancelError::Missing(import))?;
@@ -160,6 +161,7 @@ pub async fn fence(conn: &mut PgConnection, import: ImportId) -> Result<Option<u
 pub async fn keep(conn: &mut PgConnection, import: ImportId) -> Result<ImportState, CancelError> {
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
+    sessions::wait_patiently(&mut tx).await?;
     let state = imports::lock(&mut tx, import)
         .await?
         .ok_or(CancelError::Missing(import))?;
