@@ -27,10 +27,10 @@ const PATIENT: [&str; 4] = ["--concurrency", "2", "--max-attempts", "1000"];
 async fn every_record_is_loaded_once_however_often_workers_are_killed() {
     let world = World::new().await;
     let mut random = seeded();
-    let file = world.file(40_000).await;
+    let file = world.file(30_000).await;
     let import = world.submit(&file, &["--chunk-rows", "200"]).await;
     let mut workers: Vec<_> = (0..3).map(|_| world.worker(&PATIENT)).collect();
-    for _ in 0..15 {
+    for _ in 0..12 {
         tokio::time::sleep(Duration::from_millis(random.random_range(50..600))).await;
         let victim = random.random_range(0..workers.len());
         workers[victim].kill();
@@ -45,7 +45,7 @@ async fn every_record_is_loaded_once_however_often_workers_are_killed() {
 async fn every_record_is_loaded_once_when_submitters_and_workers_are_killed() {
     let world = World::new().await;
     let mut random = seeded();
-    let file = world.file(60_000).await;
+    let file = world.file(30_000).await;
     // Little may be pending, so that the submission lasts as long as the workers do.
     let command = ["-i", file.path(), "--chunk-rows", "200", "--max-pending", "64K"];
     let mut worker = world.worker(&PATIENT);
@@ -98,35 +98,40 @@ async fn a_submitter_killed_between_two_statements_of_a_batch_leaves_no_half_of_
     world.assert_no_job_stranded().await;
 }
 
+async fn dies_between_any_two_statements_of_a_load(method: &str) {
+    let world = World::new().await;
+    let file = world.file(6_000).await;
+    let import = world
+        .submit(&file, &["--chunk-rows", "200", "--load-method", method])
+        .await;
+    let mut dying: Vec<_> = LOAD_STEPS
+        .iter()
+        .map(|step| {
+            let failpoint = format!("{step}=panic");
+            let environment = [("FAILPOINTS", failpoint.as_str()), ("FAILPOINTS_ABORT", "1")];
+            world.worker_with(&["--concurrency", "1", "--max-attempts", "1000"], &environment)
+        })
+        .collect();
+    for (worker, step) in std::iter::zip(&mut dying, LOAD_STEPS) {
+        worker.exit().await;
+        let words = worker.words();
+        assert!(
+            words.contains("aborting"),
+            "{step} was not reached; is the worker built with failpoints (test the whole workspace)? {words}"
+        );
+    }
+    let _healthy = world.worker(&["--concurrency", "1"]);
+    world.assert_settled(import, "loaded").await;
+    world.assert_loaded_once(&[&file]).await;
+    world.assert_no_job_stranded().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_can_die_between_any_two_statements_of_a_load() {
-    for method in ["insert", "copy"] {
-        let world = World::new().await;
-        let file = world.file(6_000).await;
-        let import = world
-            .submit(&file, &["--chunk-rows", "200", "--load-method", method])
-            .await;
-        let mut dying: Vec<_> = LOAD_STEPS
-            .iter()
-            .map(|step| {
-                let failpoint = format!("{step}=panic");
-                let environment = [("FAILPOINTS", failpoint.as_str()), ("FAILPOINTS_ABORT", "1")];
-                world.worker_with(&["--concurrency", "1", "--max-attempts", "1000"], &environment)
-            })
-            .collect();
-        for (worker, step) in std::iter::zip(&mut dying, LOAD_STEPS) {
-            worker.exit().await;
-            let words = worker.words();
-            assert!(
-                words.contains("aborting"),
-                "{step} was not reached; is the worker built with failpoints (test the whole workspace)? {words}"
-            );
-        }
-        let _healthy = world.worker(&["--concurrency", "1"]);
-        world.assert_settled(import, "loaded").await;
-        world.assert_loaded_once(&[&file]).await;
-        world.assert_no_job_stranded().await;
-    }
+    tokio::join!(
+        dies_between_any_two_statements_of_a_load("insert"),
+        dies_between_any_two_statements_of_a_load("copy")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

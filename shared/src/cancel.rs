@@ -67,6 +67,7 @@ pub async fn request(
 ) -> Result<ImportState, CancelError> {
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
+    sessions::wait_patiently(&mut tx).await?;
     let state = imports::lock(&mut tx, import)
         .await?
         .ok_or(CancelError::Missing(import))?;
@@ -205,6 +206,7 @@ async fn note_reused_ids(tx: &mut PgConnection, import: ImportId) -> Result<(), 
 pub async fn keep(conn: &mut PgConnection, import: ImportId) -> Result<ImportState, CancelError> {
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
+    sessions::wait_patiently(&mut tx).await?;
     sessions::hold_deletions(&mut tx, import).await?;
     let state = imports::lock(&mut tx, import)
         .await?

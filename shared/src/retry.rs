@@ -18,6 +18,7 @@ use crate::{
 pub async fn retry(conn: &mut PgConnection, import: ImportId) -> Result<usize, CancelError> {
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
+    sessions::wait_patiently(&mut tx).await?;
     let state = imports::lock(&mut tx, import)
         .await?
         .ok_or(CancelError::Missing(import))?;

@@ -227,6 +227,8 @@ pub struct UndoTarget {
     pub id: String,
     /// Whether a deletion may leave rows: by a trigger, or a rule.
     pub has_triggers: bool,
+    /// Whether row-level security may hide rows from this role.
+    pub row_security: bool,
     /// Where the sequence stands, if there is one, and whether it ascends.
     sequence: Option<(i64, bool)>,
 }
@@ -235,7 +237,7 @@ impl UndoTarget {
     /// Describes the table of an import.
     ///
     /// # Errors
-    /// [`TargetError`]: when the name means another table now, or row-level security would hide rows from the deletion.
+    /// [`TargetError`], when the name means another table now.
     pub async fn describe(conn: &mut PgConnection, name: &str, oid: Oid, id: &str) -> Result<Self, TargetError> {
         Target::check_same(conn, name, oid).await?;
         catalog::describe_undo(conn, name, oid, id).await

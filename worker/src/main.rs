@@ -65,7 +65,7 @@ async fn main() {
 /// crash would.
 #[cfg(feature = "failpoints")]
 fn failpoints() -> fail::FailScenario<'static> {
-    tracing::warn!("built with failpoints: for tests only");
+    tracing::info!("built with failpoints: for tests only");
     if std::env::var_os("FAILPOINTS_ABORT").is_some() {
         std::panic::set_hook(Box::new(|panic| {
             eprintln!("aborting: {panic}");

@@ -114,7 +114,7 @@ impl World {
                     text,
                     "S{number};\"Tea; \"\"green\"\" {row}\";2025-{month:02}-{day:02};{stock}"
                 ),
-                9 => write!(text, "S{number};\"Coffee\n{row}\";2025-{month:02}-{day:02};{stock}\n"),
+                9 => writeln!(text, "S{number};\"Coffee\n{row}\";2025-{month:02}-{day:02};{stock}"),
                 _ => writeln!(text, "S{number};Product {row};2025-{month:02}-{day:02};{stock}"),
             }
             .expect("a string");

@@ -84,6 +84,16 @@ pub async fn limit_idleness(conn: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Lets the current transaction wait longer for locks: a person's command shall not fail because a cancel waits for loads, or because a
+/// process froze whose session the server ends within seconds.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn wait_patiently(conn: &mut PgConnection) -> Result<(), StoreError> {
+    sqlx::query("SET LOCAL lock_timeout = '30s'").execute(conn).await?;
+    Ok(())
+}
+
 /// Becomes the one session that does `purpose`, until its transaction ends.
 ///
 /// # Errors

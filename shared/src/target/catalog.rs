@@ -124,8 +124,7 @@ pub(super) async fn describe_undo(
     id: &str,
 ) -> Result<UndoTarget, TargetError> {
     let table = sqlx::query!(
-        r#"SELECT c.relkind::text AS "kind!", row_security_active(c.oid) AS "row_security!", current_user::text AS "role!",
-               has_table_privilege(c.oid, 'DELETE') AND has_table_privilege(c.oid, 'SELECT') AS "may_delete!",
+        r#"SELECT c.relkind::text AS "kind!", row_security_active(c.oid) AS "row_security!",
                c.relkind = 'p' OR EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
                    OR EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid) AS "has_triggers!",
                pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), $2) AS sequence
@@ -136,16 +135,6 @@ pub(super) async fn describe_undo(
     .fetch_one(&mut *conn)
     .await
     .map_err(TargetError::Catalog)?;
-    if table.row_security {
-        return Err(TargetError::RowSecurity { name: name.to_owned() });
-    }
-    if !table.may_delete {
-        return Err(TargetError::Privilege {
-            remedy: format!("GRANT SELECT, DELETE ON {name} TO {}", quote_identifier(&table.role)),
-            role: table.role,
-            what: format!("delete from {name}"),
-        });
-    }
     let sequence = match table.sequence {
         None => None,
         Some(sequence) => sqlx::query!(
@@ -163,6 +152,7 @@ pub(super) async fn describe_undo(
         from: from_clause(name, &table.kind),
         id: id.to_owned(),
         has_triggers: table.has_triggers,
+        row_security: table.row_security,
         sequence,
     })
 }

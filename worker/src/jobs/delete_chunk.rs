@@ -5,7 +5,7 @@ use shared::{
     endings::finish_undo_if_done,
     model::ChunkKey,
     store::{chunks, imports, registry, sessions},
-    target::{Target, UndoTarget},
+    target::{Target, TargetError, UndoTarget},
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -42,6 +42,9 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     fail::fail_point!("after-delete-claim");
     let ranges = registry::lock(&mut tx, chunk).await?;
     let target = UndoTarget::describe(&mut tx, &import.target, import.target_oid, &import.id_column).await?;
+    if target.row_security {
+        return Err(TargetError::RowSecurity { name: import.target }.into());
+    }
     // Again here, within the transaction that deletes: a foreign key may have come since the request, and some requests come from
     // the system itself.
     cancel::check_cascades(&mut tx, &import, &options)

@@ -179,7 +179,7 @@ impl Session {
         };
         stop_queue(&mut queue, &stops, &context, patience).await;
         ended.cancel();
-        helpers.shutdown().await;
+        drop(timeout(ABANDON_TIMEOUT, helpers.shutdown()).await);
         heartbeat.abort();
         if outcome.is_ok() {
             // Others can take at once what this worker did not finish.
@@ -316,7 +316,8 @@ async fn stop_queue(
     }
     context.abandon.cancel();
     drop(timeout_at(Instant::now() + ABANDON_TIMEOUT, join_all(queue)).await);
-    queue.shutdown().await;
+    // A task that never yields cannot be ended; it is left behind, and what it still writes is decided by the chunk's row.
+    drop(timeout(ABANDON_TIMEOUT, queue.shutdown()).await);
 }
 
 async fn join_all<T: 'static>(set: &mut JoinSet<T>) {
