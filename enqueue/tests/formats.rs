@@ -220,7 +220,7 @@ async fn rejected_records_can_be_corrected_and_submitted_again() {
         .enqueue(["rejects", "1", "--reasons", reasons.to_str().unwrap()])
         .run()
         .exits(0)
-        .says("2 rejected records");
+        .says("rejected records: 2");
     assert_eq!(
         rejects.stdout,
         "Stock,Date,Product,PointOfSale\nmany,2025-01-01,\"c, \"\"d\"\"\",B\n3,2025-13-01,e,C\n"

@@ -163,13 +163,13 @@ async fn status_tells_that_there_is_nothing_yet_and_who_works() {
     let bench = Bench::new().await;
     let empty = bench.enqueue(["status"]).run().exits(0);
     assert!(
-        empty.stdout.contains("none yet") && empty.stdout.contains("0 workers"),
+        empty.stdout.contains("none yet") && empty.stdout.contains("workers: 0"),
         "{empty:#?}"
     );
     let _worker = bench.worker([""; 0]).start();
     until("the worker is listed", async || {
         let listed = bench.enqueue(["status"]).run().exits(0);
-        listed.stdout.contains("1 workers") && listed.stdout.contains("idle")
+        listed.stdout.contains("workers: 1") && listed.stdout.contains("idle")
     })
     .await;
 }

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// **Bytes** of payload that close a batch: enough that the transaction's own cost does not count, little enough to be held twice.
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 2 << 20;
 /// A batch that does not fill is stored after this time, so that workers need not wait for a slow source.
 const BATCH_DELAY: Duration = Duration::from_millis(200);
 /// Chunks that may wait between the splitting thread and the database.

@@ -37,6 +37,8 @@ const JOBS_PER_QUEUE_WORKER: u32 = 4;
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How long abandoned jobs get to give their attempts back.
 const ABANDON_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long each further step of an ending may take: what is left undone, others find within seconds.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a session may take to begin: a host that swallows packets must not hold up a stop, or the count of failures.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the database gets to answer a heartbeat; two that are not answered make a worker stale for the others too.
@@ -179,16 +181,16 @@ impl Session {
         };
         stop_queue(&mut queue, &stops, &context, patience).await;
         ended.cancel();
-        drop(timeout(ABANDON_TIMEOUT, helpers.shutdown()).await);
+        drop(timeout(FAREWELL_TIMEOUT, helpers.shutdown()).await);
         heartbeat.abort();
         if outcome.is_ok() {
             // Others can take at once what this worker did not finish.
-            let farewell = timeout(ABANDON_TIMEOUT, sign_off(&pool, &name, &queue_workers)).await;
+            let farewell = timeout(FAREWELL_TIMEOUT, sign_off(&pool, &name, &queue_workers)).await;
             if !matches!(farewell, Ok(Ok(()))) {
                 tracing::warn!(worker = %name, "could not sign off; others will notice within seconds");
             }
         }
-        drop(timeout(ABANDON_TIMEOUT, pool.close()).await);
+        drop(timeout(FAREWELL_TIMEOUT, pool.close()).await);
         outcome
     }
 }
@@ -317,7 +319,7 @@ async fn stop_queue(
     context.abandon.cancel();
     drop(timeout_at(Instant::now() + ABANDON_TIMEOUT, join_all(queue)).await);
     // A task that never yields cannot be ended; it is left behind, and what it still writes is decided by the chunk's row.
-    drop(timeout(ABANDON_TIMEOUT, queue.shutdown()).await);
+    drop(timeout(FAREWELL_TIMEOUT, queue.shutdown()).await);
 }
 
 async fn join_all<T: 'static>(set: &mut JoinSet<T>) {
