@@ -198,10 +198,16 @@ async fn interrupted(
     match asked {
         Asked::Interrupt => undo(args, open, signals, import).await,
         Asked::Detach => {
+            let status = follow::status(open, import).await?;
+            print(args, &status)?;
+            if status.state != ImportState::Splitting {
+                // The last chunk was stored in the same moment.
+                output::say(&format!("detached: import {import} goes on"));
+                return Ok(Exit::of(&status));
+            }
             output::say(&format!(
                 "stopped while import {import} was being read: the same command goes on with a file; a stream is undone within a minute"
             ));
-            print(args, &follow::status(open, import).await?)?;
             Ok(Exit::Failed)
         }
     }
