@@ -1,6 +1,6 @@
 //! Breaks everything at random for some minutes, import after import, and checks after each that no row was lost or doubled.
 //!
-//! `just soak MINUTES`; the seed is printed, and taken from PG_IMPORT_TEST_SEED.
+//! `just soak MINUTES`; the seed is printed, and taken from PG_IMPORT_TEST_SEED. SOAK_CANCEL_PERCENT of the imports are cancelled at work.
 
 #[path = "../tests/crash_support/mod.rs"]
 mod crash_support;
@@ -29,6 +29,9 @@ async fn main() -> ExitCode {
         .unwrap_or(5.0);
     let server = TestServer::start().await;
     let mut soak = Soak::start(&server, seeded()).await;
+    if let Ok(percent) = std::env::var("SOAK_CANCEL_PERCENT") {
+        soak.cancel_percent = percent.parse().expect("SOAK_CANCEL_PERCENT: a number");
+    }
     let end = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
     while Instant::now() < end {
         soak.round().await;
@@ -40,6 +43,8 @@ struct Soak<'a> {
     server: &'a TestServer,
     world: World,
     random: StdRng,
+    /// How many imports of a hundred are cancelled while they are at work.
+    cancel_percent: u32,
     workers: Vec<(Proc, Option<Instant>)>,
     /// What should be in the table.
     loaded: Vec<(i64, CsvFile)>,
@@ -60,6 +65,7 @@ impl<'a> Soak<'a> {
             server,
             world,
             random,
+            cancel_percent: 25,
             workers,
             loaded: Vec::new(),
             faults: BTreeMap::new(),
@@ -96,8 +102,13 @@ impl<'a> Soak<'a> {
             "--max-pending",
             "64K",
         ];
-        let cancels = self.chance(25);
-        let (import, cancelled) = self.load(&command, cancels).await;
+        let cancels = self.chance(self.cancel_percent);
+        let (import, undone) = self.load(&command, cancels).await;
+        // A submission that comes after the cancel, or waited for it, loads the file anew, as another import.
+        let cancelled = undone == Some(import);
+        if undone.is_some() && !cancelled {
+            self.count("file submitted anew after its cancel");
+        }
         self.end_faults();
         self.imports += 1;
         self.rows += rows;
@@ -113,11 +124,11 @@ impl<'a> Soak<'a> {
         }
     }
 
-    /// Submits until it succeeds, with faults; returns the import, and whether it was cancelled.
-    async fn load(&mut self, command: &[&str], cancels: bool) -> (i64, bool) {
+    /// Submits until it succeeds, with faults; returns the newest import of the file, and which one was cancelled.
+    async fn load(&mut self, command: &[&str], cancels: bool) -> (i64, Option<i64>) {
         let cancel_at = self.random.random_range(1..FAULTS_PER_IMPORT);
         let mut submitter = Some(self.world.enqueue(command));
-        let mut cancelled = false;
+        let mut cancelled = None;
         let mut injected = 0;
         let begin = Instant::now();
         loop {
@@ -136,7 +147,7 @@ impl<'a> Soak<'a> {
             } else {
                 self.end_faults();
             }
-            if cancels && !cancelled && injected >= cancel_at {
+            if cancels && cancelled.is_none() && injected >= cancel_at {
                 cancelled = self.cancel_newest().await;
             }
             if submitter.as_mut().is_some_and(|submitter| submitter.ended().is_some())
@@ -146,7 +157,7 @@ impl<'a> Soak<'a> {
                 match finished.code {
                     Some(0 | 4) => {}
                     // As cron would. An import that was cancelled is not to be loaded after all.
-                    _ if cancelled => {}
+                    _ if cancelled.is_some() => {}
                     _ => {
                         println!("submitted again after: {}", finished.stderr.trim());
                         submitter = Some(self.world.enqueue(command));
@@ -177,19 +188,18 @@ impl<'a> Soak<'a> {
     }
 
     /// Cancels the import that is at work, if there is one.
-    async fn cancel_newest(&mut self) -> bool {
-        let Some((import, state)) = self.newest().await else {
-            return false;
-        };
+    async fn cancel_newest(&mut self) -> Option<i64> {
+        let (import, state) = self.newest().await?;
         let ours = !self.loaded.iter().any(|(loaded, _)| *loaded == import);
         if !ours || !matches!(state.as_str(), "splitting" | "loading" | "loaded") {
-            return false;
+            return None;
         }
         let finished = self.world.run(&["cancel", &import.to_string()]).await;
-        if finished.code == Some(0) {
-            self.count("import cancelled");
+        if finished.code != Some(0) {
+            return None;
         }
-        finished.code == Some(0)
+        self.count("import cancelled");
+        Some(import)
     }
 
     async fn undo(&mut self, import: i64) {
@@ -290,7 +300,10 @@ impl<'a> Soak<'a> {
             "import {import}: {lost} rows lost, {doubled} doubled or strange"
         )];
         if lost + doubled > 0 {
-            self.complaints.append(&mut found.clone());
+            let ledger = "SELECT string_agg(id || ' ' || state || ' ' || (SELECT coalesce(sum(loaded_count), 0) FROM pgimport.import_chunk
+                 WHERE import_id = i.id), ', ' ORDER BY id) FROM pgimport.import AS i";
+            let ledger = self.world.ask(ledger).await.unwrap_or_default();
+            self.complaints.push(format!("{}; imports: {ledger}", found[0]));
         }
         for (count, what) in self.world.leftovers().await {
             if count > 0 {
