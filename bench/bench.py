@@ -17,7 +17,7 @@ def find_bin_dir():
     candidates = [os.environ.get("PG_IMPORT_PG_BIN"), os.path.dirname(shutil.which("initdb") or "")]
     candidates += sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
     for candidate in filter(None, candidates):
-        if Path(candidate, "initdb").exists():
+        if all(Path(candidate, program).exists() for program in ("initdb", "pg_ctl", "psql")):
             return Path(candidate)
     sys.exit("bench: no Postgres programs found; install postgresql, or set PG_IMPORT_PG_BIN")
 
@@ -48,7 +48,7 @@ class Server:
             sys.exit(f"bench: {program}: {done.stderr}")
 
     def psql(self, *statements):
-        command = [str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", self.url]
+        command = [str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", self.url, "-c", "SET client_min_messages = warning"]
         for statement in statements:
             command += ["-c", statement]
         return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
