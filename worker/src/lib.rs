@@ -6,6 +6,7 @@
 
 mod encode;
 mod eraser;
+mod ids;
 mod jobs;
 mod lifecycle;
 mod loader;

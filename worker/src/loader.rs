@@ -9,10 +9,10 @@ use shared::{
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
 
-use crate::encode::{ArrayBuffer, Rows};
-
-/// The upper half of the advisory lock's key under which ids are taken; the lower half is the sequence's oid.
-const ID_LOCK_SPACE: i64 = 0x7067_696d; // "pgim"
+use crate::{
+    encode::{ArrayBuffer, Rows},
+    ids,
+};
 
 /// Why rows could not be put into the target.
 #[derive(Debug, thiserror::Error)]
@@ -23,8 +23,6 @@ pub enum LoadError {
         "{table} took {taken} of {sent} rows: a trigger or a policy drops some, so that they could not be told from rejects"
     )]
     RowsTaken { table: String, sent: u64, taken: u64 },
-    #[error("the sequence {sequence} gave {found} of {wanted} ids")]
-    Ids { sequence: String, wanted: u64, found: u64 },
     #[error(
         "the sequence {sequence} gave the id {id}, which the id column cannot hold: ALTER the column to bigint, or restart the sequence"
     )]
@@ -89,7 +87,7 @@ impl LoadPlan {
                 row_xids: Vec::new(),
             });
         }
-        let ranges = self.take_ids(conn, count).await?;
+        let ranges = ids::take(conn, self.target.id.sequence_oid, count).await?;
         self.check_width(&ranges)?;
         fail::fail_point!("after-ids");
         let taken = match rows {
@@ -141,47 +139,6 @@ impl LoadPlan {
                 id: range.end_id,
             }),
             None => Ok(()),
-        }
-    }
-
-    /// Takes `count` values of the target's own sequence.
-    ///
-    /// All loaders take theirs one after the other, under an advisory lock that is held for this statement alone, so that each gets
-    /// nearly always one range; other writers that call `nextval` meanwhile only make gaps. The parts of the statement depend on one
-    /// another, so the server cannot run them in another order: lock, take, unlock.
-    async fn take_ids(&self, conn: &mut PgConnection, count: u64) -> Result<Vec<IdRange>, LoadError> {
-        let sequence = self.target.id.sequence_oid;
-        let rows = sqlx::query!(
-            r#"WITH locked AS MATERIALIZED (SELECT pg_advisory_lock($1)),
-                   ids AS MATERIALIZED (SELECT nextval($2::oid::regclass) AS id, n FROM locked, generate_series(1, $3::bigint) AS n),
-                   unlocked AS MATERIALIZED (SELECT pg_advisory_unlock($1) FROM (SELECT count(*) FROM ids) AS all_taken),
-                   step AS (SELECT seqincrement AS increment FROM pg_sequence WHERE seqrelid = $2)
-               SELECT min(id) AS "start_id!", max(id) AS "end_id!", abs(increment) AS "step!"
-               FROM (SELECT id, increment, id - increment * row_number() OVER (ORDER BY n) AS island FROM ids, step) AS numbered, unlocked
-               GROUP BY island, increment ORDER BY min(id)"#,
-            ID_LOCK_SPACE << 32 | i64::from(sequence.0),
-            sequence,
-            i64::try_from(count).unwrap_or(i64::MAX)
-        )
-        .fetch_all(conn)
-        .await?;
-        let ranges: Vec<IdRange> = rows
-            .into_iter()
-            .map(|row| IdRange {
-                start_id: row.start_id,
-                end_id: row.end_id,
-                step: row.step,
-            })
-            .collect();
-        let found = ranges.iter().map(IdRange::count).sum();
-        if found == count {
-            Ok(ranges)
-        } else {
-            Err(LoadError::Ids {
-                sequence: self.target.id.sequence.clone(),
-                wanted: count,
-                found,
-            })
         }
     }
 
