@@ -45,12 +45,32 @@ soak MINUTES:
     cargo build --workspace
     cargo run -p enqueue --example soak -- {{ MINUTES }}
 
-# Measure against \copy, pgloader and the server's floor, ROWS rows in ROUNDS interleaved rounds (needs Python 3.9)
-bench ROWS="2000000" ROUNDS="5":
+# Build what the measurements run
+[private]
+bench-build:
     cargo build --release --bins
     cargo build --release -p shared --example generate
+
+# Measure against \copy, pgloader and the server's floors, ROWS rows in ROUNDS interleaved rounds (needs Python 3.9)
+bench ROWS="2000000" ROUNDS="5": bench-build
     python3 bench/bench.py --rows {{ ROWS }} --rounds {{ ROUNDS }}
 
 # The same with 17,000,000 rows
 bench-full:
     just bench 17000000 2
+
+# Measure chunk sizes
+bench-chunks ROWS="2000000" ROUNDS="3": bench-build
+    python3 bench/bench.py --rows {{ ROWS }} --rounds {{ ROUNDS }} --chunk-sizes 1000 10000 25000 50000 100000 1000000
+
+# Measure what limits growth: WHAT is connections, chunks, history, idle, or nothing for all
+bench-scale *WHAT: bench-build
+    python3 bench/scale.py {{ WHAT }}
+
+# Measure how long the chunk of a dead worker waits for another
+bench-takeover: bench-build
+    python3 bench/takeover.py
+
+# Measure the splitter, the parser, the encoders and compression by themselves
+bench-steps:
+    cargo bench -p worker --bench pipeline

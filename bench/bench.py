@@ -1,97 +1,46 @@
 #!/usr/bin/env python3
 """Measures pg_import beside its rivals, in one run, on a Postgres of its own.
 
-Needs Python 3.9, the Postgres programs (psql included), and release builds of enqueue, worker and the example `generate`; pgloader joins
-in where it is installed. `just bench` builds and calls it. Every contender loads the same file into the same table, emptied before each
-run; the rounds are interleaved, and what counts is the ratio of medians within one run, for times drift from run to run.
+Every contender loads the same file into the same table, emptied before each run. The rounds are interleaved, and what counts is the
+ratio of medians within one run: times drift from run to run. The seconds of all processors are told beside those of the clock, for a
+virtual machine does not have its processors to itself. pgloader joins in where it is installed. `just bench` builds and calls this.
 """
 
-import argparse, glob, json, os, pwd, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-COLUMNS = '"PointOfSale", "Product", "Date", "Stock"'
+from lab import COLUMNS, RELEASE, ROOT, Timed, lab, say
+from plots import bars, lines
+
+BASE = "psql \\copy, one session"
+UNDO = "pg_import, undo of an import"
 
 
-def find_bin_dir():
-    candidates = [os.environ.get("PG_IMPORT_PG_BIN"), os.path.dirname(shutil.which("initdb") or "")]
-    candidates += sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)
-    for candidate in filter(None, candidates):
-        if all(Path(candidate, program).exists() for program in ("initdb", "pg_ctl", "psql")):
-            return Path(candidate)
-    sys.exit("bench: no Postgres programs found; install postgresql, or set PG_IMPORT_PG_BIN")
+class Contenders:
+    """Each returns what `Timed.end` does."""
 
-
-class Server:
-    """A Postgres with its default settings, on loopback, for this run alone."""
-
-    def __init__(self, directory):
-        self.bin = find_bin_dir()
-        self.account = None
-        if os.geteuid() == 0:
-            names = [entry.pw_name for entry in pwd.getpwall()]
-            self.account = "postgres" if "postgres" in names else "nobody"
-            shutil.chown(directory, self.account)
-        self.data = Path(directory, "data")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.run("initdb", "-D", self.data, "-A", "trust", "-U", "admin", "-E", "UTF8", "--locale=C.UTF-8")
-        options = f"-p {self.port} -k '' -c listen_addresses=127.0.0.1"
-        self.run("pg_ctl", "-D", self.data, "-o", options, "-l", Path(directory, "log"), "-w", "start")
-        self.url = f"postgres://admin@127.0.0.1:{self.port}/postgres"
-
-    def run(self, program, *arguments):
-        command = [str(self.bin / program), *map(str, arguments)]
-        done = subprocess.run(command, user=self.account, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if done.returncode:
-            sys.exit(f"bench: {program}: {done.stderr}")
-
-    def psql(self, *statements):
-        command = [str(self.bin / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", self.url, "-c", "SET client_min_messages = warning"]
-        for statement in statements:
-            command += ["-c", statement]
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-
-    def psql_async(self, statement):
-        return subprocess.Popen([str(self.bin / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", self.url, "-c", statement])
-
-    def stop(self):
-        self.run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "stop")
-
-
-class Bench:
-    def __init__(self, arguments, directory):
-        self.rows, self.directory = arguments.rows, Path(directory)
-        self.release = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"), "release")
-        self.server = Server(directory)
-        self.environment = {**os.environ, "DATABASE_URL": self.server.url, "RUST_LOG": "error"}
-        self.memory = {}
-
-    def prepare(self):
-        subprocess.run([self.release / "enqueue", "migrate"], env=self.environment, check=True, stderr=subprocess.DEVNULL)
-        self.file = self.directory / "orders.csv"
-        subprocess.run([self.release / "examples" / "generate", "--rows", str(self.rows), "--output", self.file], check=True)
+    def __init__(self, laboratory, rows):
+        self.lab, self.server, self.rows = laboratory, laboratory.server, rows
+        self.file = laboratory.generate(rows)
         self.parts = self.split()
-        # For the floor: the same rows with their ids, as the server itself writes them.
-        self.reset()
-        self.copy(self.file, header=True).wait()
-        half = self.rows // 2
-        self.binaries = [self.directory / "data" / f"part{n}.bin" for n in (1, 2)]
-        for path, condition in zip(self.binaries, (f"id <= {half}", f"id > {half}")):
-            self.server.psql(f"COPY (SELECT * FROM sale_order WHERE {condition} ORDER BY id) TO '{path}' (FORMAT binary)")
+        self.prepare_floors()
 
     def split(self):
         """Two halves without the header, cut at a line's end."""
         data_start = len("PointOfSale;Product;Date;Stock\n")
         size = self.file.stat().st_size
+        parts = []
         with open(self.file, "rb") as source:
             source.seek((data_start + size) // 2)
             source.readline()
             middle = source.tell()
-            parts = []
             for number, (start, end) in enumerate(((data_start, middle), (middle, size))):
-                path = self.directory / f"part{number}.csv"
+                path = self.lab.directory / f"part{number}.csv"
                 source.seek(start)
                 with open(path, "wb") as part:
                     left = end - start
@@ -102,23 +51,31 @@ class Bench:
                 parts.append(path)
         return parts
 
-    def reset(self):
-        self.server.psql("TRUNCATE public.sale_order RESTART IDENTITY", "TRUNCATE pgimport.import CASCADE",
-                         "TRUNCATE apalis.jobs CASCADE", "CHECKPOINT")
+    def prepare_floors(self):
+        """The same rows with their ids: as files that the server itself wrote, and as arrays in a table."""
+        self.lab.reset()
+        self.copy(self.file, header=True).wait()
+        half = self.rows // 2
+        self.binaries = [self.server.data / f"part{n}.bin" for n in (1, 2)]
+        for path, condition in zip(self.binaries, (f"id <= {half}", f"id > {half}")):
+            self.server.psql(f"COPY (SELECT * FROM sale_order WHERE {condition} ORDER BY id) TO '{path}' (FORMAT binary)")
+        columns = f"id, {COLUMNS}"
+        arrays = ", ".join(f"array_agg({column}) AS c{n}" for n, column in enumerate(columns.split(", ")))
+        self.server.psql("DROP TABLE IF EXISTS arrays",
+                         f"CREATE UNLOGGED TABLE arrays AS SELECT (id - 1) / 25000 AS chunk, {arrays} FROM sale_order GROUP BY 1",
+                         "VACUUM ANALYZE arrays")
 
     def copy(self, path, header=False):
         options = f"FORMAT csv, DELIMITER ';', HEADER {str(header).lower()}"
-        return self.server.psql_async(f"\\copy sale_order ({COLUMNS}) FROM '{path}' WITH ({options})")
+        return self.server.start_psql(f"\\copy sale_order ({COLUMNS}) FROM '{path}' WITH ({options})")
 
-    # Contenders: each returns seconds.
-
-    def timed(self, *starts):
-        begin = time.monotonic()
-        running = [start() for start in starts]
-        for process in running:
+    @staticmethod
+    def timed(*starts):
+        timed = Timed()
+        for process in [start() for start in starts]:
             if process.wait():
-                sys.exit("bench: a contender failed")
-        return time.monotonic() - begin
+                raise SystemExit("bench: a contender failed")
+        return timed.end()
 
     def copy_one(self):
         return self.timed(lambda: self.copy(self.file, header=True))
@@ -126,134 +83,150 @@ class Bench:
     def copy_two(self):
         return self.timed(*[lambda part=part: self.copy(part) for part in self.parts])
 
-    def floor(self):
+    def copy_floor(self):
         statement = "COPY sale_order FROM '{}' (FORMAT binary)"
-        return self.timed(*[lambda path=path: self.server.psql_async(statement.format(path)) for path in self.binaries])
+        return self.timed(*[lambda path=path: self.server.start_psql(statement.format(path)) for path in self.binaries])
+
+    def insert_floor(self):
+        def statements(part):
+            yield "SET synchronous_commit = off"
+            for chunk in range(part, -(-self.rows // 25000), 2):
+                yield (f"INSERT INTO sale_order (id, {COLUMNS}) OVERRIDING SYSTEM VALUE "
+                       f"SELECT unnest(c0), unnest(c1), unnest(c2), unnest(c3), unnest(c4) FROM arrays WHERE chunk = {chunk}")
+
+        return self.timed(*[lambda part=part: self.server.start_psql(*statements(part)) for part in (0, 1)])
 
     def pgloader(self):
-        script = self.directory / "orders.load"
+        script = self.lab.directory / "orders.load"
         script.write_text(
             f"LOAD CSV FROM '{self.file}' HAVING FIELDS (\"PointOfSale\", \"Product\", \"Date\", \"Stock\")\n"
             f"INTO postgresql://admin@127.0.0.1:{self.server.port}/postgres?sale_order\n"
             f"TARGET COLUMNS ({COLUMNS})\nWITH skip header = 1, fields terminated by ';', workers = 2, concurrency = 1;\n")
         return self.timed(lambda: subprocess.Popen(["pgloader", script], stdout=subprocess.DEVNULL))
 
-    def program(self, name, *arguments):
-        return subprocess.Popen([str(self.release / name), *arguments], env=self.environment, stdout=subprocess.PIPE,
-                                stderr=subprocess.DEVNULL, text=True)
+    def ours(self, method, workers, *options, undo=False):
+        """From the start of `enqueue` to the state `loaded`."""
+        each = 2 // workers
+        with self.lab.workers(workers, each, f"worker --concurrency {each}, {method}"):
+            timed = Timed()
+            imported = self.lab.submit(f"enqueue, {method}", self.file, "--load-method", method, *options)
+            result = timed.end(self.lab.ended(imported, "loaded"))
+            if self.server.psql("SELECT count(*) FROM sale_order") != str(self.rows):
+                raise SystemExit("bench: rows are missing")
+            if undo:
+                timed = Timed()
+                self.lab.reap("enqueue cancel", self.lab.start("enqueue", "cancel", imported))
+                result = timed.end(self.lab.ended(imported, "cancelled"))
+        return result
 
-    def reap(self, name, process):
-        """Waits, and keeps the peak memory of each program."""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        self.memory[name] = max(self.memory.get(name, 0), usage.ru_maxrss)
-        if process.returncode not in (0, -signal.SIGTERM):
-            sys.exit(f"bench: {name} failed with {process.returncode}")
+    def local(self, method):
+        """The whole command, with the private Postgres started before."""
+        data = self.lab.directory / "local"
+        environment = {"PG_IMPORT_DATA_DIR": str(data), "PG_IMPORT_CONFIG_PATH": str(self.lab.directory / "credentials")}
+        environment = {**{key: value for key, value in os.environ.items() if key != "DATABASE_URL"}, **environment, "RUST_LOG": "error"}
+        call = lambda *arguments: subprocess.Popen([RELEASE / "enqueue", *map(str, arguments)], env=environment, stdin=subprocess.PIPE,
+                                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        # A session that stays open keeps the server running.
+        keeper = call("psql", "--local", "--", "-X", "-q")
+        keeper.stdin.write("SELECT 'ready';\n")
+        keeper.stdin.flush()
+        while "ready" not in keeper.stdout.readline():
+            pass
+        keeper.stdin.write("TRUNCATE public.sale_order RESTART IDENTITY; TRUNCATE pgimport.import CASCADE; TRUNCATE apalis.jobs CASCADE;\n"
+                           "CHECKPOINT; SELECT 'empty';\n")
+        keeper.stdin.flush()
+        while "empty" not in keeper.stdout.readline():
+            pass
+        timed = Timed()
+        process = call("--local", "-i", self.file, "--load-method", method)
+        process.stdout.read()
+        self.lab.reap(f"enqueue --local, {method}", process)
+        result = timed.end()
+        keeper.communicate()
+        return result
 
-    def ours(self, method, workers, undo=False):
-        """From the start of `enqueue` to the state `loaded`, by the clock of the database, which is this machine's."""
-        each = str(2 // workers)
-        running = [self.program("worker", "--concurrency", each) for _ in range(workers)]
-        while self.server.psql("SELECT count(*) FROM pgimport.worker WHERE last_seen > now() - interval '2 s'") != str(workers):
-            time.sleep(0.05)
-        begin = time.time()
-        enqueue = self.program("enqueue", "-i", str(self.file), "--load-method", method)
-        imported = enqueue.stdout.read().strip()
-        self.reap(f"enqueue ({method})", enqueue)
-        seconds = self.wait_for(imported, "loaded") - begin
-        if self.server.psql("SELECT count(*) FROM sale_order") != str(self.rows):
-            sys.exit("bench: rows are missing")
-        if undo:
-            begin = time.time()
-            self.reap("enqueue (cancel)", self.program("enqueue", "cancel", imported))
-            seconds = self.wait_for(imported, "cancelled") - begin
-        for process in running:
-            process.send_signal(signal.SIGTERM)
-        for process in running:
-            self.reap(f"worker ({method}, concurrency {each})", process)
-        return seconds
-
-    def wait_for(self, imported, state):
-        """Waits within one session: a client started again and again would take its share of the machine."""
-        self.server.psql(f"""DO $$BEGIN WHILE NOT EXISTS (SELECT FROM pgimport.import WHERE id = {imported} AND state = '{state}')
-                             LOOP PERFORM pg_sleep(0.05); END LOOP; END$$""")
-        return float(self.server.psql(f"SELECT extract(epoch FROM ended_at) FROM pgimport.import WHERE id = {imported}"))
-
-    def contenders(self):
+    def all(self):
         found = {
-            "psql \\copy, one session": self.copy_one,
-            "psql \\copy, two sessions": self.copy_two,
-            "server floor: binary COPY, two sessions": self.floor,
+            BASE: self.copy_one,
+            "psql \\copy of two halves, two sessions": self.copy_two,
+            "server floor of copy: binary COPY of prepared files, two sessions": self.copy_floor,
+            "server floor of insert: INSERT … SELECT unnest of prepared arrays, two sessions": self.insert_floor,
             "pg_import, insert, one worker of 2": lambda: self.ours("insert", 1),
             "pg_import, insert, two workers of 1": lambda: self.ours("insert", 2),
+            "pg_import, insert, --local": lambda: self.local("insert"),
             "pg_import, copy, one worker of 2": lambda: self.ours("copy", 1),
-            "pg_import, undo of an import": lambda: self.ours("insert", 1, undo=True),
+            "pg_import, copy, two workers of 1": lambda: self.ours("copy", 2),
+            "pg_import, copy, --local": lambda: self.local("copy"),
+            UNDO: lambda: self.ours("insert", 1, undo=True),
         }
         if shutil.which("pgloader"):
             found["pgloader, two workers"] = self.pgloader
         return found
 
+    def chunk_sizes(self, sizes):
+        found = {BASE: self.copy_one}
+        for size in sizes:
+            for method in ("insert", "copy"):
+                found[f"--chunk-rows {size:,}, {method}"] = lambda size=size, method=method: self.ours(method, 1, "--chunk-rows", size)
+        return found
 
-def machine(server):
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
-    return {"cpu": cpu, "cores": os.cpu_count(), "postgres": server.psql("SHOW server_version"),
-            "shared_buffers": server.psql("SHOW shared_buffers"), "fsync": server.psql("SHOW fsync"),
-            "max_wal_size": server.psql("SHOW max_wal_size")}
+
+def measure(laboratory, contenders, rounds):
+    results = {name: [] for name in contenders}
+    for number in range(rounds):
+        for name, contender in contenders.items():
+            laboratory.reset()
+            results[name].append(contender())
+            say(f"round {number + 1}: {results[name][-1]['seconds']:7.2f} s {results[name][-1]['cpu_seconds']:7.2f} s of CPU  {name}")
+    return results
 
 
-def plot(path, results, rows):
-    """Bars of rows a second, by median."""
-    medians = {name: statistics.median(times) for name, times in results.items()}
-    best = max(rows / seconds for seconds in medians.values())
-    parts = []
-    for index, (name, seconds) in enumerate(medians.items()):
-        rate, y = rows / seconds, 30 + 34 * index
-        parts.append(f'<text x="0" y="{y}" font-size="12">{name}</text><rect x="0" y="{y + 4}" width="{500 * rate / best:.0f}" height="12" '
-                     f'fill="{"#2a6" if "pg_import" in name else "#999"}"/><text x="{500 * rate / best + 6:.0f}" y="{y + 14}" '
-                     f'font-size="11">{rate / 1000:.0f} k rows/s</text>')
-    height = 50 + 34 * len(medians)
-    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="{height}" font-family="sans-serif">'
-                    f'<text x="0" y="14" font-size="13">{rows:,} rows, rows a second by median</text>{"".join(parts)}</svg>\n')
+def median(times, what="seconds"):
+    return statistics.median(time[what] for time in times)
+
+
+def table(results, rows, rounds):
+    base, base_cpu = median(results[BASE]), median(results[BASE], "cpu_seconds")
+    head = f"| {rows:,} rows, {rounds} rounds | median s | rows/s | × `\\copy` | CPU s | × `\\copy`'s CPU |\n|---|---|---|---|---|---|"
+    lines = [f"| {name} | {median(times):.2f} | {rows / median(times) / 1000:.0f} k | {base / median(times):.2f} | "
+             f"{median(times, 'cpu_seconds'):.1f} | {median(times, 'cpu_seconds') / base_cpu:.2f} |" for name, times in results.items()]
+    return "\n".join([head, *lines])
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", help="contenders whose name contains this, beside \\copy in one session")
-    parser.add_argument("--out", type=Path, default=ROOT / "target" / "bench")
+    parser.add_argument("--rows", type=int, nargs="+", default=[2_000_000], metavar="N", help="sizes, each measured by itself")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help="contenders whose name contains one of these, beside \\copy in one session")
+    parser.add_argument("--chunk-sizes", type=int, nargs="+", metavar="N", help="measure these chunk sizes in place of the contenders")
+    parser.add_argument("--out", type=Path, default=ROOT / "target" / "bench", metavar="DIRECTORY")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    directory = tempfile.mkdtemp(prefix="pg_import-bench-")
-    os.chmod(directory, 0o755)
-    bench = Bench(arguments, directory)
-    try:
-        bench.prepare()
-        contenders = bench.contenders()
-        if arguments.only:
-            contenders = {n: c for n, c in contenders.items() if arguments.only in n or "one session" in n}
-        results = {name: [] for name in contenders}
-        for number in range(arguments.rounds):
-            for name, contender in contenders.items():
-                bench.reset()
-                results[name].append(contender())
-                print(f"round {number + 1}: {results[name][-1]:7.2f} s  {name}", file=sys.stderr, flush=True)
-        facts = machine(bench.server)
-        left = bench.server.psql("SELECT pg_size_pretty(sum(pg_total_relation_size(c.oid))) FROM pg_class c JOIN pg_namespace n "
-                                 "ON n.oid = c.relnamespace WHERE n.nspname IN ('pgimport', 'apalis') AND c.relkind = 'r'")
-    finally:
-        bench.server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-    base = statistics.median(results["psql \\copy, one session"])
-    print(f"| {arguments.rows:,} rows, {arguments.rounds} rounds | median s | rows/s | against \\copy, one session |\n|---|---|---|---|")
-    for name, times in results.items():
-        median = statistics.median(times)
-        print(f"| {name} | {median:.2f} | {arguments.rows / median / 1000:.0f} k | {base / median:.2f} × |")
-    print("\nPeak memory: " + ", ".join(f"{name} {kib / 1024:.0f} MiB" for name, kib in bench.memory.items()))
-    print(f"Left in the control schemas: {left}\n{facts}")
-    document = {"rows": arguments.rows, "seconds": results, "peak_memory_kib": bench.memory, "machine": facts}
-    (arguments.out / f"bench-{arguments.rows}.json").write_text(json.dumps(document, indent=1))
-    plot(arguments.out / f"bench-{arguments.rows}.svg", results, arguments.rows)
+    document = {"sizes": {}}
+    with lab() as laboratory:
+        document["machine"] = laboratory.server.describe()
+        for rows in arguments.rows:
+            made = Contenders(laboratory, rows)
+            contenders = made.chunk_sizes(arguments.chunk_sizes) if arguments.chunk_sizes else made.all()
+            if arguments.only:
+                contenders = {name: run for name, run in contenders.items() if name == BASE or any(text in name for text in arguments.only)}
+            laboratory.peak_kib.clear()
+            results = measure(laboratory, contenders, arguments.rounds)
+            document["sizes"][rows] = {"runs": results, "peak_kib": dict(laboratory.peak_kib), "left_behind": laboratory.left_behind()}
+            print(table(results, rows, arguments.rounds))
+            print("\nPeak memory: " + ", ".join(f"{name} {kib / 1024:.0f} MiB" for name, kib in laboratory.peak_kib.items()))
+            print(f"Left in the control schemas by the last run: {laboratory.left_behind() or 'no table above 64 kB'}\n")
+            stem = "chunks" if arguments.chunk_sizes else "bench"
+            loads = {name: rows / median(times) for name, times in results.items() if name != UNDO}
+            bars(arguments.out / f"{stem}-{rows}.svg", f"{rows:,} rows: rows a second, median of {arguments.rounds}", loads)
+    print(document["machine"])
+    if len(arguments.rows) > 1:
+        per_row = {}
+        for rows, size in document["sizes"].items():
+            for name, times in size["runs"].items():
+                per_row.setdefault(name, []).append((rows, median(times) / rows * 1e6))
+        lines(arguments.out / "per-row.svg", "Time per row against size", "rows", "µs", per_row)
+    (arguments.out / f"{'chunks' if arguments.chunk_sizes else 'bench'}.json").write_text(json.dumps(document, indent=1))
 
 
 main()

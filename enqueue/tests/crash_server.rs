@@ -259,6 +259,14 @@ async fn a_job_that_nobody_can_read_stops_nobody() {
     world.assert_loaded_once(&[&file]).await;
     world.assert_no_job_stranded().await;
     assert!(!worker.words().contains("starting again"), "{}", worker.words());
+
+    // One whose id is none ends the session that fetches it; the next sets it aside.
+    world.execute(&garbage("no ULID", r"'\x00'::bytea")).await;
+    let file = world.file(1_000).await;
+    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    world.assert_settled(import, "loaded").await;
+    assert!(worker.words().contains("were set aside"), "{}", worker.words());
+    world.assert_no_job_stranded().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -139,7 +139,7 @@ pub async fn begin(
 ) -> Result<(), StoreError> {
     if imports::request_cancel(tx, import, options, reason).await? {
         chunks::reopen_kept(tx, import).await?;
-        push_job(tx, import).await?;
+        push_job(tx, import, Duration::ZERO).await?;
     }
     Ok(())
 }
@@ -148,8 +148,8 @@ pub async fn begin(
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn push_job(tx: &mut PgConnection, import: ImportId) -> Result<(), StoreError> {
-    for id in queue::push(tx, &[Job::CancelImport { import }], Duration::ZERO).await? {
+pub async fn push_job(tx: &mut PgConnection, import: ImportId, delay: Duration) -> Result<(), StoreError> {
+    for id in queue::push(tx, &[Job::CancelImport { import }], delay).await? {
         imports::set_cancel_job(tx, import, &id).await?;
     }
     Ok(())

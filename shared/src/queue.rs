@@ -196,6 +196,23 @@ pub async fn prune(conn: &mut PgConnection, limit: i64) -> Result<u64, StoreErro
     Ok(jobs.rows_affected())
 }
 
+/// Sets aside the jobs whose id the queue cannot read, which only a foreign hand can have added: fetching one ends every worker, one
+/// after the other. Each session does this before it fetches.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn set_aside_unreadable(conn: &mut PgConnection) -> Result<u64, StoreError> {
+    let done = sqlx::query!(
+        "UPDATE apalis.jobs SET status = 'Killed', lock_by = NULL, lock_at = NULL
+         WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Running')
+           AND id !~ '^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$'",
+        QUEUE
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Silence after which a worker counts as dead.
 #[must_use]
 pub fn stale_after() -> Duration {

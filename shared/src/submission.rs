@@ -3,7 +3,6 @@
 //! Owns the order of the steps and who may split; the bytes are the intake's.
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -18,8 +17,8 @@ use crate::{
     intake::{Feed, Intake, IntakeError, Notice},
     model::{ImportId, ImportOptions, ImportState, ProcessName},
     patience::{MaybeTransient, outlive_outages},
-    source::{Fingerprint, Source, SourceError, SourceReader, fingerprint},
-    splitter::{Position, SplitError, Splitter, SplitterConfig},
+    source::{Fingerprint, Source, SourceError, SourceReader},
+    splitter::{SplitError, Splitter},
     store::{
         StoreError,
         imports::{self, Import, NewImport},
@@ -27,6 +26,11 @@ use crate::{
     },
     target::{MappingError, Target, TargetError, map_fields},
 };
+
+mod beginning;
+mod identity;
+
+use identity::{check_same, check_stream, content_key};
 
 /// How often a submission looks again at an import that somebody else splits or cancels.
 const POLL: Duration = Duration::from_millis(250);
@@ -244,7 +248,7 @@ impl<'a> Submission<'a> {
         };
         if let Some(options) = taken_over {
             // The chunks must be cut as the first submission cut them.
-            prepared.splitter = self.read_beginning(&request.source, &options).await?.0;
+            prepared.splitter = beginning::read(&request.source, &options).await?.0;
         }
         self.split(import, request, prepared).await
     }
@@ -261,30 +265,13 @@ impl<'a> Submission<'a> {
         .await
     }
 
-    /// Opens and begins to read a source. Reading may block for as long as it likes (a pipe whose writer sleeps): it has a thread of its
-    /// own.
-    async fn read_beginning(&self, source: &Source, options: &ImportOptions) -> Result<Beginning, SubmitError> {
-        let origin = source.describe();
-        let (source, options) = (source.clone(), options.clone());
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        // Nobody listens any more when the submission was given up.
-        std::thread::spawn(move || drop(sender.send(read_beginning(&source, &options))));
-        receiver
-            .await
-            .map_err(|_| SubmitError::Header {
-                origin: origin.clone(),
-                source: SplitError::Read(std::io::Error::other("the reading thread ended unexpectedly")),
-            })?
-            .map_err(|error| error.into_submit_error(&origin))
-    }
-
     async fn prepare(&self, request: &Request) -> Result<Prepared, SubmitError> {
         database::check(&self.options).await?;
         let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
         let target = Target::describe(&mut conn, &request.table).await?;
         drop(conn);
         let origin = request.source.describe();
-        let (splitter, header, fingerprint) = self.read_beginning(&request.source, &request.options).await?;
+        let (splitter, header, fingerprint) = beginning::read(&request.source, &request.options).await?;
         let names = request.columns.as_deref().or(header.as_deref());
         let header_alone_is_missing = request.options.header && header.is_none() && request.columns.is_none();
         // An input without any record has no header either; it is an empty import of every column.
@@ -435,136 +422,5 @@ enum Inserted {
 impl MaybeTransient for SubmitError {
     fn is_transient(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())
-    }
-}
-
-/// A key given twice must mean the same rows.
-fn check_same(import: &Import, request: &Request, prepared: &Prepared) -> Result<(), SubmitError> {
-    let KeyChoice::Given(key) = &request.key else {
-        return Ok(());
-    };
-    let what = if prepared.fingerprint.as_ref().is_some_and(|now| differs(import, now)) {
-        "content"
-    } else if import.target_oid != prepared.target.oid {
-        "target"
-    } else if import.columns != prepared.columns || import.options.row_changing() != request.options.row_changing() {
-        "delimiter, header, null text or column mapping"
-    } else {
-        return Ok(());
-    };
-    Err(SubmitError::KeyTaken {
-        key: key.clone(),
-        import: import.id,
-        what,
-    })
-}
-
-fn differs(import: &Import, now: &Fingerprint) -> bool {
-    import.fingerprint.as_ref().is_some_and(|before| *before != now.hash)
-}
-
-/// Reads a stream to its end, to see whether the import that holds its key has the same content.
-async fn check_stream(
-    import: &Import,
-    key: &str,
-    splitter: Splitter<SourceReader>,
-    origin: &str,
-) -> Result<(), SubmitError> {
-    let mut reader = splitter.into_reader();
-    let now = tokio::task::spawn_blocking(move || reader.drain()).await?;
-    let now = now.map_err(|source| SourceError::Read {
-        path: PathBuf::from(origin),
-        source,
-    })?;
-    if differs(import, &now) {
-        return Err(SubmitError::KeyTaken {
-            key: key.to_owned(),
-            import: import.id,
-            what: "content",
-        });
-    }
-    Ok(())
-}
-
-/// The key of a file: its content and everything that decides which rows come of it.
-fn content_key(content: &Fingerprint, target: &Target, columns: &[String], options: &ImportOptions) -> String {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(content.hash.as_bytes());
-    for part in [
-        target.oid.0.to_string(),
-        target.name.clone(),
-        format!("{columns:?}"),
-        options.row_changing(),
-    ] {
-        // The length keeps two lists of parts from reading the same.
-        hasher.update(&part.len().to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    format!("blake3:{}", hasher.finalize().to_hex())
-}
-
-/// Why the beginning of a source cannot be used.
-enum BeginningError {
-    Source(SourceError),
-    Header(SplitError),
-    HeaderText { line: u64 },
-}
-
-impl BeginningError {
-    fn into_submit_error(self, origin: &str) -> SubmitError {
-        let origin = origin.to_owned();
-        match self {
-            Self::Source(error) => error.into(),
-            Self::Header(source) => SubmitError::Header { origin, source },
-            Self::HeaderText { line } => SubmitError::HeaderText { origin, line },
-        }
-    }
-}
-
-type Beginning = (Splitter<SourceReader>, Option<Vec<String>>, Option<Fingerprint>);
-
-/// Opens a source, fingerprints a regular file, and takes the header off.
-fn read_beginning(source: &Source, options: &ImportOptions) -> Result<Beginning, BeginningError> {
-    let reader = source.open().map_err(BeginningError::Source)?;
-    let known = source.regular_file().map(PathBuf::from);
-    let fingerprint = known
-        .map(|path| fingerprint(&path))
-        .transpose()
-        .map_err(BeginningError::Source)?;
-    let config = SplitterConfig {
-        delimiter: options.delimiter,
-        chunk_rows: options.chunk_rows,
-        chunk_bytes: options.chunk_bytes,
-        max_record: options.max_record,
-    };
-    let mut splitter = Splitter::new(reader, config, Position::START);
-    let header = if options.header {
-        splitter.read_header().map_err(BeginningError::Header)?
-    } else {
-        None
-    };
-    let fields = header
-        .map(|header| {
-            header_fields(&header.bytes, options.delimiter).ok_or(BeginningError::HeaderText {
-                line: header.first_line,
-            })
-        })
-        .transpose()?;
-    Ok((splitter, fields, fingerprint))
-}
-
-/// The fields of a header's record; `None` when they are not text.
-fn header_fields(bytes: &[u8], delimiter: u8) -> Option<Vec<String>> {
-    // An empty line first, or the reader would drop a second byte-order mark.
-    let guarded = [b"\n", bytes].concat();
-    let mut reader = csv_async::AsyncReaderBuilder::new()
-        .has_headers(false)
-        .delimiter(delimiter)
-        .create_reader(guarded.as_slice());
-    let mut record = csv_async::StringRecord::new();
-    // The bytes are in memory: the future is ready at once.
-    match futures::executor::block_on(reader.read_record(&mut record)) {
-        Ok(true) => Some(record.iter().map(str::to_owned).collect()),
-        _ => None,
     }
 }

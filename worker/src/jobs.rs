@@ -23,6 +23,7 @@ use shared::{
     store::StoreError,
 };
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 pub use outcome::Failure;
@@ -41,6 +42,8 @@ pub struct JobContext {
     pub job_timeout: Duration,
     /// Ends the jobs that run, without trace.
     pub abandon: CancellationToken,
+    /// One for each chunk that may write to a target at once. More are fetched and parsed ahead, so that the database need not wait.
+    turns: Semaphore,
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
 }
 
@@ -95,6 +98,7 @@ impl JobContext {
     pub fn new(
         pool: PgPool,
         worker: ProcessName,
+        concurrency: usize,
         max_attempts: u32,
         retry_for: Duration,
         job_timeout: Duration,
@@ -106,8 +110,15 @@ impl JobContext {
             retry_for,
             job_timeout,
             abandon: CancellationToken::new(),
+            turns: Semaphore::new(concurrency),
             plans: Mutex::default(),
         }
+    }
+
+    /// Waits for leave to write to a target.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        // Nobody closes it.
+        self.turns.acquire().await.map_err(|_| Failure::Abandoned)
     }
 
     fn cached_plan(&self, import: ImportId) -> Option<Arc<ImportPlan>> {

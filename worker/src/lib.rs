@@ -4,14 +4,14 @@
 
 #![warn(clippy::unwrap_used)]
 
-mod encode;
+pub mod encode;
 mod eraser;
 mod ids;
 mod jobs;
 mod lifecycle;
 mod loader;
 mod maintenance;
-mod parser;
+pub mod parser;
 pub mod values;
 mod verifier;
 

@@ -27,7 +27,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(5);
 pub struct WorkerConfig {
     /// Where the database is; the sessions' settings are added here.
     pub connect: PgConnectOptions,
-    /// Chunks worked on at once.
+    /// Chunks that are written to their targets at once; half as many more are fetched and parsed meanwhile.
     pub concurrency: u32,
     /// End when nothing is left to do.
     pub drain: bool,

@@ -15,7 +15,7 @@ use worker::{WorkerConfig, default_concurrency};
     after_help = "Examples:
   worker                                 work until told to stop
   worker --drain                         work until nothing is left to do
-  worker --concurrency 8                 work on eight chunks at once
+  worker --concurrency 8                 load eight chunks at once
   PG_IMPORT_STAGING=prod worker          work for the database of credentials/prod
 
 SIGTERM or Ctrl+C takes no new chunk and finishes those that run; a second one ends at once, which costs nothing but time.
@@ -24,7 +24,7 @@ Exit codes: 0 stopped or drained, 1 failed, 2 wrong usage."
 struct Cli {
     #[command(flatten)]
     connect: ConnectArgs,
-    /// Chunks to work on at once [default: the number of cores]
+    /// Chunks to load at once, each in a session of its own; half as many more are read ahead [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512))]
     concurrency: Option<u32>,
     /// End when nothing is left to do

@@ -143,7 +143,7 @@ async fn renew_hints(conn: &mut PgConnection) -> Result<(), StoreError> {
     }
     for import in imports::without_cancel_job(conn).await? {
         let mut tx = conn.begin().await?;
-        cancel::push_job(&mut tx, import).await?;
+        cancel::push_job(&mut tx, import, Duration::ZERO).await?;
         tx.commit().await?;
     }
     Ok(())

@@ -17,9 +17,11 @@ const KEPT: &str =
     "rows were kept: edited since they were loaded, protected by a trigger, or not to be told from rows of others";
 
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
+    let turn = context.turn().await?;
     let mut conn = JobConnection::acquire(&context.pool).await?;
     let deleted = delete(context, &mut conn, chunk).await?;
     conn.give_back();
+    drop(turn);
     if deleted {
         finish_undo_if_done(&context.pool, chunk.import).await?;
     }

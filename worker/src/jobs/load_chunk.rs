@@ -58,6 +58,7 @@ async fn load_started(
         return Ok(false);
     };
     let parsed = parse(&plan, payload, started).await?;
+    let _turn = context.turn().await?;
     load(context, conn, chunk, &plan, parsed).await
 }
 

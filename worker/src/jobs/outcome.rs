@@ -4,7 +4,7 @@ use std::{any::Any, time::Duration};
 
 use rand::RngExt as _;
 use shared::{
-    describe_error,
+    cancel, describe_error,
     endings::{finish_if_done, finish_undo_if_done},
     model::ChunkKey,
     queue::{self, Job},
@@ -142,9 +142,7 @@ async fn retry(context: &JobContext, job: Job, message: &str, give_back: bool) -
     let mut tx = conn.begin().await?;
     let Some(chunk) = chunk_of(job) else {
         if let Job::CancelImport { import } = job {
-            for id in queue::push(&mut tx, &[job], FIRST_BACKOFF).await? {
-                shared::store::imports::set_cancel_job(&mut tx, import, &id).await?;
-            }
+            cancel::push_job(&mut tx, import, FIRST_BACKOFF).await?;
         }
         return Ok(tx.commit().await?);
     };

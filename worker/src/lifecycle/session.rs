@@ -102,10 +102,17 @@ impl Session {
             concurrency: config.concurrency,
         };
         workers::register(&mut heartbeat, &new).await?;
-        let queue_workers = config.concurrency.div_ceil(JOBS_PER_QUEUE_WORKER).max(1);
+        let unreadable = queue::set_aside_unreadable(&mut heartbeat).await?;
+        if unreadable > 0 {
+            tracing::warn!(jobs = unreadable, "jobs that pg_import did not add were set aside");
+        }
+        let queue_workers = jobs_at_once(config.concurrency).div_ceil(JOBS_PER_QUEUE_WORKER).max(1);
         // Each job has a session and may need a second to settle; each of the queue's workers one for fetching and one for its heartbeat;
         // maintenance two, the listener and the look at what is left one each.
-        let pool = database::pool(options.clone(), config.concurrency + 2 * queue_workers + 6);
+        let pool = database::pool(
+            options.clone(),
+            jobs_at_once(config.concurrency) + 2 * queue_workers + 6,
+        );
         let mut listener = PgListener::connect_with(&pool).await.map_err(SessionError::Connect)?;
         listener.listen(INSERT_CHANNEL).await.map_err(SessionError::Connect)?;
         Ok(Self {
@@ -131,6 +138,7 @@ impl Session {
         let context = Arc::new(JobContext::new(
             pool.clone(),
             name.clone(),
+            usize::try_from(config.concurrency).unwrap_or(usize::MAX),
             config.max_attempts,
             config.retry_for,
             config.job_timeout,
@@ -151,7 +159,7 @@ impl Session {
         ));
         let mut queue = JoinSet::new();
         let mut stops = Vec::new();
-        let slots = split_evenly(config.concurrency, queue_workers.len());
+        let slots = split_evenly(jobs_at_once(config.concurrency), queue_workers.len());
         for ((queue_worker, wakeups), concurrency) in std::iter::zip(&queue_workers, wakeups).zip(slots) {
             let worker_context = WorkerContext::new(queue_worker);
             stops.push(worker_context.clone());
@@ -331,6 +339,11 @@ async fn sign_off(pool: &PgPool, name: &ProcessName, queue_workers: &[String]) -
     let mut conn = pool.acquire().await?;
     queue::release(&mut conn, queue_workers).await?;
     workers::remove(&mut conn, name).await
+}
+
+/// Jobs that run at once: as many as may write, and some that fetch and parse what is written next.
+fn jobs_at_once(concurrency: u32) -> u32 {
+    concurrency + concurrency.div_ceil(2)
 }
 
 /// `total` in `parts` that differ by one at most.

@@ -40,10 +40,7 @@ pub async fn list_loaded(conn: &mut PgConnection, import: ImportId) -> Result<Ve
     )
     .fetch_all(conn)
     .await?;
-    Ok(ordinals
-        .into_iter()
-        .map(|ordinal| ChunkKey { import, ordinal })
-        .collect())
+    Ok(super::keys(import, ordinals))
 }
 
 /// The chunks that have rows in the target, those that an earlier undo kept among them.
@@ -57,10 +54,7 @@ pub async fn list_in_table(conn: &mut PgConnection, import: ImportId) -> Result<
     )
     .fetch_all(conn)
     .await?;
-    Ok(ordinals
-        .into_iter()
-        .map(|ordinal| ChunkKey { import, ordinal })
-        .collect())
+    Ok(super::keys(import, ordinals))
 }
 
 /// Lets the next undo decide again about chunks that an earlier one kept.

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Measures what limits pg_import as it grows: loader connections, the number of chunks, history, and workers that wait.
+
+On a Postgres of its own; see docs/SCALING.md. `just bench-scale` builds and calls this.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from lab import ROOT, TICKS_PER_SECOND, Timed, cpu_seconds, lab, say
+
+
+def load(laboratory, path, workers, concurrency, *options):
+    laboratory.reset()
+    with laboratory.workers(workers, concurrency):
+        timed = Timed()
+        imported = laboratory.submit("enqueue", path, *options)
+        return timed.end(laboratory.ended(imported, "loaded"))
+
+
+def connections(laboratory, rows, counts, rounds):
+    """Loader connections of one worker, both methods, interleaved."""
+    path = laboratory.generate(rows)
+    results = {}
+    for _ in range(rounds):
+        for count in counts:
+            for method in ("insert", "copy"):
+                result = load(laboratory, path, 1, count, "--load-method", method)
+                say(f"{count} connections, {method}: {result}")
+                results.setdefault(f"{count} {method}", []).append(result)
+    return results
+
+
+def chunks(laboratory, counts, concurrency=4):
+    """Chunks of ten records, so that nearly all of the cost is the queue's and the ledger's."""
+    results = {}
+    for count in counts:
+        path = laboratory.generate(count * 10)
+        result = load(laboratory, path, 1, concurrency, "--chunk-rows", 10)
+        result |= {"ms_per_chunk": result["seconds"] / count * 1e3, "cpu_ms_per_chunk": result["cpu_seconds"] / count * 1e3,
+                   "left_behind": laboratory.left_behind()}
+        say(f"{count} chunks: {result}")
+        results[count] = result
+    return results
+
+
+def make_history(laboratory, chunk_count):
+    """Loaded imports of 10,000 chunks each, with their registry, as loads of long ago would have left them."""
+    imports = max(1, chunk_count // 10_000)
+    laboratory.server.psql(
+        f"""INSERT INTO pgimport.import (state, source, resumable, target, target_oid, id_column, columns, options, submitter, lease_until,
+                split_at, ended_at)
+            SELECT 'loaded', 'history', false, 'public.sale_order', 'public.sale_order'::regclass, 'id', '{{}}', '{{}}', 'history', now(),
+                now(), now() FROM generate_series(1, {imports})""",
+        """INSERT INTO pgimport.import_chunk (import_id, ordinal, state, start_byte, end_byte, first_line, record_count, payload_bytes,
+               loaded_count, rejected_count, finished_at)
+           SELECT i.id, n, 'loaded', n * 10, n * 10 + 10, n + 1, 1, 10, 1, 0, now()
+           FROM pgimport.import AS i, generate_series(0, 9999) AS n WHERE i.source = 'history'""",
+        # Far above what the sequence will give.
+        """INSERT INTO pgimport.import_registry (import_id, ordinal, start_id, end_id, step, target_oid, row_xids)
+           SELECT import_id, ordinal, 1000000000000 + import_id * 10000 + ordinal, 1000000000000 + import_id * 10000 + ordinal, 1,
+               'public.sale_order'::regclass, '{3}' FROM pgimport.import_chunk WHERE import_id IN
+               (SELECT id FROM pgimport.import WHERE source = 'history')""",
+        "VACUUM ANALYZE pgimport.import_chunk, pgimport.import_registry")
+
+
+def history(laboratory, chunk_count, count=1000):
+    path = laboratory.generate(count * 10)
+    results = {}
+    for label in ("without", "with"):
+        laboratory.reset()
+        if label == "with":
+            make_history(laboratory, chunk_count)
+        with laboratory.workers(1, 4):
+            before, begin = cpu_seconds(), time.time()
+            time.sleep(10)
+            idle = (cpu_seconds() - before) / (time.time() - begin)
+            timed = Timed()
+            imported = laboratory.submit("enqueue", path, "--chunk-rows", 10)
+            result = timed.end(laboratory.ended(imported, "loaded"))
+            begin = time.time()
+            laboratory.reap("enqueue status", laboratory.start("enqueue", "status"))
+            result |= {"idle_cores": idle, "status_seconds": time.time() - begin}
+        say(f"{label} a history of {chunk_count} chunks: {result}")
+        results[label] = result
+    return results
+
+
+def idle_workers(laboratory, counts, seconds=20):
+    """Processors used while nothing is to be done, by all and by the worker that was started first."""
+    results = {}
+    laboratory.reset()
+    time.sleep(3)
+    before = cpu_seconds()
+    time.sleep(10)
+    results[0] = {"cores": (cpu_seconds() - before) / 10}
+    path = laboratory.generate(10_000)
+    for count in counts:
+        with laboratory.workers(count, 1) as running:
+            time.sleep(10)
+            before, own = cpu_seconds(), process_seconds(running[0].pid)
+            time.sleep(seconds)
+            results[count] = {"cores": (cpu_seconds() - before) / seconds, "cores_of_one": (process_seconds(running[0].pid) - own) / seconds,
+                              "sessions": int(laboratory.server.psql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"))}
+            timed = Timed()
+            imported = laboratory.submit("enqueue", path, "--chunk-rows", 10)
+            results[count]["thousand_chunks"] = timed.end(laboratory.ended(imported, "loaded"))
+        say(f"{count} workers: {results[count]}")
+        laboratory.reset()
+    return results
+
+
+def process_seconds(pid):
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", default=["connections", "chunks", "history", "idle"],
+                        help="connections, chunks, history, idle; without, all of them")
+    parser.add_argument("--rows", type=int, default=2_000_000, metavar="N", help="for connections")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="for connections")
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 2, 4, 8], metavar="N")
+    parser.add_argument("--chunks", type=int, nargs="+", default=[1_000, 10_000, 100_000], metavar="N")
+    parser.add_argument("--history", type=int, default=1_000_000, metavar="CHUNKS")
+    parser.add_argument("--idle", type=int, nargs="+", default=[1, 20, 200], metavar="WORKERS")
+    parser.add_argument("--out", type=Path, default=ROOT / "target" / "bench", metavar="DIRECTORY")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    parts = {
+        "connections": lambda at: connections(at, arguments.rows, arguments.connections, arguments.rounds),
+        "chunks": lambda at: chunks(at, arguments.chunks),
+        "history": lambda at: history(at, arguments.history),
+        "idle": lambda at: idle_workers(at, arguments.idle),
+    }
+    document = {}
+    for what in arguments.what:
+        settings = ("max_connections=2000",) if what == "idle" else ()
+        with lab(settings) as laboratory:
+            document["machine"] = laboratory.server.describe()
+            document[what] = parts[what](laboratory)
+    (arguments.out / f"scale-{'-'.join(arguments.what)}.json").write_text(json.dumps(document, indent=1))
+    print(json.dumps(document, indent=1))
+
+
+main()

@@ -1,0 +1,197 @@
+//! What one chunk costs its clients, step by step, in bytes of the source a second: `cargo bench -p worker --bench pipeline`.
+
+use std::{hint::black_box, io::Write as _, time::Duration};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use shared::{
+    model::LoadMethod,
+    splitter::{Position, Splitter, SplitterConfig},
+    store::registry::IdRange,
+    target::{Column, ColumnType},
+};
+use sqlx::postgres::types::Oid;
+use worker::{
+    encode::Rows,
+    parser::{self, ChunkOrigin, RecordShape},
+    values,
+};
+
+/// As many as a chunk has without other options.
+const RECORDS: u64 = 25_000;
+
+/// Records of a sale, the product quoted in every `quoted`th; no header.
+fn records(quoted: Option<u64>) -> Vec<u8> {
+    let mut csv = Vec::new();
+    for row in 0..RECORDS {
+        let random = (row + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        let quote = if quoted.is_some_and(|every| row % every == 0) {
+            "\""
+        } else {
+            ""
+        };
+        let (shop, product, day, stock) = (random % 500, random % 90_000, random % 28 + 1, random % 1000);
+        writeln!(
+            csv,
+            "POS-{shop:04};{quote}Product {product:06}{quote};2024-05-{day:02};{stock}"
+        )
+        .expect("memory can be written to");
+    }
+    csv
+}
+
+fn column(name: &str, kind: ColumnType, element: u32, array: u32) -> Column {
+    Column {
+        name: name.to_owned(),
+        kind,
+        nullable: false,
+        optional: false,
+        element_oid: Oid(element),
+        array_oid: Oid(array),
+    }
+}
+
+fn shape(method: LoadMethod) -> RecordShape {
+    RecordShape {
+        columns: vec![
+            column("PointOfSale", ColumnType::Text { max_chars: None }, 25, 1009),
+            column("Product", ColumnType::Text { max_chars: None }, 25, 1009),
+            column("Date", ColumnType::Date, 1082, 1182),
+            column("Stock", ColumnType::Int4, 23, 1007),
+        ],
+        delimiter: b';',
+        null: None,
+        method,
+        id_width: 8,
+    }
+}
+
+const ORIGIN: ChunkOrigin = ChunkOrigin {
+    start_byte: 0,
+    first_line: 1,
+    record_count: RECORDS,
+};
+
+fn splitting(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("splitter");
+    for (name, quoted) in [
+        ("no quotes", None),
+        ("a quoted field in ten records", Some(10)),
+        ("in every record", Some(1)),
+    ] {
+        let csv = records(quoted);
+        group.throughput(Throughput::Bytes(csv.len() as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let config = SplitterConfig {
+                    delimiter: b';',
+                    chunk_rows: RECORDS / 4,
+                    chunk_bytes: 8 << 20,
+                    max_record: 8 << 20,
+                };
+                let mut splitter = Splitter::new(csv.as_slice(), config, Position::START);
+                while let Some(chunk) = splitter.next_chunk().expect("valid CSV") {
+                    black_box(chunk);
+                }
+            });
+        });
+    }
+}
+
+fn parsing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("parser");
+    for (name, quoted) in [("no quotes", None), ("quotes", Some(1))] {
+        let csv = records(quoted);
+        group.throughput(Throughput::Bytes(csv.len() as u64));
+        for method in [LoadMethod::Insert, LoadMethod::Copy] {
+            let shape = shape(method);
+            group.bench_function(BenchmarkId::new(format!("{method:?}"), name), |bencher| {
+                bencher.iter(|| parser::parse(black_box(&csv), &shape, ORIGIN).expect("valid CSV"));
+            });
+        }
+    }
+}
+
+fn encoding(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("encoder");
+    group.throughput(Throughput::Elements(1));
+    let kinds: [(&str, ColumnType, &[u8]); 7] = [
+        ("text", ColumnType::Text { max_chars: None }, b"Product 012345"),
+        (
+            "varchar(20)",
+            ColumnType::Text { max_chars: Some(20) },
+            b"Product 012345",
+        ),
+        ("integer", ColumnType::Int4, b"123456"),
+        ("numeric", ColumnType::Numeric { precision_scale: None }, b"1234.56"),
+        ("double precision", ColumnType::Float8, b"1234.56"),
+        ("date", ColumnType::Date, b"2024-05-17"),
+        (
+            "timestamptz",
+            ColumnType::Timestamptz { precision: None },
+            b"2024-05-17 12:34:56+02",
+        ),
+    ];
+    let mut out = Vec::with_capacity(64);
+    for (name, kind, field) in kinds {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                values::encode(&kind, black_box(field), &mut out).expect("a valid value");
+            });
+        });
+    }
+    group.throughput(Throughput::Elements(RECORDS));
+    let csv = records(None);
+    let ids = [IdRange {
+        start_id: 1,
+        end_id: i64::try_from(RECORDS).expect("small"),
+        step: 1,
+    }];
+    group.bench_function("ids into a chunk's rows for COPY", |bencher| {
+        bencher.iter_batched(
+            || match parser::parse(&csv, &shape(LoadMethod::Copy), ORIGIN)
+                .expect("valid CSV")
+                .rows
+            {
+                Rows::Tuples(tuples) => tuples,
+                Rows::Arrays(_) => unreachable!("the method is COPY"),
+            },
+            |tuples| tuples.into_copy_data(&ids),
+            criterion::BatchSize::LargeInput,
+        );
+    });
+}
+
+fn compression(criterion: &mut Criterion) {
+    let csv = records(None);
+    let mut group = criterion.benchmark_group("compression");
+    group.throughput(Throughput::Bytes(csv.len() as u64));
+    let lz4 = lz4_flex::block::compress_prepend_size(&csv);
+    group.bench_function(format!("lz4, to 1/{:.1}", ratio(&csv, &lz4)), |bencher| {
+        bencher.iter(|| lz4_flex::block::compress_prepend_size(black_box(&csv)));
+    });
+    group.bench_function("lz4, back", |bencher| {
+        bencher.iter(|| lz4_flex::block::decompress_size_prepended(black_box(&lz4)).expect("just compressed"));
+    });
+    for level in [1, 3] {
+        let zstd = zstd::encode_all(csv.as_slice(), level).expect("memory can be read");
+        group.bench_function(format!("zstd {level}, to 1/{:.1}", ratio(&csv, &zstd)), |bencher| {
+            bencher.iter(|| zstd::encode_all(black_box(csv.as_slice()), level).expect("memory can be read"));
+        });
+        group.bench_function(format!("zstd {level}, back"), |bencher| {
+            bencher.iter(|| zstd::decode_all(black_box(zstd.as_slice())).expect("just compressed"));
+        });
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // for people
+fn ratio(plain: &[u8], compressed: &[u8]) -> f64 {
+    plain.len() as f64 / compressed.len() as f64
+}
+
+criterion_group! {
+    name = steps;
+    config = Criterion::default().measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
+    targets = splitting, parsing, encoding, compression
+}
+criterion_main!(steps);
