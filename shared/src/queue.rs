@@ -26,7 +26,7 @@ pub const INSERT_CHANNEL: &str = "apalis::job::insert";
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Heartbeats a worker may miss before its work is given to others. One setting for all: a rescuer judges by its own.
-pub const MISSED_HEARTBEATS: usize = 5;
+pub const MISSED_HEARTBEATS: u32 = 5;
 
 /// Deletions and cancels go first: people wait for them, and every chunk loaded meanwhile would have to be deleted too.
 const PRIORITY_UNDO: usize = 10;
@@ -216,7 +216,7 @@ pub async fn set_aside_unreadable(conn: &mut PgConnection) -> Result<u64, StoreE
 /// Silence after which a worker counts as dead.
 #[must_use]
 pub fn stale_after() -> Duration {
-    HEARTBEAT * u32::try_from(MISSED_HEARTBEATS).unwrap_or(u32::MAX)
+    HEARTBEAT * MISSED_HEARTBEATS
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! What keeps the system going when hints are lost and processes die. One worker at a time does it, under an advisory lock.
+//! What keeps the system going when hints are lost and processes die. One worker at a time does it, under an advisory lock, and only
+//! those that live longest try: a pass of each of many workers would be work without use.
 //!
 //! Each step derives what is missing from the state alone, commits for itself, and costs the same however long the history is.
 
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use shared::{
     cancel, endings,
-    model::{ChunkState, UndoOptions},
+    model::{ChunkState, ProcessName, UndoOptions},
     queue::{self, Job},
     store::{StoreError, chunks, imports, sessions, workers},
 };
@@ -24,14 +25,16 @@ const JOBS_AT_ONCE: i64 = 5_000;
 const PRUNED_AT_ONCE: i64 = 10_000;
 /// What the names of workers begin with.
 pub(crate) const WORKER_ROLE: &str = "pg_import-worker";
+/// How many workers try. When all of them fall silent, others are the longest-lived by the time that a pass could tell.
+const SENIORS: i64 = 3;
 const LOCK: &str = "pgimport maintenance";
 
 /// Runs passes until `stop`.
-pub async fn run(pool: PgPool, stop: CancellationToken) {
+pub async fn run(pool: PgPool, name: ProcessName, stop: CancellationToken) {
     let mut upkeep_due = Instant::now();
     while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
         let due = upkeep_due <= Instant::now();
-        match pass(&pool, due).await {
+        match pass(&pool, &name, due).await {
             Ok(None) => {}
             Ok(Some(took)) => upkeep_due = Instant::now() + (took * SHARE).min(MAX_UPKEEP_INTERVAL),
             Err(error) => tracing::warn!(error = shared::describe_error(&error), "a maintenance pass failed"),
@@ -40,7 +43,11 @@ pub async fn run(pool: PgPool, stop: CancellationToken) {
 }
 
 /// One pass, unless another worker is at it. Returns how long the upkeep took, if it was done.
-async fn pass(pool: &PgPool, with_upkeep: bool) -> Result<Option<Duration>, StoreError> {
+async fn pass(pool: &PgPool, name: &ProcessName, with_upkeep: bool) -> Result<Option<Duration>, StoreError> {
+    let mut conn = pool.acquire().await?;
+    if !workers::is_senior(&mut conn, name, SENIORS).await? {
+        return Ok(None);
+    }
     // Held by an idle transaction of its own: the steps commit one by one beside it. They are safe against a second worker's too, so
     // that a guard that idles for long, as that of a frozen worker, may end.
     let mut guard = pool.begin().await?;
@@ -48,7 +55,6 @@ async fn pass(pool: &PgPool, with_upkeep: bool) -> Result<Option<Duration>, Stor
     if !sessions::try_transaction_lock(&mut guard, LOCK).await? {
         return Ok(None);
     }
-    let mut conn = pool.acquire().await?;
     // What keeps one step from its work keeps none of the others.
     report("burying dead workers", bury_dead_workers(&mut conn).await);
     report("burying dead submitters", bury_dead_submitters(&mut conn).await);

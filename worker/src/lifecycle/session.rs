@@ -11,7 +11,7 @@ use futures::channel::mpsc as wakeups;
 use shared::{
     database::{self, Commit},
     model::ProcessName,
-    queue::{self, HEARTBEAT, INSERT_CHANNEL, MISSED_HEARTBEATS, QUEUE},
+    queue::{self, HEARTBEAT, INSERT_CHANNEL, QUEUE},
     store::{
         StoreError, imports,
         workers::{self, NewWorker},
@@ -149,7 +149,7 @@ impl Session {
         // Kept beside the task: an ended stream of announcements would keep the interval from being asked.
         let _announcements = wakers.clone();
         helpers.spawn(forward_announcements(listener, wakers));
-        helpers.spawn(maintenance::run(pool.clone(), ended.clone()));
+        helpers.spawn(maintenance::run(pool.clone(), name.clone(), ended.clone()));
         let heartbeat = tokio::spawn(beat(
             heartbeat,
             options,
@@ -215,8 +215,9 @@ async fn work(
     let config = Config::default()
         .queue(QUEUE)
         .batch_size(1)
-        .heartbeat_interval(HEARTBEAT)
-        .missed_heartbeats(MISSED_HEARTBEATS);
+        // It need not say more often that it lives: `beat` does. What counts for its rescues is the product of the two.
+        .heartbeat_interval(queue::stale_after())
+        .missed_heartbeats(1);
     let storage = PostgresStorage::<Vec<u8>>::new(&pool)
         .with_config(config)
         .with_codec(AsTheyAre);
