@@ -19,6 +19,8 @@ from plots import bars, lines
 
 BASE = "psql \\copy, one session"
 UNDO = "pg_import, undo of an import"
+# Of one statement of the insert floor; that of an import without other options.
+CHUNK_ROWS = 50_000
 
 
 class Contenders:
@@ -62,7 +64,7 @@ class Contenders:
         columns = f"id, {COLUMNS}"
         arrays = ", ".join(f"array_agg({column}) AS c{n}" for n, column in enumerate(columns.split(", ")))
         self.server.psql("DROP TABLE IF EXISTS arrays",
-                         f"CREATE UNLOGGED TABLE arrays AS SELECT (id - 1) / 25000 AS chunk, {arrays} FROM sale_order GROUP BY 1",
+                         f"CREATE UNLOGGED TABLE arrays AS SELECT (id - 1) / {CHUNK_ROWS} AS chunk, {arrays} FROM sale_order GROUP BY 1",
                          "VACUUM ANALYZE arrays")
 
     def copy(self, path, header=False):
@@ -90,7 +92,7 @@ class Contenders:
     def insert_floor(self):
         def statements(part):
             yield "SET synchronous_commit = off"
-            for chunk in range(part, -(-self.rows // 25000), 2):
+            for chunk in range(part, -(-self.rows // CHUNK_ROWS), 2):
                 yield (f"INSERT INTO sale_order (id, {COLUMNS}) OVERRIDING SYSTEM VALUE "
                        f"SELECT unnest(c0), unnest(c1), unnest(c2), unnest(c3), unnest(c4) FROM arrays WHERE chunk = {chunk}")
 

@@ -225,6 +225,28 @@ async fn a_stop_ends_in_time_while_chunks_are_blocked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_reads_ahead_and_writes_no_more_at_once_than_it_was_told_to() {
+    let world = World::new().await;
+    let file = world.file(1_000).await;
+    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let lock = Held::take(&world, "LOCK TABLE public.sale_order IN SHARE MODE").await;
+    let _worker = world.worker(&["--concurrency", "1"]);
+    world
+        .until_some("pgimport.import_chunk WHERE state = 'pending' AND worker IS NOT NULL HAVING count(*) > 1")
+        .await;
+    let blocked = "pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'";
+    world.until_some(blocked).await;
+    // Each look is a statement of its own; a second writer would wait for the lock within milliseconds.
+    for _ in 0..200 {
+        assert!(world.count(blocked).await <= 1);
+    }
+    lock.release().await;
+    world.assert_settled(import, "loaded").await;
+    world.assert_loaded_once(&[&file]).await;
+    world.assert_no_job_stranded().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_stuck_ends_in_time_and_at_once_after_a_second_signal() {
     let world = World::new().await;
     let file = world.file(1_000).await;

@@ -37,9 +37,14 @@ impl Rows {
     #[must_use]
     pub fn len(&self) -> usize {
         match self {
-            Self::Arrays(columns) => columns.first().map_or(0, |column| column.ends.len()),
+            Self::Arrays(columns) => columns.first().map_or(0, |column| column.elements),
             Self::Tuples(tuples) => tuples.starts.len(),
         }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Begins a row. A row that was begun is ended by the next, or taken back by [`Rows::rollback`].
@@ -95,8 +100,9 @@ pub struct ArrayBuffer {
     element: Oid,
     array: Oid,
     body: Vec<u8>,
-    /// Where each element ends in `body`.
-    ends: Vec<usize>,
+    elements: usize,
+    /// Where the last element begins in `body`.
+    last_start: usize,
     has_null: bool,
 }
 
@@ -106,21 +112,30 @@ impl ArrayBuffer {
             element: column.element_oid,
             array: column.array_oid,
             body: Vec::new(),
-            ends: Vec::new(),
+            elements: 0,
+            last_start: 0,
             has_null: false,
         }
     }
 
     fn push<E>(&mut self, encode: Option<impl FnOnce(&mut Vec<u8>) -> Result<(), E>>) -> Result<(), E> {
         self.has_null |= encode.is_none();
-        push_value(&mut self.body, encode)?;
-        self.ends.push(self.body.len());
+        let start = self.body.len();
+        if let Err(error) = push_value(&mut self.body, encode) {
+            self.body.truncate(start);
+            return Err(error);
+        }
+        self.last_start = start;
+        self.elements += 1;
         Ok(())
     }
 
+    /// Takes back the last element, if there is one more than `rows`.
     fn truncate(&mut self, rows: usize) {
-        self.ends.truncate(rows);
-        self.body.truncate(self.ends.last().copied().unwrap_or(0));
+        if self.elements > rows {
+            self.elements = rows;
+            self.body.truncate(self.last_start);
+        }
     }
 }
 
@@ -131,12 +146,12 @@ impl Type<Postgres> for ArrayBuffer {
     }
 }
 
-impl Encode<'_, Postgres> for &ArrayBuffer {
+impl Encode<'_, Postgres> for ArrayBuffer {
     fn encode_by_ref(&self, buf: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         buf.extend_from_slice(&1_i32.to_be_bytes()); // dimensions
         buf.extend_from_slice(&i32::from(self.has_null).to_be_bytes());
         buf.extend_from_slice(&self.element.0.to_be_bytes());
-        buf.extend_from_slice(&i32::try_from(self.ends.len())?.to_be_bytes());
+        buf.extend_from_slice(&i32::try_from(self.elements)?.to_be_bytes());
         buf.extend_from_slice(&1_i32.to_be_bytes()); // lower bound
         buf.extend_from_slice(&self.body);
         Ok(IsNull::No)

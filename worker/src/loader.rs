@@ -14,6 +14,9 @@ use crate::{
     ids,
 };
 
+/// **Bytes** handed to COPY at once: each connection keeps a buffer for the largest piece that it ever sent.
+const COPY_PIECE: usize = 256 << 10;
+
 /// Why rows could not be put into the target.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -80,21 +83,23 @@ impl LoadPlan {
     /// # Errors
     /// [`LoadError`].
     pub async fn load(&self, conn: &mut PgConnection, rows: Rows) -> Result<Loaded, LoadError> {
-        let count = rows.len() as u64;
-        if count == 0 {
+        if rows.is_empty() {
             return Ok(Loaded {
                 ranges: Vec::new(),
                 row_xids: Vec::new(),
             });
         }
+        let count = rows.len() as u64;
         let ranges = ids::take(conn, self.target.id.sequence_oid, count).await?;
         self.check_width(&ranges)?;
         fail::fail_point!("after-ids");
         let taken = match rows {
-            Rows::Arrays(columns) => self.insert(conn, &ranges, &columns).await?,
+            Rows::Arrays(columns) => self.insert(conn, &ranges, columns).await?,
             Rows::Tuples(tuples) => {
                 let mut copy = conn.copy_in_raw(&self.statement).await?;
-                copy.send(tuples.into_copy_data(&ranges)).await?;
+                for piece in tuples.into_copy_data(&ranges).chunks(COPY_PIECE) {
+                    copy.send(piece).await?;
+                }
                 copy.finish().await?
             }
         };
@@ -113,7 +118,7 @@ impl LoadPlan {
         &self,
         conn: &mut PgConnection,
         ranges: &[IdRange],
-        columns: &[ArrayBuffer],
+        columns: Vec<ArrayBuffer>,
     ) -> Result<u64, LoadError> {
         let ids: Vec<i64> = ranges.iter().flat_map(|range| range.ids()).collect();
         let mut query = sqlx::query(AssertSqlSafe(self.statement.as_str())).bind(ids);

@@ -72,6 +72,8 @@ async fn parse_records(bytes: &[u8], shape: &RecordShape, origin: ChunkOrigin) -
         LoadMethod::Insert => Rows::arrays(&shape.columns),
         LoadMethod::Copy => Rows::tuples(shape.columns.len(), shape.id_width),
     };
+    // Looked at once for all; else each field is looked at by itself, and the bad ones are found.
+    let clean = shape.delimiter.is_ascii() && memchr::memchr(0, bytes).is_none() && std::str::from_utf8(bytes).is_ok();
     let mut rejects = Vec::new();
     let mut lines = LineCounter {
         at: 0,
@@ -85,7 +87,7 @@ async fn parse_records(bytes: &[u8], shape: &RecordShape, origin: ChunkOrigin) -
         let end = usize::try_from(reader.position().byte())
             .unwrap_or(usize::MAX)
             .saturating_sub(guard.len());
-        if let Err(fault) = push_record(&mut rows, &record, shape) {
+        if let Err(fault) = push_record(&mut rows, &record, shape, clean) {
             let (start, raw) = trim_line_ends(bytes, begin, end);
             rejects.push(Reject {
                 start_byte: origin.start_byte + start as u64,
@@ -115,8 +117,8 @@ struct Fault {
     reason: String,
 }
 
-/// Adds a record to the rows, whole or not at all.
-fn push_record(rows: &mut Rows, record: &csv_async::ByteRecord, shape: &RecordShape) -> Result<(), Fault> {
+/// Adds a record to the rows, whole or not at all. The fields of a `clean` chunk are known to be UTF-8 without NUL.
+fn push_record(rows: &mut Rows, record: &csv_async::ByteRecord, shape: &RecordShape, clean: bool) -> Result<(), Fault> {
     if record.len() != shape.columns.len() {
         let (expected, found) = (shape.columns.len(), record.len());
         return Err(Fault {
@@ -127,7 +129,7 @@ fn push_record(rows: &mut Rows, record: &csv_async::ByteRecord, shape: &RecordSh
     let whole = rows.len();
     rows.begin();
     for (index, (field, column)) in std::iter::zip(record, &shape.columns).enumerate() {
-        if let Err(reason) = push_field(rows, index, field, column, shape.null.as_deref()) {
+        if let Err(reason) = push_field(rows, index, field, column, shape.null.as_deref(), clean) {
             rows.rollback(whole);
             return Err(Fault {
                 column: Some(index),
@@ -138,9 +140,22 @@ fn push_record(rows: &mut Rows, record: &csv_async::ByteRecord, shape: &RecordSh
     Ok(())
 }
 
-fn push_field(rows: &mut Rows, index: usize, field: &[u8], column: &Column, null: Option<&str>) -> Result<(), String> {
+fn push_field(
+    rows: &mut Rows,
+    index: usize,
+    field: &[u8],
+    column: &Column,
+    null: Option<&str>,
+    clean: bool,
+) -> Result<(), String> {
     let reads_as_null = field.is_empty() || null.is_some_and(|null| field == null.as_bytes());
-    let value = |out: &mut Vec<u8>| values::encode(&column.kind, field, out);
+    let value = |out: &mut Vec<u8>| match column.kind {
+        ColumnType::Text { max_chars: None } if clean => {
+            out.extend_from_slice(field);
+            Ok(())
+        }
+        _ => values::encode(&column.kind, field, out),
+    };
     match (reads_as_null, column.nullable) {
         (true, true) => rows.push(index, None::<fn(&mut Vec<u8>) -> Result<(), values::ValueError>>),
         // A column of text that takes no NULL takes the empty string.
