@@ -109,9 +109,10 @@ class Contenders:
     def ours(self, method, workers, *options, undo=False):
         """From the start of `enqueue` to the state `loaded`."""
         each = 2 // workers
-        with self.lab.workers(workers, each, f"worker --concurrency {each}, {method}"):
+        how = " ".join(map(str, (method, *options)))
+        with self.lab.workers(workers, each, f"worker --concurrency {each}, {how}"):
             timed = Timed()
-            imported = self.lab.submit(f"enqueue, {method}", self.file, "--load-method", method, *options)
+            imported = self.lab.submit(f"enqueue, {how}", self.file, "--load-method", method, *options)
             result = timed.end(self.lab.ended(imported, "loaded"))
             if self.server.psql("SELECT count(*) FROM sale_order") != str(self.rows):
                 raise SystemExit("bench: rows are missing")

@@ -49,11 +49,12 @@ def chunks(laboratory, counts, concurrency=4):
 def make_history(laboratory, chunk_count):
     """Loaded imports of 10,000 chunks each, with their registry, as loads of long ago would have left them."""
     imports = max(1, chunk_count // 10_000)
+    load(laboratory, laboratory.generate(10), 1, 1)
     laboratory.server.psql(
         f"""INSERT INTO pgimport.import (state, source, resumable, target, target_oid, id_column, columns, options, submitter, lease_until,
                 split_at, ended_at)
-            SELECT 'loaded', 'history', false, 'public.sale_order', 'public.sale_order'::regclass, 'id', '{{}}', '{{}}', 'history', now(),
-                now(), now() FROM generate_series(1, {imports})""",
+            SELECT 'loaded', 'history', false, target, target_oid, id_column, columns, options, submitter, now(), now(), now()
+            FROM pgimport.import, generate_series(1, {imports})""",
         """INSERT INTO pgimport.import_chunk (import_id, ordinal, state, start_byte, end_byte, first_line, record_count, payload_bytes,
                loaded_count, rejected_count, finished_at)
            SELECT i.id, n, 'loaded', n * 10, n * 10 + 10, n + 1, 1, 10, 1, 0, now()

@@ -35,6 +35,8 @@ use crate::{
 const JOBS_PER_QUEUE_WORKER: u32 = 4;
 /// How often the queue is asked for jobs whose announcement was missed, or that waited.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// The queue's tables grow by thousands of rows within seconds, and a plan that was kept from before would read them whole each time.
+const INDEXES_ONLY: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 /// How long abandoned jobs get to give their attempts back.
 const ABANDON_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long each further step of an ending may take: what is left undone, others find within seconds.
@@ -79,7 +81,10 @@ pub(super) async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Sess
 struct Session {
     name: ProcessName,
     queue_workers: Vec<String>,
+    /// For the jobs.
     pool: PgPool,
+    /// For the queue and for maintenance.
+    queue_pool: PgPool,
     /// For the heartbeat alone: no load may keep it waiting.
     heartbeat: PgConnection,
     listener: PgListener,
@@ -107,18 +112,19 @@ impl Session {
             tracing::warn!(jobs = unreadable, "jobs that pg_import did not add were set aside");
         }
         let queue_workers = jobs_at_once(config.concurrency).div_ceil(JOBS_PER_QUEUE_WORKER).max(1);
-        // Each job has a session and may need a second to settle; each of the queue's workers one for fetching and one for its heartbeat;
-        // maintenance two, the listener and the look at what is left one each.
-        let pool = database::pool(
-            options.clone(),
-            jobs_at_once(config.concurrency) + 2 * queue_workers + 6,
-        );
-        let mut listener = PgListener::connect_with(&pool).await.map_err(SessionError::Connect)?;
+        // Each job has a session and may need a second to settle; the look at what is left has one.
+        let pool = database::pool(options.clone(), jobs_at_once(config.concurrency) + 3);
+        // Each of the queue's workers has one for fetching and one for its heartbeat; maintenance two, the listener one.
+        let queue_pool = database::pool(options.clone().options(INDEXES_ONLY), 2 * queue_workers + 3);
+        let mut listener = PgListener::connect_with(&queue_pool)
+            .await
+            .map_err(SessionError::Connect)?;
         listener.listen(INSERT_CHANNEL).await.map_err(SessionError::Connect)?;
         Ok(Self {
             name: name.clone(),
             queue_workers: (0..queue_workers).map(|n| format!("{name}#{n}")).collect(),
             pool,
+            queue_pool,
             heartbeat,
             listener,
             options: options.clone(),
@@ -130,6 +136,7 @@ impl Session {
             name,
             queue_workers,
             pool,
+            queue_pool,
             heartbeat,
             listener,
             options,
@@ -149,7 +156,7 @@ impl Session {
         // Kept beside the task: an ended stream of announcements would keep the interval from being asked.
         let _announcements = wakers.clone();
         helpers.spawn(forward_announcements(listener, wakers));
-        helpers.spawn(maintenance::run(pool.clone(), name.clone(), ended.clone()));
+        helpers.spawn(maintenance::run(queue_pool.clone(), name.clone(), ended.clone()));
         let heartbeat = tokio::spawn(beat(
             heartbeat,
             options,
@@ -165,7 +172,7 @@ impl Session {
             stops.push(worker_context.clone());
             queue.spawn(work(
                 worker_context,
-                pool.clone(),
+                queue_pool.clone(),
                 wakeups,
                 concurrency,
                 Arc::clone(&context),
@@ -198,7 +205,12 @@ impl Session {
                 tracing::warn!(worker = %name, "could not sign off; others will notice within seconds");
             }
         }
-        drop(timeout(FAREWELL_TIMEOUT, pool.close()).await);
+        drop(
+            timeout(FAREWELL_TIMEOUT, async {
+                tokio::join!(pool.close(), queue_pool.close())
+            })
+            .await,
+        );
         outcome
     }
 }
