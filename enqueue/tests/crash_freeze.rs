@@ -234,7 +234,7 @@ async fn a_worker_reads_ahead_and_writes_no_more_at_once_than_it_was_told_to() {
     world
         .until_some("pgimport.import_chunk WHERE state = 'pending' AND worker IS NOT NULL HAVING count(*) > 1")
         .await;
-    let blocked = "pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'";
+    let blocked = "pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO public.sale_order%'";
     world.until_some(blocked).await;
     // Each look is a statement of its own; a second writer would wait for the lock within milliseconds.
     for _ in 0..200 {
