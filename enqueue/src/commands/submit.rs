@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// **Bytes** at which a chunk closes, whatever its records: what a worker holds several times over.
-const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_BYTES: usize = 8 << 20;
 
 pub async fn run(args: SubmitArgs) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
