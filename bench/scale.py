@@ -59,9 +59,9 @@ def make_history(laboratory, chunk_count):
                loaded_count, rejected_count, finished_at)
            SELECT i.id, n, 'loaded', n * 10, n * 10 + 10, n + 1, 1, 10, 1, 0, now()
            FROM pgimport.import AS i, generate_series(0, 9999) AS n WHERE i.source = 'history'""",
-        # Far above what the sequence will give.
+        # Below what the sequence will give, as ids of long ago are.
         """INSERT INTO pgimport.import_registry (import_id, ordinal, start_id, end_id, step, target_oid, row_xids)
-           SELECT import_id, ordinal, 1000000000000 + import_id * 10000 + ordinal, 1000000000000 + import_id * 10000 + ordinal, 1,
+           SELECT import_id, ordinal, -1000000000000 + import_id * 10000 + ordinal, -1000000000000 + import_id * 10000 + ordinal, 1,
                'public.sale_order'::regclass, '{3}' FROM pgimport.import_chunk WHERE import_id IN
                (SELECT id FROM pgimport.import WHERE source = 'history')""",
         "VACUUM ANALYZE pgimport.import_chunk, pgimport.import_registry")
