@@ -14,7 +14,7 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from lab import COLUMNS, RELEASE, ROOT, Timed, lab, say
+from lab import COLUMNS, EMPTY, RELEASE, ROOT, Timed, lab, say
 from plots import bars, lines
 
 BASE = "psql \\copy, one session"
@@ -131,12 +131,7 @@ class Contenders:
                                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         # A session that stays open keeps the server running.
         keeper = call("psql", "--local", "--", "-X", "-q")
-        keeper.stdin.write("SELECT 'ready';\n")
-        keeper.stdin.flush()
-        while "ready" not in keeper.stdout.readline():
-            pass
-        keeper.stdin.write("TRUNCATE public.sale_order RESTART IDENTITY; TRUNCATE pgimport.import CASCADE; TRUNCATE apalis.jobs CASCADE;\n"
-                           "CHECKPOINT; SELECT 'empty';\n")
+        keeper.stdin.write("".join(f"{statement};\n" for statement in (*EMPTY, "SELECT 'empty'")))
         keeper.stdin.flush()
         while "empty" not in keeper.stdout.readline():
             pass

@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RELEASE = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"), "release")
 COLUMNS = '"PointOfSale", "Product", "Date", "Stock"'
+EMPTY = ("TRUNCATE public.sale_order RESTART IDENTITY", "TRUNCATE pgimport.import CASCADE", "TRUNCATE apalis.jobs CASCADE", "CHECKPOINT")
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -114,8 +115,7 @@ class Lab:
         return path
 
     def reset(self):
-        self.server.psql("TRUNCATE public.sale_order RESTART IDENTITY", "TRUNCATE pgimport.import CASCADE",
-                         "TRUNCATE apalis.jobs CASCADE", "CHECKPOINT")
+        self.server.psql(*EMPTY)
 
     def start(self, program, *arguments, **environment):
         return subprocess.Popen([str(RELEASE / program), *map(str, arguments)], env={**self.environment, **environment},
