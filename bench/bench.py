@@ -20,7 +20,7 @@ from plots import bars, lines
 BASE = "psql \\copy, one session"
 UNDO = "pg_import, undo of an import"
 # Of one statement of the insert floor; that of an import without other options.
-CHUNK_ROWS = 25_000
+CHUNK_ROWS = 50_000
 
 
 class Contenders:

@@ -157,7 +157,8 @@ COMMENT ON COLUMN pgimport.import_registry.target_oid IS 'The table the ids belo
 COMMENT ON COLUMN pgimport.import_registry.row_xids IS 'The xmin values of the rows as they were loaded: a row with another xmin was edited since.';
 COMMENT ON COLUMN pgimport.import_registry.voided_by IS 'A later import that was given some of these ids again (the table was truncated and its sequence restarted): the range no longer names rows of this import.';
 
-CREATE INDEX import_registry_target ON pgimport.import_registry (target_oid, end_id);
+-- Voided ranges stay for the account only: a table that is emptied and loaded anew each day would have them looked through by every chunk.
+CREATE INDEX import_registry_target ON pgimport.import_registry (target_oid, end_id) WHERE voided_by IS NULL;
 
 -- Records that could not be loaded -------------------------------------------------------------------------------
 

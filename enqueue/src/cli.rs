@@ -109,7 +109,7 @@ pub struct SubmitArgs {
 
 /// Measured on 2 cores with two loaders: 25,000 short records are about 0.15 s of work, of which the queue is 6 to 10 ms; 50,000 and
 /// 100,000 were no faster.
-const DEFAULT_CHUNK_ROWS: u64 = 25_000;
+const DEFAULT_CHUNK_ROWS: u64 = 50_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Method {

@@ -131,12 +131,7 @@ async fn a_submission_that_is_cancelled_stops_and_says_so() {
     // Nobody loads, so that it waits after its first batch.
     let submitter = world.enqueue(&["-i", file.path(), "--chunk-rows", "200", "--max-pending", "1K"]);
     submitter.until_says("NO WORKER IS ALIVE").await;
-    let import: i64 = world
-        .ask("SELECT max(id) FROM pgimport.import")
-        .await
-        .expect("an import")
-        .parse()
-        .expect("an id");
+    let import = world.latest_import().await;
     assert_eq!(world.state(import).await, "splitting");
     assert_eq!(world.run(&["cancel", &import.to_string()]).await.code, Some(0));
     let stopped = submitter.finished().await;
@@ -196,12 +191,7 @@ async fn an_interrupted_stream_is_undone_and_says_why() {
     let text = std::fs::read(&file.path).expect("the file");
     pipe.write_all(&text[..text.len() / 2]).expect("to write to the pipe");
     world.until_some("pgimport.import_chunk WHERE state = 'loaded'").await;
-    let import: i64 = world
-        .ask("SELECT max(id) FROM pgimport.import")
-        .await
-        .expect("an import")
-        .parse()
-        .expect("an id");
+    let import = world.latest_import().await;
     submitter.kill();
     let begin = Instant::now();
     world.assert_settled(import, "cancelled").await;
@@ -210,6 +200,29 @@ async fn an_interrupted_stream_is_undone_and_says_why() {
     world.assert_no_job_stranded().await;
     let status = world.run(&["status", &import.to_string()]).await.stdout;
     assert!(status.contains("standard input was interrupted"), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forced_submission_that_died_is_undone_and_can_be_made_again() {
+    let world = World::new().await;
+    let file = world.file(20_000).await;
+    // Nobody loads, so that it waits after its first batch.
+    let command = ["-i", file.path(), "--force", "--chunk-rows", "200"];
+    let mut submitter = world.enqueue(&[&command[..], &["--max-pending", "1K"]].concat());
+    submitter.until_says("NO WORKER IS ALIVE").await;
+    let import = world.latest_import().await;
+    submitter.kill();
+    assert_eq!(world.state(import).await, "splitting");
+    let _worker = world.worker(&[]);
+    world.assert_settled(import, "cancelled").await;
+    world.assert_loaded_once(&[]).await;
+    let status = world.run(&["status", &import.to_string()]).await.stdout;
+    assert!(status.contains("was interrupted before its end was read"), "{status}");
+    let again = world.run(&command).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    world.assert_settled(again.import(), "loaded").await;
+    world.assert_loaded_once(&[&file]).await;
+    world.assert_no_job_stranded().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

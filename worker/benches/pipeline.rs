@@ -17,7 +17,7 @@ use worker::{
 };
 
 /// As many as a chunk has without other options.
-const RECORDS: u64 = 25_000;
+const RECORDS: u64 = 50_000;
 
 /// Records of a sale, the product quoted in every `quoted`th; no header.
 fn records(quoted: Option<u64>) -> Vec<u8> {

@@ -20,8 +20,8 @@ pub async fn take(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<
                taken AS MATERIALIZED (
                    SELECT array_agg(nextval($2::oid::regclass)) AS ids FROM (SELECT generate_series(1, $3::integer) FROM locked) AS n),
                unlocked AS MATERIALIZED (SELECT pg_advisory_unlock($1) FROM taken)
-           SELECT CASE WHEN ids[$3] - ids[1] = ($3 - 1) * seqincrement THEN ARRAY[ids[1], ids[$3]] ELSE ids END AS "ids!",
-               seqincrement AS "increment!"
+           SELECT ids[1] AS "first!", ids[$3] AS "last!", seqincrement AS "increment!",
+               CASE WHEN ids[$3] - ids[1] = ($3 - 1) * seqincrement THEN '{}' ELSE ids END AS "ids!"
            FROM taken, unlocked, pg_sequence WHERE seqrelid = $2"#,
         LOCK_SPACE << 32 | i64::from(sequence.0),
         sequence,
@@ -30,15 +30,12 @@ pub async fn take(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<
     .fetch_one(conn)
     .await?;
     let step = row.increment.checked_abs().unwrap_or(i64::MAX);
-    Ok(if row.ids.len() as u64 == count {
-        into_ranges(row.ids, step)
-    } else {
-        // The ends of a single range, in the sequence's direction.
-        let (start_id, end_id) = (row.ids.iter().min(), row.ids.iter().max());
-        std::iter::zip(start_id, end_id)
-            .map(|(&start_id, &end_id)| IdRange { start_id, end_id, step })
-            .collect()
-    })
+    if row.ids.is_empty() {
+        // In the sequence's direction.
+        let (start_id, end_id) = (row.first.min(row.last), row.first.max(row.last));
+        return Ok(vec![IdRange { start_id, end_id, step }]);
+    }
+    Ok(into_ranges(row.ids, step))
 }
 
 /// Joins ids that are `step` apart.

@@ -23,7 +23,7 @@ use shared::{
     store::StoreError,
 };
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 pub use outcome::Failure;
@@ -32,7 +32,11 @@ use crate::{loader::LoadPlan, parser::RecordShape};
 
 /// What every job may need.
 pub struct JobContext {
+    /// Sessions for the ledger and the queue: short statements, whatever the targets do.
     pub pool: PgPool,
+    /// Sessions that write to targets, one for each chunk that may do so at once: few that stay, for each new one has to read the catalog
+    /// and map the server's memory first.
+    loaders: PgPool,
     pub worker: ProcessName,
     /// Starts without a recorded outcome, and real failures, after which a chunk is given up.
     pub max_attempts: u32,
@@ -42,8 +46,10 @@ pub struct JobContext {
     pub job_timeout: Duration,
     /// Ends the jobs that run, without trace.
     pub abandon: CancellationToken,
-    /// One for each chunk that may write to a target at once. More are fetched and parsed ahead, so that the database need not wait.
+    /// One for each of `loaders`. More chunks are fetched and parsed ahead, so that the database need not wait.
     turns: Semaphore,
+    /// Shared by chunks that load beside others, held by one that may be what ended a worker.
+    isolation: RwLock<()>,
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
 }
 
@@ -55,36 +61,35 @@ pub struct ImportPlan {
 
 /// A session for a job: closed when the job does not come to its end, however that happens. It may be within a statement then, or hold
 /// the lock under which ids are taken.
-pub(crate) struct JobConnection(Option<PoolConnection<Postgres>>);
+pub(crate) struct JobConnection<'a> {
+    conn: Option<PoolConnection<Postgres>>,
+    _turn: Option<SemaphorePermit<'a>>,
+}
 
-impl JobConnection {
-    pub async fn acquire(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        Ok(Self(Some(pool.acquire().await?)))
-    }
-
+impl JobConnection<'_> {
     /// For the next job.
     pub fn give_back(mut self) {
-        drop(self.0.take());
+        drop(self.conn.take());
     }
 }
 
-impl Deref for JobConnection {
+impl Deref for JobConnection<'_> {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        self.0.as_ref().expect("taken only when it is given back")
+        self.conn.as_ref().expect("taken only when it is given back")
     }
 }
 
-impl DerefMut for JobConnection {
+impl DerefMut for JobConnection<'_> {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.0.as_mut().expect("taken only when it is given back")
+        self.conn.as_mut().expect("taken only when it is given back")
     }
 }
 
-impl Drop for JobConnection {
+impl Drop for JobConnection<'_> {
     fn drop(&mut self) {
-        if let Some(conn) = self.0.take() {
+        if let Some(conn) = self.conn.take() {
             drop(conn.detach());
         }
     }
@@ -97,28 +102,43 @@ impl JobContext {
     #[must_use]
     pub fn new(
         pool: PgPool,
+        loaders: PgPool,
         worker: ProcessName,
-        concurrency: usize,
         max_attempts: u32,
         retry_for: Duration,
         job_timeout: Duration,
     ) -> Self {
+        let turns = usize::try_from(loaders.options().get_max_connections()).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
             pool,
+            loaders,
             worker,
             max_attempts,
             retry_for,
             job_timeout,
             abandon: CancellationToken::new(),
-            turns: Semaphore::new(concurrency),
+            turns: Semaphore::new(turns),
+            isolation: RwLock::default(),
             plans: Mutex::default(),
         }
     }
 
-    /// Waits for leave to write to a target.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, Failure> {
-        // Nobody closes it.
-        self.turns.acquire().await.map_err(|_| Failure::Abandoned)
+    /// A session for what is said of a chunk.
+    async fn ledger(&self) -> Result<JobConnection<'_>, Failure> {
+        Ok(JobConnection {
+            conn: Some(self.pool.acquire().await?),
+            _turn: None,
+        })
+    }
+
+    /// A session that may write to a target, in its turn.
+    async fn loader(&self) -> Result<JobConnection<'_>, Failure> {
+        // Nobody closes it. Without it the pool would have to wait, and its patience is that for a lost database.
+        let turn = self.turns.acquire().await.map_err(|_| Failure::Abandoned)?;
+        Ok(JobConnection {
+            conn: Some(self.loaders.acquire().await?),
+            _turn: Some(turn),
+        })
     }
 
     fn cached_plan(&self, import: ImportId) -> Option<Arc<ImportPlan>> {

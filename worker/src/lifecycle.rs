@@ -5,7 +5,10 @@
 
 mod session;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
 
 use rand::RngExt as _;
 use shared::{
@@ -21,6 +24,8 @@ use session::SessionEnd;
 /// The pause before the second start; doubled with each, up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// How often one of the runtime's threads is woken.
+const WAKE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -94,6 +99,7 @@ pub enum SessionError {
 /// # Errors
 /// [`WorkerError`]: at once when the schema is missing, or after the database was away for too long.
 pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), WorkerError> {
+    let _awake = keep_awake();
     let mut last_success = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut checked = false;
@@ -136,6 +142,21 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
         }
         pause = (pause * 2).min(MAX_PAUSE);
     }
+}
+
+/// Wakes one of the runtime's threads every now and then, until the returned value is dropped.
+///
+/// One thread of the runtime hears the sockets and the clock for all. When it takes a task from there that never yields, nobody does any
+/// more, idle as the others are, until one of them is woken: heartbeats and deadlines would stop with the task.
+fn keep_awake() -> mpsc::Sender<()> {
+    let runtime = tokio::runtime::Handle::current();
+    let (awake, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        while ended.recv_timeout(WAKE_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
+            runtime.spawn(std::future::ready(()));
+        }
+    });
+    awake
 }
 
 /// Checks the schema's version once.

@@ -177,6 +177,12 @@ impl World {
         .await;
     }
 
+    /// The import that was submitted last.
+    pub async fn latest_import(&self) -> i64 {
+        let id = self.ask("SELECT max(id) FROM pgimport.import").await;
+        id.expect("an import").parse().expect("an id")
+    }
+
     pub async fn state(&self, import: i64) -> String {
         until("the import is there", async || {
             self.ask(&format!("SELECT state FROM pgimport.import WHERE id = {import}"))

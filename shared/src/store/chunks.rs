@@ -63,7 +63,7 @@ pub async fn insert(conn: &mut PgConnection, import: ImportId, chunks: &[NewChun
 }
 
 /// A chunk whose work was just begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StartedChunk {
     pub start_byte: u64,
     pub first_line: u64,
@@ -72,32 +72,62 @@ pub struct StartedChunk {
     pub attempts: i32,
 }
 
-/// Counts a start, in a transaction of its own and before the work, so that a chunk that kills its worker is found out.
-/// `None` when the chunk is not pending, or its import does not load.
+/// What became of a try to begin a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    Started(StartedChunk),
+    /// Nothing was counted: the chunk was begun before and came to no end.
+    BegunBefore,
+    /// The chunk is not pending, or its import does not load.
+    NotPending,
+}
+
+/// Counts a start, in a transaction of its own and before the work, so that a chunk that kills its worker is found out. Only with
+/// `again` for one that was begun before.
 ///
 /// The commit is durable even in a session that defers its commits: a chunk that took the server down must have been counted.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str) -> Result<Option<StartedChunk>, StoreError> {
+pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, again: bool) -> Result<Start, StoreError> {
     let row = sqlx::query!(
         r#"UPDATE pgimport.import_chunk AS c SET attempts = attempts + 1, worker = $3, started_at = clock_timestamp()
            FROM pgimport.import AS i
-           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND i.id = $1 AND i.state IN ('splitting', 'loading')
+           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND (c.attempts = 0 OR $4)
+             AND i.id = $1 AND i.state IN ('splitting', 'loading')
            RETURNING c.start_byte, c.first_line, c.record_count, c.attempts,
                set_config('synchronous_commit', 'on', true) AS "durable!""#,
         chunk.import.0,
         chunk.ordinal,
-        worker
+        worker,
+        again
     )
-    .fetch_optional(conn)
+    .fetch_optional(&mut *conn)
     .await?;
-    Ok(row.map(|row| StartedChunk {
-        start_byte: row.start_byte.unsigned_abs(),
-        first_line: row.first_line.unsigned_abs(),
-        record_count: row.record_count.unsigned_abs(),
-        attempts: row.attempts,
-    }))
+    if let Some(row) = row {
+        return Ok(Start::Started(StartedChunk {
+            start_byte: row.start_byte.unsigned_abs(),
+            first_line: row.first_line.unsigned_abs(),
+            record_count: row.record_count.unsigned_abs(),
+            attempts: row.attempts,
+        }));
+    }
+    let begun_before = !again
+        && sqlx::query_scalar!(
+            r#"SELECT EXISTS (
+                   SELECT FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
+                   WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND c.attempts > 0
+                     AND i.state IN ('splitting', 'loading')) AS "found!""#,
+            chunk.import.0,
+            chunk.ordinal
+        )
+        .fetch_one(conn)
+        .await?;
+    Ok(if begun_before {
+        Start::BegunBefore
+    } else {
+        Start::NotPending
+    })
 }
 
 /// Claims a chunk. Call *first* in the transaction that inserts its rows: a rival blocks here until this transaction ends, then

@@ -2,10 +2,10 @@
 
 use shared::{cancel, endings::finish_undo_if_done, model::ImportId};
 
-use super::{Failure, JobConnection, JobContext};
+use super::{Failure, JobContext};
 
 pub(super) async fn run(context: &JobContext, import: ImportId) -> Result<(), Failure> {
-    let mut conn = JobConnection::acquire(&context.pool).await?;
+    let mut conn = context.ledger().await?;
     let deletions = cancel::fence(&mut conn, import).await?;
     conn.give_back();
     if let Some(deletions) = deletions {

@@ -9,7 +9,7 @@ use shared::{
 };
 use sqlx::{Connection as _, PgConnection};
 
-use super::{Failure, JobConnection, JobContext};
+use super::{Failure, JobContext};
 use crate::eraser;
 
 /// What is said of a chunk that keeps rows without an error.
@@ -17,11 +17,9 @@ const KEPT: &str =
     "rows were kept: edited since they were loaded, protected by a trigger, or not to be told from rows of others";
 
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
-    let turn = context.turn().await?;
-    let mut conn = JobConnection::acquire(&context.pool).await?;
+    let mut conn = context.loader().await?;
     let deleted = delete(context, &mut conn, chunk).await?;
     conn.give_back();
-    drop(turn);
     if deleted {
         finish_undo_if_done(&context.pool, chunk.import).await?;
     }

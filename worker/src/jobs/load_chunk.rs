@@ -6,7 +6,7 @@ use shared::{
     endings::finish_if_done,
     model::{ChunkKey, ImportId},
     store::{
-        chunks::{self, StartedChunk},
+        chunks::{self, Start, StartedChunk},
         imports,
         payloads::{self, Codec, Payload},
         registry, rejects,
@@ -15,35 +15,37 @@ use shared::{
 };
 use sqlx::{Connection as _, PgConnection};
 
-use super::{Failure, ImportPlan, JobConnection, JobContext};
+use super::{Failure, ImportPlan, JobContext};
 use crate::{
     loader::LoadPlan,
     parser::{self, ChunkOrigin, ParsedChunk, RecordShape},
 };
 
+/// A chunk that was begun before and came to no end may be what ended its worker. It runs alone in this one, so that no other chunk is
+/// counted an attempt for its sake twice.
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
-    let begin = std::time::Instant::now();
-    let mut conn = JobConnection::acquire(&context.pool).await?;
-    let claimed = match chunks::start(&mut conn, chunk, context.worker.as_str()).await? {
-        Some(started) => load_started(context, &mut conn, chunk, started).await?,
-        None => false,
+    let suspect = {
+        let _beside_others = context.isolation.read().await;
+        attempt(context, chunk, false).await?
     };
-    conn.give_back();
-    fail::fail_point!("after-commit");
-    if claimed {
-        tracing::debug!(%chunk, duration_ms = begin.elapsed().as_millis(), "chunk loaded");
-        finish_if_done(&context.pool, chunk.import).await?;
+    if suspect {
+        let _alone = context.isolation.write().await;
+        attempt(context, chunk, true).await?;
     }
     Ok(())
 }
 
-/// `false` when somebody else had the chunk.
-async fn load_started(
-    context: &JobContext,
-    conn: &mut PgConnection,
-    chunk: ChunkKey,
-    started: StartedChunk,
-) -> Result<bool, Failure> {
+/// `true`, and nothing done, when the chunk was begun before and this is not to be `again`.
+async fn attempt(context: &JobContext, chunk: ChunkKey, again: bool) -> Result<bool, Failure> {
+    let begin = std::time::Instant::now();
+    let mut ledger = context.ledger().await?;
+    let started = match chunks::start(&mut ledger, chunk, context.worker.as_str(), again).await? {
+        Start::Started(started) => started,
+        start => {
+            ledger.give_back();
+            return Ok(start == Start::BegunBefore);
+        }
+    };
     if started.attempts.unsigned_abs() > context.max_attempts {
         return Err(Failure::Exhausted {
             attempts: started.attempts - 1,
@@ -52,14 +54,21 @@ async fn load_started(
     fail::fail_point!("after-attempt");
     // One chunk that kills whoever begins it.
     fail::fail_point!(&format!("begin-chunk-{}", chunk.ordinal));
-    let plan = plan(context, conn, chunk.import).await?;
+    let plan = plan(context, &mut ledger, chunk.import).await?;
+    let payload = payloads::read(&mut ledger, chunk).await?;
+    ledger.give_back();
     // Gone: somebody else loaded or cancelled the chunk since.
-    let Some(payload) = payloads::read(conn, chunk).await? else {
-        return Ok(false);
-    };
+    let Some(payload) = payload else { return Ok(false) };
     let parsed = parse(&plan, payload, started).await?;
-    let _turn = context.turn().await?;
-    load(context, conn, chunk, &plan, parsed).await
+    let mut loader = context.loader().await?;
+    let claimed = load(context, &mut loader, chunk, &plan, parsed).await?;
+    loader.give_back();
+    fail::fail_point!("after-commit");
+    if claimed {
+        tracing::debug!(%chunk, duration_ms = begin.elapsed().as_millis(), "chunk loaded");
+        finish_if_done(&context.pool, chunk.import).await?;
+    }
+    Ok(false)
 }
 
 async fn parse(plan: &Arc<ImportPlan>, payload: Payload, started: StartedChunk) -> Result<ParsedChunk, Failure> {

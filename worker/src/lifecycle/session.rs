@@ -81,10 +81,10 @@ pub(super) async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Sess
 struct Session {
     name: ProcessName,
     queue_workers: Vec<String>,
-    /// For the jobs.
+    /// For the ledger, the queue and maintenance.
     pool: PgPool,
-    /// For the queue and for maintenance.
-    queue_pool: PgPool,
+    /// For what is written to targets.
+    loaders: PgPool,
     /// For the heartbeat alone: no load may keep it waiting.
     heartbeat: PgConnection,
     listener: PgListener,
@@ -112,19 +112,20 @@ impl Session {
             tracing::warn!(jobs = unreadable, "jobs that pg_import did not add were set aside");
         }
         let queue_workers = jobs_at_once(config.concurrency).div_ceil(JOBS_PER_QUEUE_WORKER).max(1);
-        // Each job has a session and may need a second to settle; the look at what is left has one.
-        let pool = database::pool(options.clone(), jobs_at_once(config.concurrency) + 3);
-        // Each of the queue's workers has one for fetching and one for its heartbeat; maintenance two, the listener one.
-        let queue_pool = database::pool(options.clone().options(INDEXES_ONLY), 2 * queue_workers + 3);
-        let mut listener = PgListener::connect_with(&queue_pool)
-            .await
-            .map_err(SessionError::Connect)?;
+        let loaders = database::pool(options.clone(), config.concurrency);
+        // Each of the queue's workers has one for fetching and one for its heartbeat; maintenance two, the listener and the look at what is
+        // left one each. The jobs share the others: they need one for moments only.
+        let pool = database::pool(
+            options.clone().options(INDEXES_ONLY),
+            2 * queue_workers + 4 + config.concurrency,
+        );
+        let mut listener = PgListener::connect_with(&pool).await.map_err(SessionError::Connect)?;
         listener.listen(INSERT_CHANNEL).await.map_err(SessionError::Connect)?;
         Ok(Self {
             name: name.clone(),
             queue_workers: (0..queue_workers).map(|n| format!("{name}#{n}")).collect(),
             pool,
-            queue_pool,
+            loaders,
             heartbeat,
             listener,
             options: options.clone(),
@@ -136,7 +137,7 @@ impl Session {
             name,
             queue_workers,
             pool,
-            queue_pool,
+            loaders,
             heartbeat,
             listener,
             options,
@@ -144,8 +145,8 @@ impl Session {
         tracing::info!(worker = %name, concurrency = config.concurrency, "worker ready");
         let context = Arc::new(JobContext::new(
             pool.clone(),
+            loaders.clone(),
             name.clone(),
-            usize::try_from(config.concurrency).unwrap_or(usize::MAX),
             config.max_attempts,
             config.retry_for,
             config.job_timeout,
@@ -156,7 +157,7 @@ impl Session {
         // Kept beside the task: an ended stream of announcements would keep the interval from being asked.
         let _announcements = wakers.clone();
         helpers.spawn(forward_announcements(listener, wakers));
-        helpers.spawn(maintenance::run(queue_pool.clone(), name.clone(), ended.clone()));
+        helpers.spawn(maintenance::run(pool.clone(), name.clone(), ended.clone()));
         let heartbeat = tokio::spawn(beat(
             heartbeat,
             options,
@@ -172,7 +173,7 @@ impl Session {
             stops.push(worker_context.clone());
             queue.spawn(work(
                 worker_context,
-                queue_pool.clone(),
+                pool.clone(),
                 wakeups,
                 concurrency,
                 Arc::clone(&context),
@@ -205,12 +206,7 @@ impl Session {
                 tracing::warn!(worker = %name, "could not sign off; others will notice within seconds");
             }
         }
-        drop(
-            timeout(FAREWELL_TIMEOUT, async {
-                tokio::join!(pool.close(), queue_pool.close())
-            })
-            .await,
-        );
+        drop(timeout(FAREWELL_TIMEOUT, async { tokio::join!(loaders.close(), pool.close()) }).await);
         outcome
     }
 }
