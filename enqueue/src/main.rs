@@ -9,15 +9,18 @@ mod follow;
 mod output;
 mod signals;
 
-use std::process::ExitCode;
-
 use clap::Parser as _;
 use cli::{Cli, Command};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> std::io::Result<()> {
     let cli = Cli::parse();
     shared::logging::start("warn");
+    let code = worker::runtime()?.block_on(run(cli));
+    // A thread that reads standard input may be blocked for ever: it ends with the process, so nothing must wait for it.
+    std::process::exit(code.into())
+}
+
+async fn run(cli: Cli) -> u8 {
     let outcome = match cli.command {
         None => commands::submit::run(cli.submit).await,
         Some(Command::Status(args)) => commands::status::run(args).await,
@@ -30,13 +33,11 @@ async fn main() -> ExitCode {
         Some(Command::Migrate(args)) => commands::migrate::run(args).await,
         Some(Command::Psql(args)) => commands::psql::run(args).await,
     };
-    let code = match outcome {
+    match outcome {
         Ok(exit) => exit.code(),
         Err(error) => {
             output::complain(&shared::describe_error(error.as_ref()));
             output::Exit::Failed.code()
         }
-    };
-    // A thread that reads standard input may be blocked for ever: it ends with the process, so nothing must wait for it.
-    std::process::exit(code.into())
+    }
 }

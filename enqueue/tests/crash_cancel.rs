@@ -214,6 +214,7 @@ async fn a_forced_submission_that_died_is_undone_and_can_be_made_again() {
     submitter.kill();
     assert_eq!(world.state(import).await, "splitting");
     let _worker = world.worker(&[]);
+    world.until_some("pgimport.import_chunk WHERE state = 'loaded'").await;
     world.assert_settled(import, "cancelled").await;
     world.assert_loaded_once(&[]).await;
     let status = world.run(&["status", &import.to_string()]).await.stdout;

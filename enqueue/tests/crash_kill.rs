@@ -4,7 +4,7 @@ mod crash_support;
 
 use std::time::Duration;
 
-use crash_support::{Held, World, seeded};
+use crash_support::{Held, Proc, World, seeded};
 use rand::RngExt as _;
 
 /// Where a worker that loads can be hit, in the order of its statements.
@@ -18,7 +18,14 @@ const LOAD_STEPS: [&str; 8] = [
     "before-commit",
     "after-commit",
 ];
-const DELETE_STEPS: [&str; 3] = ["after-delete-claim", "after-delete", "before-delete-commit"];
+const DELETE_STEPS: [&str; 6] = [
+    "after-delete-claim",
+    "after-ranges",
+    "after-describe",
+    "after-cascades",
+    "after-delete",
+    "before-delete-commit",
+];
 
 /// Many starts of a chunk are this test's own doing.
 const PATIENT: [&str; 4] = ["--concurrency", "2", "--max-attempts", "1000"];
@@ -159,33 +166,58 @@ async fn a_worker_can_die_between_any_two_statements_of_a_deletion() {
     world.assert_no_job_stranded().await;
 }
 
+/// One worker for each step, which it takes its time before.
+async fn dawdling_workers(world: &World, steps: &[&str]) -> Vec<Proc> {
+    let start = |step: &&str| {
+        let failpoint = format!("{step}=3*sleep(700)->off");
+        world.worker_with(
+            &["--concurrency", "1", "--max-attempts", "1000"],
+            &[("FAILPOINTS", &failpoint)],
+        )
+    };
+    let workers: Vec<_> = steps.iter().map(start).collect();
+    for worker in &workers {
+        worker.until_says("worker ready").await;
+    }
+    workers
+}
+
+async fn cut_sessions(world: &World) {
+    let mut cut = 0;
+    for round in 0..8 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        // Without its other sessions, a worker only begins anew.
+        let which = if round % 2 == 0 { "idle in transaction" } else { "" };
+        cut += world.terminate("pg_import-worker", which).await;
+    }
+    println!("{cut} sessions cut");
+    assert!(cut > 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_can_be_cut_between_any_two_statements_of_a_load() {
     let world = World::new().await;
     let file = world.file(10_000).await;
     let import = world.submit(&file, &["--chunk-rows", "100"]).await;
-    let workers: Vec<_> = LOAD_STEPS
-        .iter()
-        .map(|step| {
-            let failpoint = format!("{step}=3*sleep(700)->off");
-            world.worker_with(
-                &["--concurrency", "1", "--max-attempts", "1000"],
-                &[("FAILPOINTS", &failpoint)],
-            )
-        })
-        .collect();
-    for worker in &workers {
-        worker.until_says("worker ready").await;
-    }
-    let mut cut = 0;
-    for _ in 0..8 {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        cut += world.terminate("pg_import-worker").await;
-    }
-    println!("{cut} sessions cut");
-    assert!(cut > 0);
+    let _workers = dawdling_workers(&world, &LOAD_STEPS).await;
+    cut_sessions(&world).await;
     world.assert_settled(import, "loaded").await;
     world.assert_loaded_once(&[&file]).await;
+    world.assert_no_job_stranded().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_can_be_cut_between_any_two_statements_of_a_deletion() {
+    let world = World::new().await;
+    let file = world.file(10_000).await;
+    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let drain = world.worker(&["--drain"]).finished().await;
+    assert_eq!(drain.code, Some(0), "{drain:?}");
+    let _workers = dawdling_workers(&world, &DELETE_STEPS).await;
+    assert_eq!(world.run(&["cancel", &import.to_string()]).await.code, Some(0));
+    cut_sessions(&world).await;
+    world.assert_settled(import, "cancelled").await;
+    world.assert_loaded_once(&[]).await;
     world.assert_no_job_stranded().await;
 }
 
@@ -195,7 +227,7 @@ async fn a_chunk_that_kills_its_workers_is_given_up_and_can_be_retried() {
     let file = world.file(2_000).await;
     let import = world.submit(&file, &["--chunk-rows", "100"]).await;
     let poison = [("FAILPOINTS", "begin-chunk-7=panic"), ("FAILPOINTS_ABORT", "1")];
-    let arguments = ["--max-attempts", "2", "--concurrency", "1", "--drain"];
+    let arguments = ["--max-attempts", "2", "--concurrency", "4", "--drain"];
     let mut deaths = 0;
     let code = loop {
         // As systemd would: again and again.

@@ -48,8 +48,10 @@ pub struct JobContext {
     pub abandon: CancellationToken,
     /// One for each of `loaders`. More chunks are fetched and parsed ahead, so that the database need not wait.
     turns: Semaphore,
-    /// Shared by chunks that load beside others, held by one that may be what ended a worker.
+    /// Shared by chunks that are worked on beside others, held by one that may be what ended a worker.
     isolation: RwLock<()>,
+    /// No chunk is begun any more.
+    pub closing: CancellationToken,
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
 }
 
@@ -119,8 +121,15 @@ impl JobContext {
             abandon: CancellationToken::new(),
             turns: Semaphore::new(turns),
             isolation: RwLock::default(),
+            closing: CancellationToken::new(),
             plans: Mutex::default(),
         }
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::time::timeout(self.job_timeout, work)
+            .await
+            .unwrap_or(Err(Failure::TimedOut(self.job_timeout)))
     }
 
     /// A session for what is said of a chunk.
@@ -177,12 +186,8 @@ pub async fn run(context: &JobContext, arguments: &[u8]) {
     let outcome = tokio::select! {
         biased;
         () = context.abandon.cancelled() => Err(Failure::Abandoned),
-        outcome = tokio::time::timeout(context.job_timeout, AssertUnwindSafe(dispatch(context, job)).catch_unwind()) => {
-            match outcome {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(panic)) => Err(Failure::Panicked(outcome::panic_message(panic.as_ref()))),
-                Err(_) => Err(Failure::TimedOut(context.job_timeout)),
-            }
+        outcome = AssertUnwindSafe(dispatch(context, job)).catch_unwind() => {
+            outcome.unwrap_or_else(|panic| Err(Failure::Panicked(outcome::panic_message(panic.as_ref()))))
         }
     };
     if let Err(failure) = outcome
@@ -200,8 +205,11 @@ pub async fn run(context: &JobContext, arguments: &[u8]) {
 async fn dispatch(context: &JobContext, job: Job) -> Result<(), Failure> {
     match job {
         Job::LoadChunk(chunk) => load_chunk::run(context, chunk).await,
-        Job::DeleteChunk(chunk) => delete_chunk::run(context, chunk).await,
-        Job::CancelImport { import } => cancel_import::run(context, import).await,
+        Job::DeleteChunk(chunk) => {
+            let _beside_others = context.isolation.read().await;
+            context.in_time(delete_chunk::run(context, chunk)).await
+        }
+        Job::CancelImport { import } => context.in_time(cancel_import::run(context, import)).await,
     }
 }
 

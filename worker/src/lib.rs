@@ -16,5 +16,5 @@ pub mod values;
 mod verifier;
 
 pub use eraser::{ErasePreview, preview};
-pub use lifecycle::{WorkerConfig, WorkerError, default_concurrency, run};
+pub use lifecycle::{WorkerConfig, WorkerError, default_concurrency, run, runtime};
 pub use verifier::{Difference, DifferenceKind, Verification, VerifyError, verify};

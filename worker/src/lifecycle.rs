@@ -144,6 +144,18 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
     }
 }
 
+/// A runtime of which one thread at least is left when one is stuck, on a single core too.
+///
+/// # Errors
+/// Of the operating system.
+pub fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if default_concurrency() < 2 {
+        builder.worker_threads(2);
+    }
+    builder.enable_all().build()
+}
+
 /// Wakes one of the runtime's threads every now and then, until the returned value is dropped.
 ///
 /// One thread of the runtime hears the sockets and the clock for all. When it takes a task from there that never yields, nobody does any

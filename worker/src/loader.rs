@@ -3,7 +3,6 @@
 //! Every function works within the caller's transaction. The SQL that names user tables is built here, each identifier quoted.
 
 use shared::{
-    model::LoadMethod,
     store::registry::IdRange,
     target::{Column, ColumnType, Target, quote_identifier},
 };
@@ -35,7 +34,11 @@ pub enum LoadError {
 #[derive(Debug)]
 pub struct LoadPlan {
     target: Target,
-    statement: String,
+    /// With `$1` to `$3` as the ends and the step of a single range of ids.
+    insert_range: String,
+    /// With any ids as `$1`.
+    insert: String,
+    copy: String,
     xids_statement: String,
 }
 
@@ -49,12 +52,8 @@ pub struct Loaded {
 
 impl LoadPlan {
     #[must_use]
-    pub fn new(target: Target, columns: &[Column], method: LoadMethod) -> Self {
+    pub fn new(target: Target, columns: &[Column]) -> Self {
         let id = quote_identifier(&target.id.name);
-        let statement = match method {
-            LoadMethod::Insert => insert_statement(&target, columns),
-            LoadMethod::Copy => copy_statement(&target, columns),
-        };
         let xids_statement = format!(
             "SELECT coalesce(array_agg(DISTINCT t.xmin::text::bigint), '{{}}') AS xids, count(*) AS found
              FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS r (start_id, end_id, step)
@@ -62,9 +61,16 @@ impl LoadPlan {
             target.from
         );
         Self {
-            target,
-            statement,
+            insert_range: insert_statement(
+                &target,
+                columns,
+                "generate_series($1::bigint, $2::bigint, $3::bigint)",
+                4,
+            ),
+            insert: insert_statement(&target, columns, "unnest($1::bigint[])", 2),
+            copy: copy_statement(&target, columns),
             xids_statement,
+            target,
         }
     }
 
@@ -93,7 +99,7 @@ impl LoadPlan {
         let taken = match rows {
             Rows::Arrays(columns) => self.insert(conn, &ranges, columns).await?,
             Rows::Tuples(tuples) => {
-                let mut copy = conn.copy_in_raw(&self.statement).await?;
+                let mut copy = conn.copy_in_raw(&self.copy).await?;
                 // As one message: in pieces of 256 KiB client and server wake each other so often that a load takes a quarter more CPU.
                 copy.send(tuples.into_copy_data(&ranges)).await?;
                 copy.finish().await?
@@ -116,8 +122,15 @@ impl LoadPlan {
         ranges: &[IdRange],
         columns: Vec<ArrayBuffer>,
     ) -> Result<u64, LoadError> {
-        let ids: Vec<i64> = ranges.iter().flat_map(|range| range.ids()).collect();
-        let mut query = sqlx::query(AssertSqlSafe(self.statement.as_str())).bind(ids);
+        let mut query = if let [range] = ranges {
+            sqlx::query(AssertSqlSafe(self.insert_range.as_str()))
+                .bind(range.start_id)
+                .bind(range.end_id)
+                .bind(range.step)
+        } else {
+            let ids: Vec<i64> = ranges.iter().flat_map(|range| range.ids()).collect();
+            sqlx::query(AssertSqlSafe(self.insert.as_str())).bind(ids)
+        };
         for column in columns {
             query = query.bind(column);
         }
@@ -185,17 +198,19 @@ fn column_list(target: &Target, columns: &[Column]) -> String {
     names.map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ")
 }
 
+/// `ids` yields the ids; the columns' arrays are the parameters from `first_array` on.
+///
 /// Set-returning functions in the select list stream; in FROM they would be stored first.
-fn insert_statement(target: &Target, columns: &[Column]) -> String {
-    let values = columns.iter().enumerate().map(|(index, column)| {
+fn insert_statement(target: &Target, columns: &[Column], ids: &str, first_array: usize) -> String {
+    let values = (first_array..).zip(columns).map(|(parameter, column)| {
         // The types are said, for a session prepares a text once: a column of another type since must have another text.
-        let values = format!("unnest(${}::{})", index + 2, array_type(&column.kind));
+        let values = format!("unnest(${parameter}::{})", array_type(&column.kind));
         match &column.kind {
             ColumnType::Other { type_name } => format!("{values}::{type_name}"),
             _ => values,
         }
     });
-    let values: Vec<String> = std::iter::once("unnest($1)".to_owned()).chain(values).collect();
+    let values: Vec<String> = std::iter::once(ids.to_owned()).chain(values).collect();
     let (table, names) = (&target.name, column_list(target, columns));
     format!(
         "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {}",

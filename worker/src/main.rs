@@ -33,7 +33,7 @@ struct Cli {
     /// Seconds that running chunks get to finish after a signal
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     shutdown_timeout: u64,
-    /// Starts without a result after which a chunk is given up
+    /// Starts without a result after which a chunk is given up; its neighbours are counted with it at most twice, and once with 2
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1000))]
     max_attempts: u32,
     /// Seconds for which a chunk is tried again after errors that pass by themselves (a lost connection, a full disk)
@@ -44,13 +44,12 @@ struct Cli {
     give_up_after: u64,
 }
 
-#[tokio::main]
-async fn main() {
+fn main() -> std::io::Result<()> {
     let cli = Cli::parse();
     shared::logging::start("info");
     #[cfg(feature = "failpoints")]
     let _failpoints = failpoints();
-    let code = match run(cli).await {
+    let code = match worker::runtime()?.block_on(run(cli)) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("worker: {}", describe_error(error.as_ref()));

@@ -225,10 +225,11 @@ impl World {
         )
     }
 
-    /// Ends every session of the processes whose names begin with `role`.
-    pub async fn terminate(&self, role: &str) -> u64 {
+    /// Ends the sessions of the processes whose names begin with `role`, those in a state that begins with `state`.
+    pub async fn terminate(&self, role: &str, state: &str) -> u64 {
         self.count(&format!(
-            "pg_stat_activity WHERE datname = current_database() AND application_name LIKE '{role}%' AND pg_terminate_backend(pid)"
+            "pg_stat_activity WHERE datname = current_database() AND application_name LIKE '{role}%'
+                 AND state LIKE '{state}%' AND pg_terminate_backend(pid)"
         ))
         .await
     }

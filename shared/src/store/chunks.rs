@@ -76,31 +76,36 @@ pub struct StartedChunk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     Started(StartedChunk),
-    /// Nothing was counted: the chunk was begun before and came to no end.
-    BegunBefore,
+    /// Nothing was counted: the chunk was begun as often as that before, and its last start came to no end.
+    Suspect,
     /// The chunk is not pending, or its import does not load.
     NotPending,
 }
 
-/// Counts a start, in a transaction of its own and before the work, so that a chunk that kills its worker is found out. Only with
-/// `again` for one that was begun before.
+/// Counts a start, in a transaction of its own and before the work, so that a chunk that kills its worker is found out. Not of a chunk
+/// that has `suspect_from` starts already and whose last one left no outcome: it still names a worker.
 ///
 /// The commit is durable even in a session that defers its commits: a chunk that took the server down must have been counted.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, again: bool) -> Result<Start, StoreError> {
+pub async fn start(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    worker: &str,
+    suspect_from: i32,
+) -> Result<Start, StoreError> {
     let row = sqlx::query!(
         r#"UPDATE pgimport.import_chunk AS c SET attempts = attempts + 1, worker = $3, started_at = clock_timestamp()
            FROM pgimport.import AS i
-           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND (c.attempts = 0 OR $4)
+           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND (c.worker IS NULL OR c.attempts < $4)
              AND i.id = $1 AND i.state IN ('splitting', 'loading')
            RETURNING c.start_byte, c.first_line, c.record_count, c.attempts,
                set_config('synchronous_commit', 'on', true) AS "durable!""#,
         chunk.import.0,
         chunk.ordinal,
         worker,
-        again
+        suspect_from
     )
     .fetch_optional(&mut *conn)
     .await?;
@@ -112,22 +117,18 @@ pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, again
             attempts: row.attempts,
         }));
     }
-    let begun_before = !again
-        && sqlx::query_scalar!(
-            r#"SELECT EXISTS (
-                   SELECT FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
-                   WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND c.attempts > 0
-                     AND i.state IN ('splitting', 'loading')) AS "found!""#,
-            chunk.import.0,
-            chunk.ordinal
-        )
-        .fetch_one(conn)
-        .await?;
-    Ok(if begun_before {
-        Start::BegunBefore
-    } else {
-        Start::NotPending
-    })
+    let suspect = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
+               WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND c.worker IS NOT NULL AND c.attempts >= $3
+                 AND i.state IN ('splitting', 'loading')) AS "suspect!""#,
+        chunk.import.0,
+        chunk.ordinal,
+        suspect_from
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(if suspect { Start::Suspect } else { Start::NotPending })
 }
 
 /// Claims a chunk. Call *first* in the transaction that inserts its rows: a rival blocks here until this transaction ends, then
@@ -190,7 +191,8 @@ pub struct Retry {
 /// A silence after which transient errors count as a new run: longer than any backoff. Nobody tried meanwhile.
 const RETRY_SILENCE: Duration = Duration::from_secs(120);
 
-/// Notes an error after which the chunk will be tried again. With `give_back` its attempt does not count. `None` when there is nothing
+/// Notes an error of `worker` after which the chunk will be tried again. With `give_back` its attempt, if it was begun, does not count.
+/// `None` when there is nothing
 /// left to retry: neither a pending chunk nor, while its import is cancelled, a loaded one.
 ///
 /// # Errors
@@ -198,16 +200,18 @@ const RETRY_SILENCE: Duration = Duration::from_secs(120);
 pub async fn note_retry(
     conn: &mut PgConnection,
     chunk: ChunkKey,
+    worker: &str,
     error: &str,
     give_back: bool,
 ) -> Result<Option<Retry>, StoreError> {
     let row = sqlx::query!(
         r#"UPDATE pgimport.import_chunk AS c
-           SET attempts = greatest(c.attempts - CASE WHEN $4 AND c.state = 'pending' THEN 1 ELSE 0 END, 0),
+           SET attempts = greatest(c.attempts - CASE WHEN $4 AND c.state = 'pending' AND c.worker = $6 THEN 1 ELSE 0 END, 0),
                retries = CASE WHEN c.retried_at > clock_timestamp() - $5 * interval '1 second' THEN c.retries + 1 ELSE 1 END,
                retrying_since = CASE WHEN c.retried_at > clock_timestamp() - $5 * interval '1 second' THEN c.retrying_since
                                      ELSE clock_timestamp() END,
-               retried_at = clock_timestamp(), last_error = $3, worker = NULL, started_at = NULL
+               retried_at = clock_timestamp(), last_error = $3, worker = nullif(c.worker, $6),
+               started_at = CASE WHEN c.worker = $6 THEN NULL ELSE c.started_at END
            FROM pgimport.import AS i
            WHERE c.import_id = $1 AND c.ordinal = $2 AND i.id = $1
              AND (c.state = 'pending' OR c.state = 'loaded' AND c.kept_count IS NULL AND i.state = 'cancelling')
@@ -216,7 +220,8 @@ pub async fn note_retry(
         chunk.ordinal,
         error,
         give_back,
-        RETRY_SILENCE.as_secs_f64()
+        RETRY_SILENCE.as_secs_f64(),
+        worker
     )
     .fetch_optional(conn)
     .await?;

@@ -41,15 +41,16 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     }
     fail::fail_point!("after-delete-claim");
     let ranges = registry::lock(&mut tx, chunk).await?;
+    fail::fail_point!("after-ranges");
     let target = UndoTarget::describe(&mut tx, &import.target, import.target_oid, &import.id_column).await?;
     if target.row_security {
         return Err(TargetError::RowSecurity { name: import.target }.into());
     }
+    fail::fail_point!("after-describe");
     // Again here, within the transaction that deletes: a foreign key may have come since the request, and some requests come from
     // the system itself.
-    cancel::check_cascades(&mut tx, &import, &options)
-        .await
-        .map_err(|error| Failure::Permanent(error.to_string()))?;
+    cancel::check_cascades(&mut tx, &import, &options).await?;
+    fail::fail_point!("after-cascades");
     let counts = eraser::erase(&mut tx, &target, &ranges, &options).await?;
     fail::fail_point!("after-delete");
     // The name is resolved again by every statement; while this transaction has written to the table, it cannot change any more.

@@ -21,29 +21,39 @@ use crate::{
     parser::{self, ChunkOrigin, ParsedChunk, RecordShape},
 };
 
-/// A chunk that was begun before and came to no end may be what ended its worker. It runs alone in this one, so that no other chunk is
-/// counted an attempt for its sake twice.
+/// Starts without an outcome from which on a chunk is taken for what ends its workers. One may be chance, as when the machine died; and
+/// chunks that are begun again one by one would make each takeover slow.
+const SUSPECT_FROM: i32 = 2;
+
+/// Loads a chunk, beside others. One that may be what ends its workers has this one for itself, so that no other chunk is counted starts
+/// for its sake until it is given up.
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
+    let last_start = i32::try_from(context.max_attempts).unwrap_or(i32::MAX) - 1;
     let suspect = {
         let _beside_others = context.isolation.read().await;
-        attempt(context, chunk, false).await?
+        context
+            .in_time(attempt(context, chunk, SUSPECT_FROM.min(last_start)))
+            .await?
     };
     if suspect {
-        let _alone = context.isolation.write().await;
-        attempt(context, chunk, true).await?;
+        let _alone = tokio::select! {
+            alone = context.isolation.write() => alone,
+            () = context.closing.cancelled() => return Err(Failure::Abandoned),
+        };
+        context.in_time(attempt(context, chunk, i32::MAX)).await?;
     }
     Ok(())
 }
 
-/// `true`, and nothing done, when the chunk was begun before and this is not to be `again`.
-async fn attempt(context: &JobContext, chunk: ChunkKey, again: bool) -> Result<bool, Failure> {
+/// `true`, and nothing done, when the chunk is suspect and was begun `suspect_from` times.
+async fn attempt(context: &JobContext, chunk: ChunkKey, suspect_from: i32) -> Result<bool, Failure> {
     let begin = std::time::Instant::now();
     let mut ledger = context.ledger().await?;
-    let started = match chunks::start(&mut ledger, chunk, context.worker.as_str(), again).await? {
+    let started = match chunks::start(&mut ledger, chunk, context.worker.as_str(), suspect_from).await? {
         Start::Started(started) => started,
         start => {
             ledger.give_back();
-            return Ok(start == Start::BegunBefore);
+            return Ok(start == Start::Suspect);
         }
     };
     if started.attempts.unsigned_abs() > context.max_attempts {
@@ -155,7 +165,7 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
         method: row.options.load_method,
         id_width: target.id.width,
     };
-    let load = LoadPlan::new(target, &columns, row.options.load_method);
+    let load = LoadPlan::new(target, &columns);
     let plan = Arc::new(ImportPlan { shape, load });
     context.keep_plan(import, &plan);
     Ok(plan)

@@ -4,7 +4,8 @@ use std::{any::Any, time::Duration};
 
 use rand::RngExt as _;
 use shared::{
-    cancel, describe_error,
+    cancel::{self, CancelError},
+    describe_error,
     endings::{finish_if_done, finish_undo_if_done},
     model::ChunkKey,
     queue::{self, Job},
@@ -78,6 +79,16 @@ impl From<TargetError> for Failure {
     }
 }
 
+impl From<CancelError> for Failure {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::Store(error) => error.into(),
+            CancelError::Target(error) => error.into(),
+            error => Self::of(&error, None),
+        }
+    }
+}
+
 impl From<ParseError> for Failure {
     fn from(error: ParseError) -> Self {
         Self::of(&error, None)
@@ -146,7 +157,7 @@ async fn retry(context: &JobContext, job: Job, message: &str, give_back: bool) -
         }
         return Ok(tx.commit().await?);
     };
-    let Some(state) = chunks::note_retry(&mut tx, chunk, message, give_back).await? else {
+    let Some(state) = chunks::note_retry(&mut tx, chunk, context.worker.as_str(), message, give_back).await? else {
         return Ok(());
     };
     if state.retrying_for > context.retry_for {

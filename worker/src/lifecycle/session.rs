@@ -326,6 +326,7 @@ async fn stop_queue(
     context: &JobContext,
     patience: Duration,
 ) {
+    context.closing.cancel();
     for worker in stops {
         // An error means that it stopped already.
         drop(worker.stop());
