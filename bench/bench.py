@@ -213,7 +213,11 @@ def main():
             document["sizes"][rows] = {"runs": results, "peak_kib": dict(laboratory.peak_kib), "left_behind": laboratory.left_behind()}
             print(table(results, rows, arguments.rounds))
             print("\nPeak memory: " + ", ".join(f"{name} {kib / 1024:.0f} MiB" for name, kib in laboratory.peak_kib.items()))
-            print(f"Left in the control schemas by the last run: {laboratory.left_behind() or 'no table above 64 kB'}\n")
+            left = laboratory.left_behind() or "no table above 64 kB"
+            payloads = laboratory.server.psql("SELECT count(*) FROM pgimport.import_payload")
+            laboratory.server.psql("VACUUM pgimport.import_payload")
+            vacuumed = laboratory.left_behind() or "no table above 64 kB"
+            print(f"Left in the control schemas by the last run: {left}; {payloads} payloads; after VACUUM: {vacuumed}\n")
             stem = "chunks" if arguments.chunk_sizes else "bench"
             loads = {name: rows / median(times) for name, times in results.items() if name != UNDO}
             bars(arguments.out / f"{stem}-{rows}.svg", f"{rows:,} rows: rows a second, median of {arguments.rounds}", loads)

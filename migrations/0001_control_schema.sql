@@ -110,6 +110,7 @@ COMMENT ON COLUMN pgimport.import_chunk.finished_at IS 'When it was loaded, fail
 COMMENT ON COLUMN pgimport.import_chunk.job_id IS 'The queue''s job for it; a hint, checked and renewed by maintenance.';
 
 CREATE INDEX import_chunk_pending ON pgimport.import_chunk (import_id, ordinal) WHERE state = 'pending';
+CREATE INDEX import_chunk_failed ON pgimport.import_chunk (import_id, ordinal) WHERE state = 'failed';
 CREATE INDEX import_chunk_undecided ON pgimport.import_chunk (import_id, ordinal) WHERE state = 'loaded' AND kept_count IS NULL;
 
 -- The bytes of a chunk, until they are loaded or cancelled -------------------------------------------------------

@@ -13,23 +13,24 @@ use std::{
 use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 
 use crate::{
-    database::{self, Commit, DatabaseError},
-    intake::{Feed, Intake, IntakeError, Notice},
+    database::{self, Commit},
+    intake::{Feed, Intake, Notice},
     model::{ImportId, ImportOptions, ImportState, ProcessName},
-    patience::{MaybeTransient, outlive_outages},
-    source::{Fingerprint, Source, SourceError, SourceReader},
-    splitter::{SplitError, Splitter},
+    patience::outlive_outages,
+    source::{Fingerprint, Source, SourceReader},
+    splitter::Splitter,
     store::{
-        StoreError,
         imports::{self, Import, NewImport},
         sessions,
     },
-    target::{MappingError, Target, TargetError, map_fields},
+    target::{Target, map_fields},
 };
 
 mod beginning;
+mod error;
 mod identity;
 
+pub use error::SubmitError;
 use identity::{check_same, check_stream, content_key};
 
 /// How often a submission looks again at an import that somebody else splits or cancels.
@@ -58,45 +59,6 @@ pub struct Request {
     pub key: KeyChoice,
     /// **Bytes** of payload that may wait for workers.
     pub max_pending: u64,
-}
-
-/// Why nothing was submitted, or not to the end.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    #[error("{origin}: the header cannot be read")]
-    Header { origin: String, source: SplitError },
-    #[error("{origin}, line {line}: the header is not UTF-8 text: is this a CSV file, uncompressed?")]
-    HeaderText { origin: String, line: u64 },
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    #[error("{origin}: {source}", source = .source)]
-    Mapping { origin: String, source: MappingError },
-    #[error("{origin}, import {import}")]
-    Intake {
-        origin: String,
-        import: ImportId,
-        source: IntakeError,
-    },
-    #[error(
-        "the key '{key}' belongs to import {import}, which has another {what}: choose another key, or cancel that import first"
-    )]
-    KeyTaken {
-        key: String,
-        import: ImportId,
-        what: &'static str,
-    },
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("cannot reach the database")]
-    Connect(#[source] sqlx::Error),
-    #[error("a background task ended unexpectedly")]
-    Task(#[from] tokio::task::JoinError),
-    #[error("import {0} was forgotten while this submission waited for it")]
-    Gone(ImportId),
 }
 
 /// What came of a submission.
@@ -417,10 +379,4 @@ enum Answer {
 enum Inserted {
     New(ImportId),
     Existing(ImportId),
-}
-
-impl MaybeTransient for SubmitError {
-    fn is_transient(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_transient())
-    }
 }

@@ -224,13 +224,16 @@ pub async fn lock(conn: &mut PgConnection, import: ImportId) -> Result<Option<Im
 
 /// Whether an import that loads looks finished. Without a lock: a hint to try [`finish_loading`].
 ///
+/// Looks from the end, for chunks are loaded about in their order: from the beginning every look would pass the index entries of all that
+/// are done, which stay until a vacuum.
+///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn looks_loaded(conn: &mut PgConnection, import: ImportId) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM pgimport.import AS i WHERE i.id = $1 AND i.state = 'loading' AND NOT EXISTS (
-                   SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'pending')) AS "finished!""#,
+        r#"SELECT EXISTS (SELECT FROM pgimport.import WHERE id = $1 AND state = 'loading')
+               AND (SELECT ordinal FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'pending'
+                    ORDER BY ordinal DESC LIMIT 1) IS NULL AS "finished!""#,
         import.0
     )
     .fetch_one(conn)
@@ -283,8 +286,9 @@ pub async fn looking_finished(conn: &mut PgConnection) -> Result<Vec<(ImportId, 
            WHERE i.state = 'loading' AND NOT EXISTS (
                    SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')
               OR i.state = 'cancelling' AND NOT EXISTS (
-                   SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id
-                   AND (c.state IN ('pending', 'failed') OR c.state = 'loaded' AND c.kept_count IS NULL))"#
+                   SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'loaded' AND c.kept_count IS NULL)
+               AND NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')
+               AND NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'failed')"#
     )
     .fetch_all(conn)
     .await?;

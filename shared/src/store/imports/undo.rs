@@ -88,8 +88,8 @@ pub async fn finish_undo(
                             THEN 'kept' ELSE 'cancelled' END
            WHERE i.id = $1 AND i.state = 'cancelling'
              AND ($2 OR NOT EXISTS (
-                 SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1
-                   AND (c.state IN ('pending', 'failed') OR c.state = 'loaded' AND c.kept_count IS NULL)))
+                     SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'loaded' AND c.kept_count IS NULL)
+                 AND NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state IN ('pending', 'failed')))
            RETURNING i.state AS "state: ImportState""#,
         import.0,
         keep
@@ -98,16 +98,18 @@ pub async fn finish_undo(
     .await?)
 }
 
-/// Whether an import that is being cancelled looks done. Without a lock: a hint to try [`finish_undo`].
+/// Whether an import that is being cancelled looks done. Without a lock: a hint to try [`finish_undo`]. From the end, as
+/// [`looks_loaded`](super::looks_loaded) does; each state by itself, for each has an index of its own.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn looks_undone(conn: &mut PgConnection, import: ImportId) -> Result<bool, StoreError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM pgimport.import AS i WHERE i.id = $1 AND i.state = 'cancelling' AND NOT EXISTS (
-                   SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1
-                     AND (c.state IN ('pending', 'failed') OR c.state = 'loaded' AND c.kept_count IS NULL))) AS "finished!""#,
+        r#"SELECT EXISTS (SELECT FROM pgimport.import WHERE id = $1 AND state = 'cancelling')
+               AND (SELECT ordinal FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NULL
+                    ORDER BY ordinal DESC LIMIT 1) IS NULL
+               AND NOT EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'pending')
+               AND NOT EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'failed') AS "finished!""#,
         import.0
     )
     .fetch_one(conn)
