@@ -15,8 +15,10 @@ use cli::{Cli, Command};
 fn main() -> std::io::Result<()> {
     let cli = Cli::parse();
     shared::logging::start("warn");
-    let code = worker::runtime()?.block_on(run(cli));
-    // A thread that reads standard input may be blocked for ever: it ends with the process, so nothing must wait for it.
+    let runtime = worker::runtime()?;
+    let code = runtime.block_on(run(cli));
+    // A thread that reads standard input may be blocked for ever: it ends with the process, so nothing must wait for it, and the runtime
+    // must not be dropped.
     std::process::exit(code.into())
 }
 

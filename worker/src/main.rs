@@ -49,14 +49,15 @@ fn main() -> std::io::Result<()> {
     shared::logging::start("info");
     #[cfg(feature = "failpoints")]
     let _failpoints = failpoints();
-    let code = match worker::runtime()?.block_on(run(cli)) {
+    let runtime = worker::runtime()?;
+    let code = match runtime.block_on(run(cli)) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("worker: {}", describe_error(error.as_ref()));
             1
         }
     };
-    // A thread that is stuck in what was abandoned would hold up the runtime's own end.
+    // A thread that is stuck in what was abandoned would hold up the runtime's own end, so that it must not be dropped.
     std::process::exit(code)
 }
 
