@@ -33,7 +33,7 @@ struct Cli {
     /// Seconds that running chunks get to finish after a signal
     #[arg(long, value_name = "SECONDS", default_value = "30")]
     shutdown_timeout: u64,
-    /// Starts without a result after which a chunk is given up; its neighbours are counted with it at most twice, and once with 2
+    /// Starts without a result after which a chunk is given up; after two, or all but one, it runs alone in its worker
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u32).range(1..=1000))]
     max_attempts: u32,
     /// Seconds for which a chunk is tried again after errors that pass by themselves (a lost connection, a full disk)
