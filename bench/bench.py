@@ -210,10 +210,10 @@ def main():
                 contenders = {name: run for name, run in contenders.items() if name == BASE or any(text in name for text in arguments.only)}
             laboratory.peak_kib.clear()
             results = measure(laboratory, contenders, arguments.rounds)
-            document["sizes"][rows] = {"runs": results, "peak_kib": dict(laboratory.peak_kib), "left_behind": laboratory.left_behind()}
+            left = laboratory.left_behind() or "no table above 64 kB"
+            document["sizes"][rows] = {"runs": results, "peak_kib": dict(laboratory.peak_kib), "left_behind": left}
             print(table(results, rows, arguments.rounds))
             print("\nPeak memory: " + ", ".join(f"{name} {kib / 1024:.0f} MiB" for name, kib in laboratory.peak_kib.items()))
-            left = laboratory.left_behind() or "no table above 64 kB"
             payloads = laboratory.server.psql("SELECT count(*) FROM pgimport.import_payload")
             laboratory.server.psql("VACUUM pgimport.import_payload")
             vacuumed = laboratory.left_behind() or "no table above 64 kB"
