@@ -226,32 +226,36 @@ async fn a_chunk_that_kills_its_workers_is_given_up_and_can_be_retried() {
     let world = World::new().await;
     let file = world.file(2_000).await;
     let import = world.submit(&file, &["--chunk-rows", "100"]).await;
-    let poison = [("FAILPOINTS", "begin-chunk-7=panic"), ("FAILPOINTS_ABORT", "1")];
+    let poison = [("FAILPOINTS", "begin-chunk-3=panic"), ("FAILPOINTS_ABORT", "1")];
     let arguments = ["--max-attempts", "2", "--concurrency", "4", "--drain"];
+    // Whatever is begun beside the chunk dies with it.
+    let mut lock = Some(Held::take(&world, "LOCK TABLE public.sale_order IN SHARE MODE").await);
+    let mut said = String::new();
     let mut deaths = 0;
     let code = loop {
         // As systemd would: again and again.
-        let code = world.worker_with(&arguments, &poison).finished().await.code;
-        if code.is_some() {
-            break code;
+        let ended = world.worker_with(&arguments, &poison).finished().await;
+        said.push_str(&ended.stderr);
+        if ended.code.is_some() {
+            break ended.code;
         }
         deaths += 1;
-        assert!(deaths < 10, "the chunk is never given up");
+        assert!(deaths < 10, "the chunk is never given up\n{said}");
+        if deaths == 2 {
+            lock.take().expect("held until now").release().await;
+        }
     };
-    assert_eq!((code, deaths), (Some(0), 2));
+    assert_eq!((code, deaths), (Some(0), 2), "{said}");
     world.assert_settled(import, "failed").await;
     let status = world.run(&["status", &import.to_string()]).await.stdout;
     assert!(
         status.contains("begun 2 times, and each time its worker ended"),
-        "{status}"
+        "{status}\n{said}"
     );
-    assert_eq!(world.count("pgimport.import_chunk WHERE state = 'loaded'").await, 19);
-    assert_eq!(
-        world
-            .count("pgimport.import_chunk WHERE state = 'failed' AND ordinal = 7")
-            .await,
-        1
-    );
+    let loaded = world.count("pgimport.import_chunk WHERE state = 'loaded'").await;
+    assert_eq!(loaded, 19, "{status}\n{said}");
+    let given_up = "pgimport.import_chunk WHERE state = 'failed' AND ordinal = 3";
+    assert_eq!(world.count(given_up).await, 1, "{status}\n{said}");
 
     let _healthy = world.worker(&[]);
     let retry = world.run(&["retry", &import.to_string(), "--wait"]).await;

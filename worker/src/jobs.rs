@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use outcome::Failure;
 
 use crate::{loader::LoadPlan, parser::RecordShape};
+use load_chunk::Loaded;
 
 /// What every job may need.
 pub struct JobContext {
@@ -126,12 +127,6 @@ impl JobContext {
         }
     }
 
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        tokio::time::timeout(self.job_timeout, work)
-            .await
-            .unwrap_or(Err(Failure::TimedOut(self.job_timeout)))
-    }
-
     /// A session for what is said of a chunk.
     async fn ledger(&self) -> Result<JobConnection<'_>, Failure> {
         Ok(JobConnection {
@@ -183,16 +178,60 @@ pub async fn run(context: &JobContext, arguments: &[u8]) {
             return;
         }
     };
+    match job {
+        Job::LoadChunk(chunk) => load(context, chunk).await,
+        Job::DeleteChunk(chunk) => {
+            let _beside_others = context.isolation.read().await;
+            settled(context, job, delete_chunk::run(context, chunk)).await;
+        }
+        Job::CancelImport { import } => {
+            settled(context, job, cancel_import::run(context, import)).await;
+        }
+    }
+}
+
+/// Starts without an outcome from which on a chunk is taken for what ends its workers. One may be chance, as when the machine died; and
+/// chunks that are begun again one by one would make each takeover slow.
+const SUSPECT_FROM: i32 = 2;
+
+/// Loads a chunk, beside others. One that may be what ends its workers has this one for itself, from its start until its outcome is
+/// written, so that no other chunk is counted starts for its sake until it is given up.
+async fn load(context: &JobContext, chunk: ChunkKey) {
+    let job = Job::LoadChunk(chunk);
+    let last_start = i32::try_from(context.max_attempts).unwrap_or(i32::MAX) - 1;
+    let suspect = {
+        let _beside_others = context.isolation.read().await;
+        let attempt = load_chunk::run(context, chunk, SUSPECT_FROM.min(last_start));
+        settled(context, job, attempt).await
+    };
+    if suspect != Some(Loaded::Suspect) {
+        return;
+    }
+    // A stop leaves it as it is: not begun.
+    if let Some(_alone) = context.closing.run_until_cancelled(context.isolation.write()).await {
+        settled(context, job, load_chunk::run(context, chunk, i32::MAX)).await;
+    }
+}
+
+/// Does the work of a job within its time, and writes what came of it if it did not succeed.
+async fn settled<T>(context: &JobContext, job: Job, work: impl Future<Output = Result<T, Failure>>) -> Option<T> {
+    let in_time = async {
+        tokio::time::timeout(context.job_timeout, work)
+            .await
+            .unwrap_or(Err(Failure::TimedOut(context.job_timeout)))
+    };
     let outcome = tokio::select! {
         biased;
         () = context.abandon.cancelled() => Err(Failure::Abandoned),
-        outcome = AssertUnwindSafe(dispatch(context, job)).catch_unwind() => {
+        outcome = AssertUnwindSafe(in_time).catch_unwind() => {
             outcome.unwrap_or_else(|panic| Err(Failure::Panicked(outcome::panic_message(panic.as_ref()))))
         }
     };
-    if let Err(failure) = outcome
-        && let Err(error) = outcome::settle(context, job, &failure).await
-    {
+    let failure = match outcome {
+        Ok(done) => return Some(done),
+        Err(failure) => failure,
+    };
+    if let Err(error) = outcome::settle(context, job, &failure).await {
         // Maintenance finds the chunk without a live job and adds one.
         tracing::warn!(
             ?job,
@@ -200,17 +239,7 @@ pub async fn run(context: &JobContext, arguments: &[u8]) {
             "what came of a job could not be written"
         );
     }
-}
-
-async fn dispatch(context: &JobContext, job: Job) -> Result<(), Failure> {
-    match job {
-        Job::LoadChunk(chunk) => load_chunk::run(context, chunk).await,
-        Job::DeleteChunk(chunk) => {
-            let _beside_others = context.isolation.read().await;
-            context.in_time(delete_chunk::run(context, chunk)).await
-        }
-        Job::CancelImport { import } => context.in_time(cancel_import::run(context, import)).await,
-    }
+    None
 }
 
 /// The chunk that a job is about, if it is about one.

@@ -21,42 +21,32 @@ use crate::{
     parser::{self, ChunkOrigin, ParsedChunk, RecordShape},
 };
 
-/// Starts without an outcome from which on a chunk is taken for what ends its workers. One may be chance, as when the machine died; and
-/// chunks that are begun again one by one would make each takeover slow.
-const SUSPECT_FROM: i32 = 2;
-
-/// Loads a chunk, beside others. One that may be what ends its workers has this one for itself, so that no other chunk is counted starts
-/// for its sake until it is given up.
-pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
-    let last_start = i32::try_from(context.max_attempts).unwrap_or(i32::MAX) - 1;
-    let suspect = {
-        let _beside_others = context.isolation.read().await;
-        context
-            .in_time(attempt(context, chunk, SUSPECT_FROM.min(last_start)))
-            .await?
-    };
-    if suspect {
-        let _alone = tokio::select! {
-            alone = context.isolation.write() => alone,
-            () = context.closing.cancelled() => return Err(Failure::Abandoned),
-        };
-        context.in_time(attempt(context, chunk, i32::MAX)).await?;
-    }
-    Ok(())
+/// What came of a chunk's load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loaded {
+    /// Nothing is left to do: this worker or another one loaded it, or its import does not load any more.
+    Done,
+    /// Nothing was done: it was begun `suspect_from` times, and its last start came to no end.
+    Suspect,
 }
 
-/// `true`, and nothing done, when the chunk is suspect and was begun `suspect_from` times.
-async fn attempt(context: &JobContext, chunk: ChunkKey, suspect_from: i32) -> Result<bool, Failure> {
+/// Loads a chunk, unless it is suspect and was begun `suspect_from` times.
+pub(super) async fn run(context: &JobContext, chunk: ChunkKey, suspect_from: i32) -> Result<Loaded, Failure> {
     let begin = std::time::Instant::now();
     let mut ledger = context.ledger().await?;
     let started = match chunks::start(&mut ledger, chunk, context.worker.as_str(), suspect_from).await? {
         Start::Started(started) => started,
         start => {
             ledger.give_back();
-            return Ok(start == Start::Suspect);
+            return Ok(if start == Start::Suspect {
+                Loaded::Suspect
+            } else {
+                Loaded::Done
+            });
         }
     };
     if started.attempts.unsigned_abs() > context.max_attempts {
+        ledger.give_back();
         return Err(Failure::Exhausted {
             attempts: started.attempts - 1,
         });
@@ -68,7 +58,9 @@ async fn attempt(context: &JobContext, chunk: ChunkKey, suspect_from: i32) -> Re
     let payload = payloads::read(&mut ledger, chunk).await?;
     ledger.give_back();
     // Gone: somebody else loaded or cancelled the chunk since.
-    let Some(payload) = payload else { return Ok(false) };
+    let Some(payload) = payload else {
+        return Ok(Loaded::Done);
+    };
     let parsed = parse(&plan, payload, started).await?;
     let mut loader = context.loader().await?;
     let claimed = load(context, &mut loader, chunk, &plan, parsed).await?;
@@ -78,7 +70,7 @@ async fn attempt(context: &JobContext, chunk: ChunkKey, suspect_from: i32) -> Re
         tracing::debug!(%chunk, duration_ms = begin.elapsed().as_millis(), "chunk loaded");
         finish_if_done(&context.pool, chunk.import).await?;
     }
-    Ok(false)
+    Ok(Loaded::Done)
 }
 
 async fn parse(plan: &Arc<ImportPlan>, payload: Payload, started: StartedChunk) -> Result<ParsedChunk, Failure> {
