@@ -18,6 +18,7 @@ from lab import COLUMNS, EMPTY, RELEASE, ROOT, Timed, lab, say
 from plots import bars, lines
 
 BASE = "psql \\copy, one session"
+FLOOR = "server floor"
 UNDO = "pg_import, undo of an import"
 # Of one statement of the insert floor; that of an import without other options.
 CHUNK_ROWS = 50_000
@@ -30,7 +31,6 @@ class Contenders:
         self.lab, self.server, self.rows = laboratory, laboratory.server, rows
         self.file = laboratory.generate(rows)
         self.parts = self.split()
-        self.prepare_floors()
 
     def split(self):
         """Two halves without the header, cut at a line's end."""
@@ -147,8 +147,8 @@ class Contenders:
         found = {
             BASE: self.copy_one,
             "psql \\copy of two halves, two sessions": self.copy_two,
-            "server floor of copy: binary COPY of prepared files, two sessions": self.copy_floor,
-            "server floor of insert: INSERT … SELECT unnest of prepared arrays, two sessions": self.insert_floor,
+            f"{FLOOR} of copy: binary COPY of prepared files, two sessions": self.copy_floor,
+            f"{FLOOR} of insert: INSERT … SELECT unnest of prepared arrays, two sessions": self.insert_floor,
             "pg_import, insert, one worker of 2": lambda: self.ours("insert", 1),
             "pg_import, insert, two workers of 1": lambda: self.ours("insert", 2),
             "pg_import, insert, --local": lambda: self.local("insert"),
@@ -208,6 +208,8 @@ def main():
             contenders = made.chunk_sizes(arguments.chunk_sizes) if arguments.chunk_sizes else made.all()
             if arguments.only:
                 contenders = {name: run for name, run in contenders.items() if name == BASE or any(text in name for text in arguments.only)}
+            if any(name.startswith(FLOOR) for name in contenders):
+                made.prepare_floors()
             laboratory.peak_kib.clear()
             results = measure(laboratory, contenders, arguments.rounds)
             left = laboratory.left_behind() or "no table above 64 kB"
