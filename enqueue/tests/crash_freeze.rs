@@ -175,17 +175,11 @@ async fn a_worker_that_is_told_to_stop_leaves_no_trace() {
         worker.terminate();
         let finished = worker.finished().await;
         assert_eq!(finished.code, Some(0), "{finished:?}");
-        assert_eq!(
-            world.count("apalis.jobs WHERE status IN ('Queued', 'Running')").await,
-            0
-        );
-        assert_eq!(
-            world
-                .count("pgimport.import_chunk WHERE state = 'pending' AND attempts > 0")
-                .await,
-            0
-        );
-        assert_eq!(world.count("pgimport.worker").await, 0);
+        let held = "apalis.jobs WHERE status IN ('Queued', 'Running')";
+        assert_eq!(world.count(held).await, 0, "{finished:?}");
+        let begun = "pgimport.import_chunk WHERE state = 'pending' AND attempts > 0";
+        assert_eq!(world.count(begun).await, 0, "{finished:?}");
+        assert_eq!(world.count("pgimport.worker").await, 0, "{finished:?}");
     }
     assert!(
         world.count("pgimport.import_chunk WHERE state = 'pending'").await > 0,

@@ -69,7 +69,19 @@ pub fn pool(options: PgConnectOptions, size: u32) -> PgPool {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // Every use handles a lost connection anyway, so a ping before each would only cost a round trip.
         .test_before_acquire(false)
+        // Nobody waits for this one, unless every session is in use.
+        .after_release(|conn, _| Box::pin(is_outside_transactions(conn)))
         .connect_lazy_with(options)
+}
+
+/// Whether a session is as it was when it was new. One whose `BEGIN` was given up while the server was at it is within a transaction of
+/// which sqlx 0.9.0 knows nothing (its issue 4393): whoever had it next would lose what they wrote.
+async fn is_outside_transactions(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    // By the simple protocol, for in the extended one the two differ in any case: a statement then is several messages.
+    sqlx::raw_sql("SELECT now() = statement_timestamp()")
+        .fetch_one(conn)
+        .await?
+        .try_get(0)
 }
 
 /// What keeps a database from being used.

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// **Bytes** of payload that close a batch: enough that the transaction's own cost does not count, little enough to be held twice.
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: u64 = 2 << 20;
 /// A batch that does not fill is stored after this time, so that workers need not wait for a slow source.
 const BATCH_DELAY: Duration = Duration::from_millis(200);
 /// Chunks that may wait between the splitting thread and the database.
@@ -175,11 +175,13 @@ impl Intake<'_> {
             .await?;
         let resume_at = stored.end_byte.unwrap_or(0);
         let mut next_ordinal = stored.chunks;
+        // One batch shall not be more than may be pending in all.
+        let batch_bytes = BATCH_BYTES.min(self.max_pending);
         loop {
             let (mut batch, mut end) = (Vec::new(), None);
-            let mut bytes = 0;
+            let mut bytes = 0_u64;
             let mut deadline = Instant::now() + LEASE_INTERVAL;
-            while bytes < BATCH_BYTES && end.is_none() {
+            while (batch.is_empty() || bytes < batch_bytes) && end.is_none() {
                 match tokio::time::timeout_at(deadline, feed.receiver.recv()).await {
                     Err(_) => break,
                     Ok(None) => return Err(IntakeError::Reader),
@@ -193,7 +195,7 @@ impl Intake<'_> {
                         if batch.is_empty() {
                             deadline = deadline.min(Instant::now() + BATCH_DELAY);
                         }
-                        bytes += chunk.data.len();
+                        bytes += chunk.data.len() as u64;
                         batch.push(chunk);
                     }
                 }

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use outcome::Failure;
 
 use crate::{loader::LoadPlan, parser::RecordShape};
-use load_chunk::Loaded;
+use load_chunk::Load;
 
 /// What every job may need.
 pub struct JobContext {
@@ -51,7 +51,7 @@ pub struct JobContext {
     turns: Semaphore,
     /// Shared by chunks that are worked on beside others, held by one that may be what ended a worker.
     isolation: RwLock<()>,
-    /// No chunk is begun any more.
+    /// No chunk waits any more to run alone.
     pub closing: CancellationToken,
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
 }
@@ -98,6 +98,8 @@ impl Drop for JobConnection<'_> {
     }
 }
 
+/// How long it may take to write what came of a job: others may have to wait for it.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Plans kept; a worker seldom works on more imports at once.
 const PLANS: usize = 64;
 
@@ -182,39 +184,39 @@ pub async fn run(context: &JobContext, arguments: &[u8]) {
         Job::LoadChunk(chunk) => load(context, chunk).await,
         Job::DeleteChunk(chunk) => {
             let _beside_others = context.isolation.read().await;
-            settled(context, job, delete_chunk::run(context, chunk)).await;
+            do_and_settle(context, job, delete_chunk::run(context, chunk)).await;
         }
         Job::CancelImport { import } => {
-            settled(context, job, cancel_import::run(context, import)).await;
+            do_and_settle(context, job, cancel_import::run(context, import)).await;
         }
     }
 }
 
-/// Starts without an outcome from which on a chunk is taken for what ends its workers. One may be chance, as when the machine died; and
-/// chunks that are begun again one by one would make each takeover slow.
-const SUSPECT_FROM: i32 = 2;
+/// Attempts from which on a chunk is taken for what ends its workers. One may be chance, as when the machine died; and chunks that are
+/// begun again one by one would make each takeover slow.
+const SUSPECT_FROM: u32 = 2;
 
 /// Loads a chunk, beside others. One that may be what ends its workers has this one for itself, from its start until its outcome is
 /// written, so that no other chunk is counted starts for its sake until it is given up.
 async fn load(context: &JobContext, chunk: ChunkKey) {
     let job = Job::LoadChunk(chunk);
-    let last_start = i32::try_from(context.max_attempts).unwrap_or(i32::MAX) - 1;
-    let suspect = {
+    // The last attempt is made alone in any case, unless it is the only one.
+    let limit = SUSPECT_FROM.min(context.max_attempts.saturating_sub(1)).max(1);
+    let outcome = {
         let _beside_others = context.isolation.read().await;
-        let attempt = load_chunk::run(context, chunk, SUSPECT_FROM.min(last_start));
-        settled(context, job, attempt).await
+        do_and_settle(context, job, load_chunk::run(context, chunk, limit)).await
     };
-    if suspect != Some(Loaded::Suspect) {
+    if outcome != Some(Load::NotBegun) {
         return;
     }
-    // A stop leaves it as it is: not begun.
+    // A stop leaves it as it is.
     if let Some(_alone) = context.closing.run_until_cancelled(context.isolation.write()).await {
-        settled(context, job, load_chunk::run(context, chunk, i32::MAX)).await;
+        do_and_settle(context, job, load_chunk::run(context, chunk, context.max_attempts)).await;
     }
 }
 
 /// Does the work of a job within its time, and writes what came of it if it did not succeed.
-async fn settled<T>(context: &JobContext, job: Job, work: impl Future<Output = Result<T, Failure>>) -> Option<T> {
+async fn do_and_settle<T>(context: &JobContext, job: Job, work: impl Future<Output = Result<T, Failure>>) -> Option<T> {
     let in_time = async {
         tokio::time::timeout(context.job_timeout, work)
             .await
@@ -231,13 +233,15 @@ async fn settled<T>(context: &JobContext, job: Job, work: impl Future<Output = R
         Ok(done) => return Some(done),
         Err(failure) => failure,
     };
-    if let Err(error) = outcome::settle(context, job, &failure).await {
-        // Maintenance finds the chunk without a live job and adds one.
-        tracing::warn!(
+    // Maintenance finds the chunk without a live job and adds one.
+    match tokio::time::timeout(SETTLE_TIMEOUT, outcome::settle(context, job, &failure)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(
             ?job,
             error = shared::describe_error(&error),
             "what came of a job could not be written"
-        );
+        ),
+        Err(_) => tracing::warn!(?job, "what came of a job could not be written in time"),
     }
     None
 }

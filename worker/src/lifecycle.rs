@@ -121,7 +121,13 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
         }
         match outcome.outcome {
             Ok(()) => return Ok(()),
-            Err(_) if stop.is_cancelled() => return Ok(()),
+            Err(error) if stop.is_cancelled() => {
+                tracing::warn!(
+                    error = shared::describe_error(&error),
+                    "the session had ended when the worker was told to stop"
+                );
+                return Ok(());
+            }
             Err(source) if last_success.elapsed() > config.give_up_after => {
                 return Err(WorkerError::GaveUp {
                     after: config.give_up_after,

@@ -68,44 +68,37 @@ pub struct StartedChunk {
     pub start_byte: u64,
     pub first_line: u64,
     pub record_count: u64,
-    /// Starts so far without a recorded outcome, and real failures, this one included.
-    pub attempts: i32,
 }
 
 /// What became of a try to begin a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     Started(StartedChunk),
-    /// Nothing was counted: the chunk was begun as often as that before, and its last start came to no end.
-    Suspect,
+    /// Nothing was counted: the chunk has that many attempts already.
+    Tried(u32),
     /// The chunk is not pending, or its import does not load.
     NotPending,
 }
 
-/// Counts a start, in a transaction of its own and before the work, so that a chunk that kills its worker is found out. Not of a chunk
-/// that has `suspect_from` starts already and whose last one left no outcome: it still names a worker.
+/// Counts a start, in a transaction of its own and before the work, so that a chunk that kills its worker is found out; not of a chunk
+/// that has `limit` attempts.
 ///
 /// The commit is durable even in a session that defers its commits: a chunk that took the server down must have been counted.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn start(
-    conn: &mut PgConnection,
-    chunk: ChunkKey,
-    worker: &str,
-    suspect_from: i32,
-) -> Result<Start, StoreError> {
+pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit: u32) -> Result<Start, StoreError> {
     let row = sqlx::query!(
         r#"UPDATE pgimport.import_chunk AS c SET attempts = attempts + 1, worker = $3, started_at = clock_timestamp()
            FROM pgimport.import AS i
-           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND (c.worker IS NULL OR c.attempts < $4)
+           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND c.attempts < $4
              AND i.id = $1 AND i.state IN ('splitting', 'loading')
-           RETURNING c.start_byte, c.first_line, c.record_count, c.attempts,
+           RETURNING c.start_byte, c.first_line, c.record_count,
                set_config('synchronous_commit', 'on', true) AS "durable!""#,
         chunk.import.0,
         chunk.ordinal,
         worker,
-        suspect_from
+        i32::try_from(limit).unwrap_or(i32::MAX)
     )
     .fetch_optional(&mut *conn)
     .await?;
@@ -114,21 +107,17 @@ pub async fn start(
             start_byte: row.start_byte.unsigned_abs(),
             first_line: row.first_line.unsigned_abs(),
             record_count: row.record_count.unsigned_abs(),
-            attempts: row.attempts,
         }));
     }
-    let suspect = sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
-               WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND c.worker IS NOT NULL AND c.attempts >= $3
-                 AND i.state IN ('splitting', 'loading')) AS "suspect!""#,
+    let attempts = sqlx::query_scalar!(
+        "SELECT c.attempts FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
+         WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND i.state IN ('splitting', 'loading')",
         chunk.import.0,
-        chunk.ordinal,
-        suspect_from
+        chunk.ordinal
     )
-    .fetch_one(conn)
+    .fetch_optional(conn)
     .await?;
-    Ok(if suspect { Start::Suspect } else { Start::NotPending })
+    Ok(attempts.map_or(Start::NotPending, |attempts| Start::Tried(attempts.unsigned_abs())))
 }
 
 /// Claims a chunk. Call *first* in the transaction that inserts its rows: a rival blocks here until this transaction ends, then

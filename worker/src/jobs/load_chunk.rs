@@ -23,34 +23,28 @@ use crate::{
 
 /// What came of a chunk's load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loaded {
+pub(super) enum Load {
     /// Nothing is left to do: this worker or another one loaded it, or its import does not load any more.
     Done,
-    /// Nothing was done: it was begun `suspect_from` times, and its last start came to no end.
-    Suspect,
+    /// It was not begun, for it has as many attempts as was allowed; there are some left.
+    NotBegun,
 }
 
-/// Loads a chunk, unless it is suspect and was begun `suspect_from` times.
-pub(super) async fn run(context: &JobContext, chunk: ChunkKey, suspect_from: i32) -> Result<Loaded, Failure> {
+/// Loads a chunk, unless it has `limit` attempts.
+pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Result<Load, Failure> {
     let begin = std::time::Instant::now();
     let mut ledger = context.ledger().await?;
-    let started = match chunks::start(&mut ledger, chunk, context.worker.as_str(), suspect_from).await? {
+    let started = match chunks::start(&mut ledger, chunk, context.worker.as_str(), limit).await? {
         Start::Started(started) => started,
         start => {
             ledger.give_back();
-            return Ok(if start == Start::Suspect {
-                Loaded::Suspect
-            } else {
-                Loaded::Done
-            });
+            return match start {
+                Start::Tried(attempts) if attempts >= context.max_attempts => Err(Failure::Exhausted { attempts }),
+                Start::Tried(_) => Ok(Load::NotBegun),
+                _ => Ok(Load::Done),
+            };
         }
     };
-    if started.attempts.unsigned_abs() > context.max_attempts {
-        ledger.give_back();
-        return Err(Failure::Exhausted {
-            attempts: started.attempts - 1,
-        });
-    }
     fail::fail_point!("after-attempt");
     // One chunk that kills whoever begins it.
     fail::fail_point!(&format!("begin-chunk-{}", chunk.ordinal));
@@ -59,7 +53,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, suspect_from: i32
     ledger.give_back();
     // Gone: somebody else loaded or cancelled the chunk since.
     let Some(payload) = payload else {
-        return Ok(Loaded::Done);
+        return Ok(Load::Done);
     };
     let parsed = parse(&plan, payload, started).await?;
     let mut loader = context.loader().await?;
@@ -70,7 +64,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, suspect_from: i32
         tracing::debug!(%chunk, duration_ms = begin.elapsed().as_millis(), "chunk loaded");
         finish_if_done(&context.pool, chunk.import).await?;
     }
-    Ok(Loaded::Done)
+    Ok(Load::Done)
 }
 
 async fn parse(plan: &Arc<ImportPlan>, payload: Payload, started: StartedChunk) -> Result<ParsedChunk, Failure> {

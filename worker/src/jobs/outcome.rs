@@ -39,7 +39,7 @@ pub enum Failure {
     Abandoned,
     /// The chunk was begun as often as allowed, and never to an end.
     Exhausted {
-        attempts: i32,
+        attempts: u32,
     },
 }
 

@@ -39,6 +39,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(500);
 const INDEXES_ONLY: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 /// How long abandoned jobs get to give their attempts back.
 const ABANDON_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a worker may take to say that it ends, on a server that is busy.
+const SIGN_OFF_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long each further step of an ending may take: what is left undone, others find within seconds.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a session may take to begin: a host that swallows packets must not hold up a stop, or the count of failures.
@@ -199,12 +201,10 @@ impl Session {
         ended.cancel();
         drop(timeout(FAREWELL_TIMEOUT, helpers.shutdown()).await);
         heartbeat.abort();
-        if outcome.is_ok() {
-            // Others can take at once what this worker did not finish.
-            let farewell = timeout(FAREWELL_TIMEOUT, sign_off(&pool, &name, &queue_workers)).await;
-            if !matches!(farewell, Ok(Ok(()))) {
-                tracing::warn!(worker = %name, "could not sign off; others will notice within seconds");
-            }
+        // Others can take at once what this worker did not finish. After an error the database may hear it all the same.
+        let farewell = timeout(SIGN_OFF_TIMEOUT, sign_off(&pool, &name, &queue_workers)).await;
+        if !matches!(farewell, Ok(Ok(()))) {
+            tracing::warn!(worker = %name, "could not sign off; others will notice within seconds");
         }
         drop(timeout(FAREWELL_TIMEOUT, async { tokio::join!(loaders.close(), pool.close()) }).await);
         outcome
