@@ -2,7 +2,7 @@
 """Measures pg_import beside its rivals, in one run, on a Postgres of its own.
 
 Every contender loads the same file into the same table, emptied before each run. The rounds are interleaved, and what counts is the
-ratio of medians within one run: times drift from run to run. The seconds of all processors are told beside those of the clock, for a
+median of the ratios within each round: times drift from minute to minute. The seconds of all processors are told beside those of the clock, for a
 virtual machine does not have its processors to itself. pgloader joins in where it is installed. `just bench` builds and calls this.
 """
 
@@ -183,11 +183,21 @@ def median(times, what="seconds"):
     return statistics.median(time[what] for time in times)
 
 
+def paired_ratios(base, times):
+    """How much faster than the base, for each round by itself: what a machine drifts between two rounds is in neither."""
+    return [one["seconds"] / other["seconds"] for one, other in zip(base, times)]
+
+
 def table(results, rows, rounds):
-    base, base_cpu = median(results[BASE]), median(results[BASE], "cpu_seconds")
-    head = f"| {rows:,} rows, {rounds} rounds | median s | rows/s | × `\\copy` | CPU s | × `\\copy`'s CPU |\n|---|---|---|---|---|---|"
-    lines = [f"| {name} | {median(times):.2f} | {rows / median(times) / 1000:.0f} k | {base / median(times):.2f} | "
-             f"{median(times, 'cpu_seconds'):.1f} | {median(times, 'cpu_seconds') / base_cpu:.2f} |" for name, times in results.items()]
+    base_cpu = median(results[BASE], "cpu_seconds")
+    head = (f"| {rows:,} rows, {rounds} rounds | median s | rows/s | × `\\copy` | lowest to highest | CPU s | × `\\copy`'s CPU |\n"
+            "|---|---|---|---|---|---|---|")
+    lines = []
+    for name, times in results.items():
+        ratios = paired_ratios(results[BASE], times)
+        lines.append(f"| {name} | {median(times):.2f} | {rows / median(times) / 1000:.0f} k | {statistics.median(ratios):.2f} | "
+                     f"{min(ratios):.2f} to {max(ratios):.2f} | {median(times, 'cpu_seconds'):.1f} | "
+                     f"{median(times, 'cpu_seconds') / base_cpu:.2f} |")
     return "\n".join([head, *lines])
 
 
