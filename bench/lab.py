@@ -86,8 +86,9 @@ class Server:
         return subprocess.Popen(self.psql_command(*statements), stdout=subprocess.DEVNULL)
 
     def wait_until(self, condition):
-        """Waits within one session: a client started again and again would take its share of the machine."""
-        self.psql(f"DO $$BEGIN WHILE NOT ({condition}) LOOP PERFORM pg_sleep(0.05); END LOOP; END$$")
+        """Waits within one session: a client started again and again would take its share of the machine. Each look is a transaction
+        of its own, for one that stays open keeps the server from cleaning up, and so makes a queue slower and slower."""
+        self.psql(f"DO $$BEGIN WHILE NOT ({condition}) LOOP COMMIT; PERFORM pg_sleep(0.05); END LOOP; END$$")
 
     def describe(self):
         cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown")
