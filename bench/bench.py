@@ -2,8 +2,9 @@
 """Measures pg_import beside its rivals, in one run, on a Postgres of its own.
 
 Every contender loads the same file into the same table, emptied before each run. The rounds are interleaved, and what counts is the
-median of the ratios within each round: times drift from minute to minute. The seconds of all processors are told beside those of the clock, for a
-virtual machine does not have its processors to itself. pgloader joins in where it is installed. `just bench` builds and calls this.
+median of the ratios within each round: times drift from minute to minute. The seconds of all processors are told beside those of the
+clock, for a virtual machine does not have its processors to itself. pgloader joins in where it is installed. `just bench` builds and
+calls this.
 """
 
 import argparse
