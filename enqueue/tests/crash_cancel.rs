@@ -230,7 +230,7 @@ async fn a_forced_submission_that_died_is_undone_and_can_be_made_again() {
 async fn a_file_that_changes_while_it_is_read_fails_its_import() {
     let world = World::new().await;
     let file = world.file(60_000).await;
-    let submitter = world.enqueue(&["-i", file.path(), "--chunk-rows", "200", "--max-pending", "1K"]);
+    let submitter = world.enqueue(&["-i", file.path(), "--chunk-rows", "2000", "--max-pending", "1K"]);
     submitter.until_says("NO WORKER IS ALIVE").await;
     let mut append = std::fs::OpenOptions::new()
         .append(true)
@@ -244,6 +244,9 @@ async fn a_file_that_changes_while_it_is_read_fails_its_import() {
         finished.stderr.contains("the file changed while it was read"),
         "{finished:?}"
     );
+    // It waited after each of some thirty batches.
+    let waits = finished.stderr.matches("wait for workers").count();
+    assert!(waits <= 3, "it says once that it waits: {finished:?}");
     let import = finished.import();
     world.assert_settled(import, "failed").await;
     let status = world.run(&["status", &import.to_string()]).await.stdout;

@@ -35,8 +35,8 @@ const BATCH_BYTES: u64 = 2 << 20;
 const BATCH_DELAY: Duration = Duration::from_millis(200);
 /// Chunks that may wait between the splitting thread and the database.
 const FEED_CHUNKS: usize = 2;
-/// How often back-pressure looks whether workers caught up.
-const PRESSURE_INTERVAL: Duration = Duration::from_millis(500);
+/// How soon back-pressure looks whether workers caught up; the pause doubles from look to look, up to the second.
+const PRESSURE_INTERVALS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// How often the lease is renewed while there is nothing else to store.
 const LEASE_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -177,6 +177,7 @@ impl Intake<'_> {
         let mut next_ordinal = stored.chunks;
         // One batch shall not be more than may be pending in all.
         let batch_bytes = BATCH_BYTES.min(self.max_pending);
+        let mut told = None;
         loop {
             let (mut batch, mut end) = (Vec::new(), None);
             let mut bytes = 0_u64;
@@ -212,7 +213,7 @@ impl Intake<'_> {
                 return Ok(fingerprint);
             }
             if !batch.is_empty() {
-                self.wait_for_workers().await?;
+                self.wait_for_workers(&mut told).await?;
             }
         }
     }
@@ -311,9 +312,10 @@ impl Intake<'_> {
         .await
     }
 
-    /// Waits outside any transaction, with the lease renewed, while more payload is pending than allowed.
-    async fn wait_for_workers(&self) -> Result<(), IntakeError> {
-        let mut told = None;
+    /// Waits outside any transaction, with the lease renewed, while more payload is pending than allowed. `told` remembers between the
+    /// waits whether a worker was alive when this was said last: an import that waits after every batch says so once.
+    async fn wait_for_workers(&self, told: &mut Option<bool>) -> Result<(), IntakeError> {
+        let (mut pause, longest) = PRESSURE_INTERVALS;
         loop {
             let (pending, alive) = self
                 .outlive_outages(async |conn| {
@@ -329,8 +331,8 @@ impl Intake<'_> {
             if pending <= self.max_pending {
                 return Ok(());
             }
-            if told != Some(alive > 0) {
-                told = Some(alive > 0);
+            if *told != Some(alive > 0) {
+                *told = Some(alive > 0);
                 (self.notify)(if alive > 0 {
                     Notice::WaitsForWorkers { pending_bytes: pending }
                 } else {
@@ -338,7 +340,8 @@ impl Intake<'_> {
                 });
             }
             self.store_batch(0, &[]).await?;
-            tokio::time::sleep(PRESSURE_INTERVAL).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(longest);
         }
     }
 

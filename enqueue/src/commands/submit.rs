@@ -1,5 +1,6 @@
 use std::sync::Mutex;
 
+use indicatif::HumanBytes;
 use shared::{
     cancel,
     model::{ImportId, ImportOptions, ImportState, UndoOptions},
@@ -102,17 +103,14 @@ fn request(args: &SubmitArgs) -> Request {
 
 fn describe(event: &Event, local: bool) -> String {
     use shared::intake::Notice;
-    let mebibytes = |bytes: u64| group(bytes >> 20);
     match event {
-        Event::Intake(Notice::WaitsForWorkers { pending_bytes }) => {
-            format!(
-                "{} MiB wait for workers: reading pauses until they catch up",
-                mebibytes(*pending_bytes)
-            )
-        }
+        Event::Intake(Notice::WaitsForWorkers { pending_bytes }) => format!(
+            "{} wait for workers: reading pauses until they catch up",
+            HumanBytes(*pending_bytes)
+        ),
         Event::Intake(Notice::NoWorkerAlive { pending_bytes }) => format!(
-            "{} MiB wait, and NO WORKER IS ALIVE: start one (`worker`) or this waits for ever",
-            mebibytes(*pending_bytes)
+            "{} wait, and NO WORKER IS ALIVE: start one (`worker`) or this waits for ever",
+            HumanBytes(*pending_bytes)
         ),
         Event::Intake(Notice::DatabaseLost) => "the database cannot be reached: trying again".to_owned(),
         Event::Existing { import, state } => {
