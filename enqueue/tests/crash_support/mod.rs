@@ -19,7 +19,7 @@ use tempfile::TempDir;
 pub use process::{Finished, Proc};
 
 /// Far beyond what anything here takes; a test that waits for so long has failed.
-pub const DEADLINE: Duration = Duration::from_secs(90);
+pub const DEADLINE: Duration = Duration::from_secs(240);
 
 const COLUMNS: &str = r#""PointOfSale", "Product", "Date", "Stock""#;
 
