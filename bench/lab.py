@@ -32,20 +32,32 @@ def find_bin_dir():
     sys.exit("bench: no Postgres programs found; install postgresql, or set PG_IMPORT_PG_BIN")
 
 
+def processor_seconds(*kinds):
+    """Seconds of all processors, by the kinds of proc(5)'s first line of /proc/stat."""
+    return sum(int(Path("/proc/stat").read_text().split(maxsplit=9)[kind]) for kind in kinds) / TICKS_PER_SECOND
+
+
 def cpu_seconds():
-    """Seconds that all processors of the machine have worked: what a neighbour's virtual machine takes away does not count."""
-    user, nice, system = map(int, Path("/proc/stat").read_text().split(maxsplit=4)[1:4])
-    return (user + nice + system) / TICKS_PER_SECOND
+    """Seconds that all processors of the machine have worked."""
+    user, nice, system = 1, 2, 3
+    return processor_seconds(user, nice, system)
+
+
+def stolen_seconds():
+    """Seconds in which the hypervisor gave processors of this machine to others."""
+    return processor_seconds(8)
 
 
 class Timed:
-    """Seconds by the clock, and of all processors, from the start of the run until `end`."""
+    """From the start of a run until `end`: seconds by the clock and of all processors, and the part of the machine that was stolen."""
 
     def __init__(self):
-        self.cpu, self.clock = cpu_seconds(), time.time()
+        self.cpu, self.stolen, self.clock = cpu_seconds(), stolen_seconds(), time.time()
 
     def end(self, clock=None):
-        return {"seconds": (clock or time.time()) - self.clock, "cpu_seconds": cpu_seconds() - self.cpu}
+        now = time.time()
+        stolen = (stolen_seconds() - self.stolen) / os.cpu_count() / (now - self.clock)
+        return {"seconds": (clock or now) - self.clock, "cpu_seconds": cpu_seconds() - self.cpu, "stolen": stolen}
 
 
 class Server:

@@ -79,14 +79,24 @@ async fn the_registry_holds_exactly_the_imports_ids_for_every_kind_of_sequence()
 
 #[tokio::test]
 async fn ids_of_imports_and_of_others_who_write_meanwhile_belong_to_one_each() {
+    ids_belong_to_one_each("bigserial", "20").await;
+}
+
+#[tokio::test]
+async fn ids_that_come_in_blocks_belong_to_one_each() {
+    // Two blocks for a chunk, the second of which is used in part.
+    ids_belong_to_one_each("bigint GENERATED ALWAYS AS IDENTITY (CACHE 100)", "120").await;
+}
+
+async fn ids_belong_to_one_each(id: &str, chunk_rows: &str) {
     let bench = Bench::new().await;
     bench
-        .execute("CREATE TABLE t (id bigserial PRIMARY KEY, who text, n int)")
+        .execute(&format!("CREATE TABLE t (id {id} PRIMARY KEY, who text, n int)"))
         .await;
     for who in ["one", "two"] {
         let file = bench.file(&format!("{who}.csv"), numbers(who, 600));
         bench
-            .enqueue(["-i", &file, "--table", "t", "--chunk-rows", "20"])
+            .enqueue(["-i", &file, "--table", "t", "--chunk-rows", chunk_rows])
             .run()
             .exits(0);
     }
@@ -151,11 +161,12 @@ async fn an_exhausted_sequence_fails_the_import_and_holds_up_nobody() {
 
 #[tokio::test]
 async fn a_server_that_crashes_between_the_ids_and_the_commit_loses_and_doubles_nothing() {
-    for method in ["insert", "copy"] {
+    // The ids of ten chunks: one by one, and in blocks of 1,000.
+    for (method, rows, chunk_rows) in [("insert", 1000, "100"), ("copy", 10_000, "1000")] {
         let server = TestServer::start().await;
         let bench = Bench::on(&server).await;
-        let file = bench.file("orders.csv", orders("A", 1000));
-        let arguments = ["-i", &file, "--chunk-rows", "100", "--load-method", method];
+        let file = bench.file("orders.csv", orders("A", rows));
+        let arguments = ["-i", &file, "--chunk-rows", chunk_rows, "--load-method", method];
         bench.enqueue(arguments).run().exits(0);
         // Whoever has taken ids and written rows must wait for the registry.
         let mut other = PgConnection::connect_with(&bench.db.connect_options()).await.unwrap();
@@ -173,12 +184,12 @@ async fn a_server_that_crashes_between_the_ids_and_the_commit_loses_and_doubles_
         assert_eq!(follower.finish().exits(0).id(), 1);
         assert_json(
             &bench.status(1),
-            &json!({"state": "loaded", "records": 1000, "loaded": 1000, "rejected": 0, "chunks_loaded": 10}),
+            &json!({"state": "loaded", "records": rows, "loaded": rows, "rejected": 0, "chunks_loaded": 10}),
         );
-        assert_registered(&bench, 1, "sale_order", 1000, "true").await;
+        assert_registered(&bench, 1, "sale_order", rows, "true").await;
         assert_eq!(
             bench.number("SELECT count(DISTINCT \"Product\") FROM sale_order").await,
-            1000
+            i64::try_from(rows).unwrap()
         );
     }
 }

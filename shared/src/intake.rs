@@ -31,6 +31,8 @@ use crate::{
 
 /// **Bytes** of payload that close a batch: enough that the transaction's own cost does not count, little enough to be held twice.
 const BATCH_BYTES: u64 = 2 << 20;
+/// **Bytes** of the first batch; each may be twice as large as the one before. Workers need not wait for more than the first chunk.
+const FIRST_BATCH_BYTES: u64 = 256 << 10;
 /// A batch that does not fill is stored after this time, so that workers need not wait for a slow source.
 const BATCH_DELAY: Duration = Duration::from_millis(200);
 /// Chunks that may wait between the splitting thread and the database.
@@ -176,7 +178,8 @@ impl Intake<'_> {
         let resume_at = stored.end_byte.unwrap_or(0);
         let mut next_ordinal = stored.chunks;
         // One batch shall not be more than may be pending in all.
-        let batch_bytes = BATCH_BYTES.min(self.max_pending);
+        let most_bytes = BATCH_BYTES.min(self.max_pending);
+        let mut batch_bytes = FIRST_BATCH_BYTES.min(most_bytes);
         let mut told = None;
         loop {
             let (mut batch, mut end) = (Vec::new(), None);
@@ -213,6 +216,7 @@ impl Intake<'_> {
                 return Ok(fingerprint);
             }
             if !batch.is_empty() {
+                batch_bytes = (batch_bytes * 2).min(most_bytes);
                 self.wait_for_workers(&mut told).await?;
             }
         }

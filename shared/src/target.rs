@@ -70,6 +70,8 @@ pub struct IdColumn {
     pub sequence_oid: Oid,
     /// The sequence's name, quoted where SQL needs it.
     pub sequence: String,
+    /// How many values `nextval` sets aside for a session at once: the sequence's `CACHE`, 1 where nobody set it.
+    pub sequence_cache: u64,
 }
 
 /// A table that can be loaded.

@@ -1,20 +1,45 @@
 //! Takes ids for a chunk's rows from the target's own sequence.
 
-use shared::store::registry::IdRange;
-use sqlx::{PgConnection, postgres::types::Oid};
+use shared::{store::registry::IdRange, target::IdColumn};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
 
 /// The upper half of the advisory lock's key under which ids are taken; the lower half is the sequence's oid.
 const LOCK_SPACE: i64 = 0x7067_696d; // "pgim"
 
-/// Takes `count` values of a sequence, which must not be 0, as ranges in ascending order.
+/// A sequence whose `CACHE` is at least this gives its values by the block: to ask for a block costs as much as to ask for so many values.
+const LEAST_BLOCK: u64 = 100;
+
+/// Takes `count` values of a sequence as ranges in ascending order.
 ///
-/// All loaders take theirs one after the other, under an advisory lock that is held for this statement alone, so that each gets nearly
-/// always one range; other writers that call `nextval` meanwhile only make gaps. The parts of the statement depend on one another, so
-/// the server cannot run them in another order: lock, take, unlock. The ids travel only where they are more than one range.
+/// All loaders take theirs one after the other, under an advisory lock that is held for one message to the server alone, so that each
+/// gets nearly always one range; other writers that call `nextval` meanwhile only make gaps.
 ///
 /// # Errors
 /// Of the database; the connection must be closed then, not used again: it may still hold the lock.
-pub async fn take(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<Vec<IdRange>, sqlx::Error> {
+pub async fn take(conn: &mut PgConnection, id: &IdColumn, count: u64) -> Result<Vec<IdRange>, sqlx::Error> {
+    let mut ranges = Vec::new();
+    let (mut missing, mut block) = (count, id.sequence_cache);
+    while block >= LEAST_BLOCK && missing >= block {
+        let blocks = take_blocks(conn, id.sequence_oid, missing.div_ceil(block)).await?;
+        for start in blocks.starts {
+            let values = blocks.shape.reserved(start).min(missing);
+            ranges.extend(blocks.shape.range(start, values));
+            missing -= values;
+        }
+        // Somebody may have altered the sequence since the target was looked at.
+        block = blocks.shape.cache;
+    }
+    if missing > 0 {
+        ranges.extend(take_each(conn, id.sequence_oid, missing).await?);
+    }
+    Ok(join(ranges))
+}
+
+/// Calls `nextval` for each of `count` values.
+///
+/// The parts of the statement depend on one another, so the server cannot run them in another order: lock, take, unlock. The ids travel
+/// only where they are more than one range.
+async fn take_each(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<Vec<IdRange>, sqlx::Error> {
     let row = sqlx::query!(
         r#"WITH locked AS MATERIALIZED (SELECT pg_advisory_lock($1)),
                taken AS MATERIALIZED (
@@ -23,7 +48,7 @@ pub async fn take(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<
            SELECT ids[1] AS "first!", ids[$3] AS "last!", seqincrement AS "increment!",
                CASE WHEN ids[$3] - ids[1] = ($3 - 1) * seqincrement THEN '{}' ELSE ids END AS "ids!"
            FROM taken, unlocked, pg_sequence WHERE seqrelid = $2"#,
-        LOCK_SPACE << 32 | i64::from(sequence.0),
+        lock_key(sequence),
         sequence,
         i32::try_from(count).unwrap_or(i32::MAX)
     )
@@ -35,19 +60,97 @@ pub async fn take(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<
         let (start_id, end_id) = (row.first.min(row.last), row.first.max(row.last));
         return Ok(vec![IdRange { start_id, end_id, step }]);
     }
-    Ok(into_ranges(row.ids, step))
+    let single = |id| IdRange {
+        start_id: id,
+        end_id: id,
+        step,
+    };
+    Ok(row.ids.into_iter().map(single).collect())
 }
 
-/// Joins ids that are `step` apart.
-fn into_ranges(mut ids: Vec<i64>, step: i64) -> Vec<IdRange> {
-    ids.sort_unstable();
-    ids.chunk_by(|before, after| before.checked_add(step) == Some(*after))
-        .filter_map(|range| match range {
-            [start_id, .., end_id] => Some((*start_id, *end_id)),
-            [id] => Some((*id, *id)),
-            [] => None,
+/// The first values of blocks that were taken from a sequence, and what it was like then.
+struct Blocks {
+    starts: Vec<i64>,
+    shape: Shape,
+}
+
+/// Takes `count` blocks of as many values as the sequence's `CACHE` says, each with one call of `nextval`.
+///
+/// That call sets the whole block aside for this session, which would give out its other values at the next calls. They are taken as
+/// taken here, and the session is made to forget them; before, it is made to forget what it may have left of a block, for then the first
+/// call would give the rest of that one. The sequence cannot be altered from the first `nextval` to the transaction's end, so the shape
+/// that is read after it is the one that counted.
+async fn take_blocks(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<Blocks, sqlx::Error> {
+    let (key, oid) = (lock_key(sequence), sequence.0);
+    let each = format!("DISCARD SEQUENCES; SELECT nextval({oid}::regclass);");
+    let each = each.repeat(usize::try_from(count).unwrap_or(usize::MAX));
+    let statements = format!(
+        "SELECT pg_advisory_lock({key});
+         {each}
+         DISCARD SEQUENCES;
+         SELECT pg_advisory_unlock({key});
+         SELECT increment, cache_size, minimum_value, maximum_value FROM pg_sequence_parameters({oid})"
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(conn).await?;
+    let [_locked, starts @ .., _unlocked, shape] = rows.as_slice() else {
+        return Err(sqlx::Error::RowNotFound);
+    };
+    Ok(Blocks {
+        starts: starts.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?,
+        shape: Shape {
+            increment: shape.try_get("increment")?,
+            cache: shape.try_get::<i64, _>("cache_size")?.unsigned_abs(),
+            lowest: shape.try_get("minimum_value")?,
+            highest: shape.try_get("maximum_value")?,
+        },
+    })
+}
+
+/// What a sequence's blocks look like.
+struct Shape {
+    increment: i64,
+    cache: u64,
+    lowest: i64,
+    highest: i64,
+}
+
+impl Shape {
+    /// How many values `nextval` set aside with `start`: the block that reaches the sequence's end is shorter.
+    fn reserved(&self, start: i64) -> u64 {
+        let end = if self.increment > 0 { self.highest } else { self.lowest };
+        let more = start.abs_diff(end) / self.increment.unsigned_abs().max(1);
+        self.cache.min(more.saturating_add(1))
+    }
+
+    /// The first `values` of the block that begins with `start`, in the sequence's direction; nothing for none.
+    fn range(&self, start: i64, values: u64) -> Option<IdRange> {
+        let step = self.increment.checked_abs().unwrap_or(i64::MAX);
+        let distance = values.checked_sub(1)?.wrapping_mul(self.increment.unsigned_abs());
+        // Within the sequence's bounds, as `reserved` found.
+        let (start_id, end_id) = if self.increment > 0 {
+            (start, start.wrapping_add_unsigned(distance))
+        } else {
+            (start.wrapping_sub_unsigned(distance), start)
+        };
+        Some(IdRange { start_id, end_id, step })
+    }
+}
+
+fn lock_key(sequence: Oid) -> i64 {
+    LOCK_SPACE << 32 | i64::from(sequence.0)
+}
+
+/// Sorts ranges of one step, and joins those that are a step apart.
+fn join(mut ranges: Vec<IdRange>) -> Vec<IdRange> {
+    ranges.sort_unstable_by_key(|range| range.start_id);
+    ranges
+        .chunk_by(|before, after| before.end_id.checked_add(before.step) == Some(after.start_id))
+        .filter_map(|neighbours| {
+            Some(IdRange {
+                end_id: neighbours.last()?.end_id,
+                ..*neighbours.first()?
+            })
         })
-        .map(|(start_id, end_id)| IdRange { start_id, end_id, step })
         .collect()
 }
 
@@ -55,20 +158,63 @@ fn into_ranges(mut ids: Vec<i64>, step: i64) -> Vec<IdRange> {
 mod tests {
     use super::*;
 
+    fn range(start_id: i64, end_id: i64, step: i64) -> IdRange {
+        IdRange { start_id, end_id, step }
+    }
+
+    fn join_ids(ids: &[i64], step: i64) -> Vec<IdRange> {
+        join(ids.iter().map(|&id| range(id, id, step)).collect())
+    }
+
     #[test]
     fn only_neighbours_are_joined() {
-        let range = |start_id, end_id| IdRange {
-            start_id,
-            end_id,
-            step: 2,
+        assert_eq!(
+            join_ids(&[3, 1, 5, 9, 12, 14], 2),
+            [range(1, 5, 2), range(9, 9, 2), range(12, 14, 2)]
+        );
+        assert_eq!(
+            join_ids(&[i64::MAX, i64::MIN], 2),
+            [range(i64::MIN, i64::MIN, 2), range(i64::MAX, i64::MAX, 2)]
+        );
+        assert_eq!(
+            join(vec![
+                range(2001, 3000, 1),
+                range(1, 1000, 1),
+                range(1001, 2000, 1),
+                range(4001, 4500, 1)
+            ]),
+            [range(1, 3000, 1), range(4001, 4500, 1)]
+        );
+    }
+
+    #[test]
+    fn a_block_ends_where_the_sequence_does() {
+        let up = Shape {
+            increment: 3,
+            cache: 100,
+            lowest: 1,
+            highest: 320,
         };
-        assert_eq!(
-            into_ranges(vec![3, 1, 5, 9, 12, 14], 2),
-            [range(1, 5), range(9, 9), range(12, 14)]
-        );
-        assert_eq!(
-            into_ranges(vec![i64::MAX, i64::MIN], 2),
-            [range(i64::MIN, i64::MIN), range(i64::MAX, i64::MAX)]
-        );
+        assert_eq!(up.reserved(1), 100);
+        assert_eq!(up.range(1, 100), Some(range(1, 298, 3)));
+        assert_eq!(up.reserved(301), 7);
+        assert_eq!(up.range(301, 7), Some(range(301, 319, 3)));
+        assert_eq!(up.range(301, 0), None);
+        let down = Shape {
+            increment: -3,
+            cache: 100,
+            lowest: -10,
+            highest: -1,
+        };
+        assert_eq!(down.reserved(-1), 4);
+        assert_eq!(down.range(-1, 4), Some(range(-10, -1, 3)));
+        let widest = Shape {
+            increment: i64::MIN,
+            cache: 100,
+            lowest: i64::MIN,
+            highest: i64::MAX,
+        };
+        assert_eq!(widest.reserved(i64::MAX), 2);
+        assert_eq!(widest.reserved(i64::MIN), 1);
     }
 }

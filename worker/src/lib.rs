@@ -6,7 +6,7 @@
 
 pub mod encode;
 mod eraser;
-mod ids;
+pub mod ids;
 mod jobs;
 mod lifecycle;
 mod loader;

@@ -93,7 +93,7 @@ impl LoadPlan {
             });
         }
         let count = rows.len() as u64;
-        let ranges = ids::take(conn, self.target.id.sequence_oid, count).await?;
+        let ranges = ids::take(conn, &self.target.id, count).await?;
         self.check_width(&ranges)?;
         fail::fail_point!("after-ids");
         let taken = match rows {

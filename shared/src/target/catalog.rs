@@ -175,6 +175,7 @@ pub(super) async fn cascades(conn: &mut PgConnection, oid: Oid) -> Result<Vec<(S
 async fn describe_id(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<IdColumn, TargetError> {
     let candidates = sqlx::query!(
         r#"SELECT DISTINCT a.attname::text AS "column!", a.attlen AS "width!", s.oid AS "sequence_oid!", s.oid::regclass::text AS "sequence!",
+               q.seqcache AS "cache!",
                EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
                        AND x.indnkeyatts = 1 AND x.indkey[0] = a.attnum) AS "unique!"
            FROM pg_attribute AS a
@@ -184,6 +185,7 @@ async fn describe_id(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<Id
                    AND d.refobjsubid = a.attnum AND d.deptype = 'i'
                OR d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
            JOIN pg_class AS s ON s.relkind = 'S' AND s.oid IN (d.objid, d.refobjid)
+           JOIN pg_sequence AS q ON q.seqrelid = s.oid
            WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
              AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)"#,
         oid
@@ -198,6 +200,7 @@ async fn describe_id(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<Id
             width: id.width,
             sequence_oid: id.sequence_oid,
             sequence: id.sequence.clone(),
+            sequence_cache: id.cache.unsigned_abs(),
         }),
         (Some(_), Some(_), _) => Err(TargetError::SeveralIds {
             name: name.to_owned(),

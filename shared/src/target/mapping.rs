@@ -137,6 +137,7 @@ mod tests {
                 width: 8,
                 sequence_oid: Oid(2),
                 sequence: "t_id_seq".to_owned(),
+                sequence_cache: 1,
             },
             columns: columns
                 .iter()
