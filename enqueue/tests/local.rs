@@ -2,7 +2,13 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use support::{Call, Output, assert_json, enqueue_in, open_directory, orders};
@@ -29,6 +35,16 @@ impl Machine {
 
     fn pid_file(&self) -> std::path::PathBuf {
         self.0.path().join("data/cluster/data/postmaster.pid")
+    }
+
+    /// The server is stopped: its file says so, and its process, which removes that file as its last act, is gone or about to be.
+    fn assert_stopped(&self) {
+        assert!(!self.pid_file().exists());
+        let since = Instant::now();
+        while !self.processes().is_empty() {
+            assert!(since.elapsed() < Duration::from_secs(240), "{:?}", self.processes());
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// Processes that work in the directory, or were given it.
@@ -76,8 +92,7 @@ fn the_first_command_loads_the_sample_and_leaves_nothing_running() {
         !first.stderr.contains("WARN") && !first.stderr.contains("ERROR"),
         "{first:#?}"
     );
-    assert!(!machine.pid_file().exists());
-    assert_eq!(machine.processes(), [""; 0]);
+    machine.assert_stopped();
 
     // The cluster and its contents are kept.
     let again = machine
@@ -128,8 +143,7 @@ fn the_first_command_loads_the_sample_and_leaves_nothing_running() {
         .exits(0)
         .says("import 1: cancelled");
     assert_eq!(machine.run(&query).exits(0).stdout, "0\n");
-    assert!(!machine.pid_file().exists());
-    assert_eq!(machine.processes(), [""; 0]);
+    machine.assert_stopped();
 }
 
 fn query_without_local() -> [&'static str; 4] {
@@ -152,8 +166,7 @@ fn local_submissions_share_the_server_and_exit_with_3_on_rejects() {
         .run(&["psql", "--local", "--", "-Atc", "SELECT count(*) FROM sale_order"])
         .exits(0);
     assert_eq!(count.stdout, "300\n");
-    assert!(!machine.pid_file().exists());
-    assert_eq!(machine.processes(), [""; 0]);
+    machine.assert_stopped();
 }
 
 #[test]
