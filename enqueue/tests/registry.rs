@@ -162,9 +162,12 @@ async fn an_exhausted_sequence_fails_the_import_and_holds_up_nobody() {
 #[tokio::test]
 async fn a_server_that_crashes_between_the_ids_and_the_commit_loses_and_doubles_nothing() {
     // The ids of ten chunks: one by one, and in blocks of 1,000.
-    for (method, rows, chunk_rows) in [("insert", 1000, "100"), ("copy", 10_000, "1000")] {
+    for (method, cache, rows, chunk_rows) in [("insert", 1, 1000, "100"), ("copy", 1000, 10_000, "1000")] {
         let server = TestServer::start().await;
         let bench = Bench::on(&server).await;
+        bench
+            .execute(&format!("ALTER TABLE sale_order ALTER id SET CACHE {cache}"))
+            .await;
         let file = bench.file("orders.csv", orders("A", rows));
         let arguments = ["-i", &file, "--chunk-rows", chunk_rows, "--load-method", method];
         bench.enqueue(arguments).run().exits(0);

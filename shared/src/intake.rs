@@ -31,14 +31,16 @@ use crate::{
 
 /// **Bytes** of payload that close a batch: enough that the transaction's own cost does not count, little enough to be held twice.
 const BATCH_BYTES: u64 = 2 << 20;
-/// **Bytes** of the first batch; each may be twice as large as the one before. Workers need not wait for more than the first chunk.
+/// **Bytes** of the first batch; each may be twice as large as the one before. Workers need not wait for much.
 const FIRST_BATCH_BYTES: u64 = 256 << 10;
 /// A batch that does not fill is stored after this time, so that workers need not wait for a slow source.
 const BATCH_DELAY: Duration = Duration::from_millis(200);
 /// Chunks that may wait between the splitting thread and the database.
 const FEED_CHUNKS: usize = 2;
-/// How soon back-pressure looks whether workers caught up; the pause doubles from look to look, up to the second.
-const PRESSURE_INTERVALS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// How soon back-pressure looks whether workers caught up; the pause doubles from look to look.
+const FIRST_PRESSURE_INTERVAL: Duration = Duration::from_millis(20);
+/// The longest such pause.
+const PRESSURE_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the lease is renewed while there is nothing else to store.
 const LEASE_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -319,7 +321,8 @@ impl Intake<'_> {
     /// Waits outside any transaction, with the lease renewed, while more payload is pending than allowed. `told` remembers between the
     /// waits whether a worker was alive when this was said last: an import that waits after every batch says so once.
     async fn wait_for_workers(&self, told: &mut Option<bool>) -> Result<(), IntakeError> {
-        let (mut pause, longest) = PRESSURE_INTERVALS;
+        let mut pause = FIRST_PRESSURE_INTERVAL;
+        let mut renew_at = Instant::now() + LEASE_INTERVAL;
         loop {
             let (pending, alive) = self
                 .outlive_outages(async |conn| {
@@ -333,6 +336,8 @@ impl Intake<'_> {
                 })
                 .await?;
             if pending <= self.max_pending {
+                // That nobody is alive is said each time anew.
+                *told = told.filter(|&alive| alive);
                 return Ok(());
             }
             if *told != Some(alive > 0) {
@@ -343,9 +348,13 @@ impl Intake<'_> {
                     Notice::NoWorkerAlive { pending_bytes: pending }
                 });
             }
-            self.store_batch(0, &[]).await?;
+            // The batch before has just renewed it.
+            if Instant::now() >= renew_at {
+                self.store_batch(0, &[]).await?;
+                renew_at = Instant::now() + LEASE_INTERVAL;
+            }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            pause = (pause * 2).min(PRESSURE_INTERVAL);
         }
     }
 

@@ -6,13 +6,15 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
 /// The upper half of the advisory lock's key under which ids are taken; the lower half is the sequence's oid.
 const LOCK_SPACE: i64 = 0x7067_696d; // "pgim"
 
-/// A sequence whose `CACHE` is at least this gives its values by the block: to ask for a block costs as much as to ask for so many values.
+/// A sequence whose `CACHE` is at least this gives its values by the block: two statements for a block cost about what `nextval` for so many
+/// values does.
 const LEAST_BLOCK: u64 = 100;
 
 /// Takes `count` values of a sequence as ranges in ascending order.
 ///
-/// All loaders take theirs one after the other, under an advisory lock that is held for one message to the server alone, so that each
-/// gets nearly always one range; other writers that call `nextval` meanwhile only make gaps.
+/// All loaders take theirs one after the other, under an advisory lock that is held for the time of one message to the server, so that each
+/// gets nearly always one range; other writers that call `nextval` meanwhile only make gaps. A second message is needed only where a
+/// sequence begins again, ends, or was altered since the target was described.
 ///
 /// # Errors
 /// Of the database; the connection must be closed then, not used again: it may still hold the lock.
@@ -20,13 +22,12 @@ pub async fn take(conn: &mut PgConnection, id: &IdColumn, count: u64) -> Result<
     let mut ranges = Vec::new();
     let (mut missing, mut block) = (count, id.sequence_cache);
     while block >= LEAST_BLOCK && missing >= block {
-        let blocks = take_blocks(conn, id.sequence_oid, missing.div_ceil(block)).await?;
+        let blocks = take_blocks(conn, id.sequence_oid, missing, block).await?;
         for start in blocks.starts {
             let values = blocks.shape.reserved(start).min(missing);
             ranges.extend(blocks.shape.range(start, values));
             missing -= values;
         }
-        // Somebody may have altered the sequence since the target was looked at.
         block = blocks.shape.cache;
     }
     if missing > 0 {
@@ -74,16 +75,24 @@ struct Blocks {
     shape: Shape,
 }
 
-/// Takes `count` blocks of as many values as the sequence's `CACHE` says, each with one call of `nextval`.
+/// Takes blocks that hold `count` values, if each has as many as `believed`, the `CACHE` that the sequence had when it was last looked at.
+/// Where it has more by now, no block is taken beyond need.
 ///
-/// That call sets the whole block aside for this session, which would give out its other values at the next calls. They are taken as
-/// taken here, and the session is made to forget them; before, it is made to forget what it may have left of a block, for then the first
-/// call would give the rest of that one. The sequence cannot be altered from the first `nextval` to the transaction's end, so the shape
-/// that is read after it is the one that counted.
-async fn take_blocks(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<Blocks, sqlx::Error> {
+/// The first `nextval` of a block sets the whole block aside for this session, which would give out its other values at the next calls.
+/// They are taken as taken here, and the session is made to forget them; before, it is made to forget what it may have left of a block,
+/// for then the first call would give the rest of that one. The sequence cannot be altered from the first `nextval` to the transaction's
+/// end, so the shape that is read after it is the one that counted.
+async fn take_blocks(conn: &mut PgConnection, sequence: Oid, count: u64, believed: u64) -> Result<Blocks, sqlx::Error> {
     let (key, oid) = (lock_key(sequence), sequence.0);
-    let each = format!("DISCARD SEQUENCES; SELECT nextval({oid}::regclass);");
-    let each = each.repeat(usize::try_from(count).unwrap_or(usize::MAX));
+    let each: String = (0..count.div_ceil(believed))
+        .map(|before| {
+            let needed = match before {
+                0 => String::new(),
+                _ => format!(" FROM pg_sequence_parameters({oid}) WHERE cache_size::numeric * {before} < {count}"),
+            };
+            format!("DISCARD SEQUENCES; SELECT nextval({oid}::regclass){needed};")
+        })
+        .collect();
     let statements = format!(
         "SELECT pg_advisory_lock({key});
          {each}
