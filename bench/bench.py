@@ -221,6 +221,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--only", nargs="+", metavar="TEXT", help="contenders whose name contains one of these, beside \\copy in one session")
     parser.add_argument("--chunk-sizes", type=int, nargs="+", metavar="N", help="measure these chunk sizes in place of the contenders")
+    parser.add_argument("--id-cache", type=int, metavar="N", help="the CACHE of the id's sequence, for every contender but --local")
     parser.add_argument("--out", type=Path, default=ROOT / "target" / "bench", metavar="DIRECTORY")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -228,6 +229,8 @@ def main():
     per_row = {}
     with lab() as laboratory:
         document["machine"] = laboratory.server.describe()
+        if arguments.id_cache:
+            laboratory.server.psql(f"ALTER TABLE public.sale_order ALTER id SET CACHE {arguments.id_cache}")
         for rows in arguments.rows:
             made = Contenders(laboratory, rows)
             contenders = made.chunk_sizes(arguments.chunk_sizes) if arguments.chunk_sizes else made.all()
