@@ -34,7 +34,8 @@ def find_bin_dir():
 
 def processor_seconds(*kinds):
     """Seconds of all processors, by the kinds of proc(5)'s first line of /proc/stat."""
-    return sum(int(Path("/proc/stat").read_text().split(maxsplit=9)[kind]) for kind in kinds) / TICKS_PER_SECOND
+    fields = Path("/proc/stat").read_text().split(maxsplit=9)
+    return sum(int(fields[kind]) for kind in kinds) / TICKS_PER_SECOND
 
 
 def cpu_seconds():

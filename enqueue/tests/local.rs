@@ -2,16 +2,10 @@
 
 mod support;
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, thread::sleep, time::Instant};
 
 use serde_json::json;
-use support::{Call, Output, assert_json, enqueue_in, open_directory, orders};
+use support::{Call, HANGS, LOOK, Output, assert_json, enqueue_in, open_directory, orders};
 use tempfile::TempDir;
 
 /// A machine without any database.
@@ -42,8 +36,8 @@ impl Machine {
         assert!(!self.pid_file().exists());
         let since = Instant::now();
         while !self.processes().is_empty() {
-            assert!(since.elapsed() < Duration::from_secs(240), "{:?}", self.processes());
-            sleep(Duration::from_millis(20));
+            assert!(since.elapsed() < HANGS, "{:?}", self.processes());
+            sleep(LOOK);
         }
     }
 

@@ -55,7 +55,7 @@ async fn take_each(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result
     )
     .fetch_one(conn)
     .await?;
-    let step = row.increment.checked_abs().unwrap_or(i64::MAX);
+    let step = step_of(row.increment);
     if row.ids.is_empty() {
         // In the sequence's direction.
         let (start_id, end_id) = (row.first.min(row.last), row.first.max(row.last));
@@ -133,7 +133,7 @@ impl Shape {
 
     /// The first `values` of the block that begins with `start`, in the sequence's direction; nothing for none.
     fn range(&self, start: i64, values: u64) -> Option<IdRange> {
-        let step = self.increment.checked_abs().unwrap_or(i64::MAX);
+        let step = step_of(self.increment);
         let distance = values.checked_sub(1)?.wrapping_mul(self.increment.unsigned_abs());
         // Within the sequence's bounds, as `reserved` found.
         let (start_id, end_id) = if self.increment > 0 {
@@ -143,6 +143,11 @@ impl Shape {
         };
         Some(IdRange { start_id, end_id, step })
     }
+}
+
+/// The distance of neighbouring ids of a sequence.
+fn step_of(increment: i64) -> i64 {
+    increment.checked_abs().unwrap_or(i64::MAX)
 }
 
 fn lock_key(sequence: Oid) -> i64 {

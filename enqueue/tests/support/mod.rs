@@ -19,8 +19,8 @@ use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 
 /// How often a condition is looked at, and after which time something hangs. No test is about either.
-const LOOK: Duration = Duration::from_millis(20);
-const HANGS: Duration = Duration::from_secs(240);
+pub const LOOK: Duration = Duration::from_millis(20);
+pub const HANGS: Duration = Duration::from_secs(240);
 
 /// What a person's own settings are in; tests set theirs.
 const SETTINGS: [&str; 5] = [

@@ -34,16 +34,14 @@ pub(super) enum Load {
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Result<Load, Failure> {
     let begin = std::time::Instant::now();
     let mut ledger = context.ledger().await?;
-    let started = match chunks::start(&mut ledger, chunk, context.worker.as_str(), limit).await? {
-        Start::Started(started) => started,
-        start => {
-            ledger.give_back();
-            return match start {
-                Start::Tried(attempts) if attempts >= context.max_attempts => Err(Failure::Exhausted { attempts }),
-                Start::Tried(_) => Ok(Load::NotBegun),
-                _ => Ok(Load::Done),
-            };
-        }
+    let start = chunks::start(&mut ledger, chunk, context.worker.as_str(), limit).await?;
+    let Start::Started(started) = start else {
+        ledger.give_back();
+        return match start {
+            Start::Tried(attempts) if attempts >= context.max_attempts => Err(Failure::Exhausted { attempts }),
+            Start::Tried(_) => Ok(Load::NotBegun),
+            Start::Started(_) | Start::NotPending => Ok(Load::Done),
+        };
     };
     fail::fail_point!("after-attempt");
     // One chunk that kills whoever begins it.
