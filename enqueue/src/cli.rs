@@ -164,6 +164,9 @@ pub struct CancelArgs {
     /// Allow foreign keys to delete or change rows of other tables
     #[arg(long)]
     pub cascade: bool,
+    /// Delete by id even where the ids' sequence was set back, altered or replaced since, so that others may have been given the same
+    #[arg(long)]
+    pub trust_ids: bool,
     /// Run VACUUM on the table afterwards
     #[arg(long, requires = "wait")]
     pub vacuum: bool,

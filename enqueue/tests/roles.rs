@@ -46,6 +46,25 @@ async fn the_password_appears_in_no_output_and_no_argument() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_of_which_the_workers_may_load_nothing_can_be_cancelled() {
+    let bench = Bench::new().await;
+    let role = Role::new(&bench, "").await;
+    for grant in role.worker_grants() {
+        bench.execute(&grant).await;
+    }
+    // All but USAGE on the sequence.
+    for grant in role.grants(&["SELECT, INSERT, DELETE ON sale_order"]) {
+        bench.execute(&grant).await;
+    }
+    let file = bench.file("orders.csv", orders("A", 3));
+    let id = bench.enqueue(["-i", &file]).run().exits(0).id();
+    let _worker = role.run(bench.worker([""; 0])).start();
+    until("it has failed", async || bench.status(id)["state"] == "failed").await;
+    bench.enqueue(["cancel", &id.to_string(), "--wait"]).run().exits(0);
+    assert_eq!(bench.status(id)["state"], "cancelled");
+}
+
 #[tokio::test]
 async fn a_missing_privilege_is_named_with_the_grant_that_mends_it() {
     let bench = Bench::new().await;

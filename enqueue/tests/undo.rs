@@ -10,31 +10,6 @@ use support::{Bench, assert_json, orders, until};
 /// Rows by id and content, for comparing what must not change.
 const CONTENT: &str = "SELECT t::text FROM public.sale_order AS t WHERE \"PointOfSale\" <> 'mine' ORDER BY id";
 
-impl Bench {
-    /// Cancels an import and works until nothing is left to do.
-    fn undo(&self, id: i64, arguments: &[&str]) -> serde_json::Value {
-        let id_text = id.to_string();
-        let mut all = vec!["cancel", &id_text];
-        all.extend(arguments);
-        self.enqueue(all).run().exits(0);
-        self.drain();
-        self.status(id)
-    }
-
-    fn submit(&self, name: &str, content: &str, arguments: &[&str]) -> i64 {
-        let path = self.file(name, content);
-        let mut all = vec!["-i", &path, "--chunk-rows", "100"];
-        all.extend(arguments);
-        self.enqueue(all).run().exits(0).id()
-    }
-
-    fn load_orders(&self, shop: &str, rows: usize, arguments: &[&str]) -> i64 {
-        let id = self.submit(&format!("{shop}.csv"), &orders(shop, rows), arguments);
-        self.drain();
-        id
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_removes_its_own_rows_and_no_other_while_others_write() {
     let bench = Bench::new().await;
@@ -86,58 +61,6 @@ async fn a_cancel_takes_effect_without_a_worker() {
     bench.drain();
     assert_json(&bench.status(id), &json!({"state": "cancelled", "loaded": 0}));
     assert_eq!(bench.number("SELECT count(*) FROM pgimport.import_payload").await, 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_was_made_again_is_never_touched() {
-    let bench = Bench::new().await;
-    bench
-        .execute("CREATE TABLE public.t (id bigserial PRIMARY KEY, a int)")
-        .await;
-    let id = bench.submit("t.csv", "a\n1\n2\n", &["--table", "public.t"]);
-    bench.drain();
-    bench.execute("DROP TABLE public.t; CREATE TABLE public.t (id bigserial PRIMARY KEY, a int); INSERT INTO public.t (a) VALUES (1), (2)").await;
-    bench
-        .enqueue(["cancel", &id.to_string()])
-        .run()
-        .exits(1)
-        .says("dropped and made again");
-    assert_eq!(bench.status(id)["state"], "loaded");
-    assert_eq!(bench.number("SELECT count(*) FROM public.t").await, 2);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ids_given_again_after_a_truncate_belong_to_the_later_import() {
-    let bench = Bench::new().await;
-    let first = bench.load_orders("first", 300, &[]);
-    bench.execute("TRUNCATE public.sale_order RESTART IDENTITY").await;
-    let second = bench.load_orders("second", 250, &[]);
-    assert_json(
-        &bench.undo(first, &[]),
-        &json!({"state": "cancelled", "deleted": 0, "missing": 300}),
-    );
-    assert_eq!(bench.sale_orders().await, 250);
-    assert_json(&bench.undo(second, &[]), &json!({"state": "cancelled", "deleted": 250}));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ids_between_those_of_a_step_are_not_ours() {
-    let bench = Bench::new().await;
-    bench
-        .execute("ALTER SEQUENCE public.sale_order_id_seq INCREMENT BY 2")
-        .await;
-    let id = bench.load_orders("mine", 300, &[]);
-    // Rows of others on the even numbers between.
-    bench
-        .execute("INSERT INTO public.sale_order SELECT id + 1, 'other', 'p', '2025-01-01', 1 FROM public.sale_order")
-        .await;
-    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 300}));
-    assert_eq!(
-        bench
-            .number("SELECT count(*) FROM public.sale_order WHERE \"PointOfSale\" = 'other'")
-            .await,
-        300
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -345,38 +268,6 @@ async fn verify_finds_rows_that_are_gone_or_differ_and_a_file_that_is_another() 
     .unwrap();
     let report = bench.enqueue(["verify", &id, file, "--json"]).run().exits(1).json();
     assert_json(&report["differences"][0], &json!({"kind": "fingerprint"}));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_of_others_on_ids_given_again_are_left_alone() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 300, &[]);
-    bench.execute("TRUNCATE public.sale_order RESTART IDENTITY").await;
-    let other = "INSERT INTO public.sale_order (\"PointOfSale\", \"Product\", \"Date\", \"Stock\") SELECT 'other', 'p', '2025-01-01', n FROM generate_series(1, 120) AS n";
-    bench.execute(other).await;
-    bench.undo(id, &[]);
-    assert_eq!(bench.sale_orders().await, 120);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_of_a_range_that_was_given_again_in_part_is_still_ours() {
-    let bench = Bench::new().await;
-    let first = bench.load_orders("first", 100, &[]);
-    bench
-        .execute("DELETE FROM public.sale_order WHERE id <= 10; SELECT setval('public.sale_order_id_seq', 1, false)")
-        .await;
-    let second = bench.load_orders("second", 10, &[]);
-    assert_json(
-        &bench.undo(first, &[]),
-        &json!({"state": "cancelled", "deleted": 90, "missing": 10}),
-    );
-    assert_eq!(
-        bench
-            .texts("SELECT DISTINCT \"PointOfSale\" FROM public.sale_order")
-            .await,
-        ["second"]
-    );
-    assert_json(&bench.undo(second, &[]), &json!({"state": "cancelled", "deleted": 10}));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -179,17 +179,19 @@ pub async fn fence(conn: &mut PgConnection, import: ImportId) -> Result<Option<u
     Ok(Some(loaded.len()))
 }
 
-/// Looks once, before the first deletion takes its ranges away, whether the ids may have been given again.
+/// Looks once, before the first deletion takes its ranges away, where the sequence stands.
 async fn note_reused_ids(tx: &mut PgConnection, import: ImportId) -> Result<(), StoreError> {
     let (Some(row), Some((lowest, highest))) = (imports::read(tx, import).await?, registry::extent(tx, import).await?)
     else {
         return Ok(());
     };
-    // A table that cannot be described keeps its rows: each deletion says why.
-    let Ok(target) = UndoTarget::describe(tx, &row.target, row.target_oid, &row.id_column).await else {
-        return Ok(());
+    let target = match UndoTarget::describe(tx, &row.target, row.target_oid, &row.id_column).await {
+        Ok(target) => target,
+        Err(TargetError::Catalog(error)) => return Err(error.into()),
+        // The rows are kept: each deletion says why.
+        Err(_) => return Ok(()),
     };
-    if target.was_set_back(lowest, highest) {
+    if target.stands_before(lowest, highest) {
         let options = UndoOptions {
             ids_reused: true,
             ..row.undo.unwrap_or_default()

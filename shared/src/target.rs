@@ -231,8 +231,17 @@ pub struct UndoTarget {
     pub has_triggers: bool,
     /// Whether row-level security may hide rows from this role.
     pub row_security: bool,
-    /// Where the sequence stands, if there is one, and whether it ascends.
-    sequence: Option<(i64, bool)>,
+    /// The sequences that fill the ids: one, unless somebody has altered the column since it was loaded.
+    sequences: Vec<SequenceState>,
+}
+
+/// Where a sequence stands, and what file it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SequenceState {
+    /// The last value given; what lies before the first one where there is none, or where this role may not know it.
+    last: i64,
+    ascends: bool,
+    filenode: Oid,
 }
 
 impl UndoTarget {
@@ -245,12 +254,26 @@ impl UndoTarget {
         catalog::describe_undo(conn, name, oid, id).await
     }
 
-    /// Whether the sequence was set back since the ids from `lowest` to `highest` were taken from it, so that they may have been given
-    /// again.
+    /// Whether a sequence stands before ids from `lowest` to `highest`, which were taken from it: it was set back since, and may have
+    /// given them again.
     #[must_use]
-    pub fn was_set_back(&self, lowest: i64, highest: i64) -> bool {
-        self.sequence
-            .is_some_and(|(last, ascends)| if ascends { last < highest } else { last > lowest })
+    pub fn stands_before(&self, lowest: i64, highest: i64) -> bool {
+        self.sequences.iter().any(|sequence| {
+            if sequence.ascends {
+                sequence.last < highest
+            } else {
+                sequence.last > lowest
+            }
+        })
+    }
+
+    /// Whether ids that were taken from a sequence with this file may have been given again, however far it is by now: it was restarted,
+    /// altered or replaced since. What was not recorded tells nothing.
+    ///
+    /// To ask where a sequence stands takes a lock on it: it stays as it is until the transaction's end.
+    #[must_use]
+    pub fn may_have_given_again(&self, filenode: Option<Oid>) -> bool {
+        filenode.is_some_and(|then| !matches!(self.sequences.as_slice(), [now] if now.filenode == then))
     }
 }
 

@@ -12,8 +12,10 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 pub struct ErasePreview {
     /// Rows that are still there.
     pub present: u64,
-    /// Rows of these that were updated since they were loaded.
+    /// Rows of these that differ from what was loaded: they were updated since, or are somebody else's.
     pub edited: u64,
+    /// Rows of these that would be left.
+    pub kept: u64,
     /// Rows that are gone already.
     pub missing: u64,
     /// Whether every row differs from what was loaded, as after a rewrite of the table: then nobody can tell which were edited.
@@ -29,6 +31,23 @@ enum Scope {
     AsLoaded,
 }
 
+impl Scope {
+    fn of(range: &RegisteredRange, target: &UndoTarget, options: &UndoOptions) -> Self {
+        if options.keep_edited || range.voided || may_be_of_others(range, target, options) {
+            Self::AsLoaded
+        } else {
+            Self::All
+        }
+    }
+}
+
+/// Whether the ids of a range may have been given to others since, by a sequence that was set back, altered or replaced, and nobody has
+/// said that they were not.
+#[must_use]
+pub fn may_be_of_others(range: &RegisteredRange, target: &UndoTarget, options: &UndoOptions) -> bool {
+    !options.trust_ids && (options.ids_reused || target.may_have_given_again(range.sequence_filenode))
+}
+
 /// Looks at the rows of a chunk without changing them.
 ///
 /// # Errors
@@ -37,19 +56,22 @@ pub async fn preview(
     conn: &mut PgConnection,
     target: &UndoTarget,
     ranges: &[RegisteredRange],
+    options: &UndoOptions,
 ) -> Result<ErasePreview, sqlx::Error> {
     let mut preview = ErasePreview::default();
     let mut registered = 0;
     for range in ranges {
         registered += range.range.count();
-        let (present, as_loaded) = count(conn, target, range).await?;
-        // Of ids that were given to somebody else, only what is as we loaded it is ours.
-        preview.present += if range.voided { as_loaded } else { present };
-        preview.edited += if range.voided {
-            0
-        } else {
-            present - as_loaded.min(present)
-        };
+        let (mut present, as_loaded) = count(conn, target, range).await?;
+        if range.voided {
+            // Of ids that were given to somebody else, only what is as we loaded it is ours.
+            present = as_loaded;
+        }
+        preview.present += present;
+        preview.edited += present - as_loaded.min(present);
+        if Scope::of(range, target, options) == Scope::AsLoaded {
+            preview.kept += present - as_loaded.min(present);
+        }
     }
     preview.missing = registered - preview.present.min(registered);
     preview.cannot_tell = preview.present > 0 && preview.edited == preview.present;
@@ -58,8 +80,8 @@ pub async fn preview(
 
 /// Deletes a chunk's rows. Call with its ranges locked.
 ///
-/// With `keep_edited`, only those that nobody updated since. Where ids may have been given again, to a later import or because the sequence
-/// was set back, only rows that are as they were loaded: the others may be somebody else's.
+/// With `keep_edited`, only those that nobody updated since. Where ids may have been given again, to a later import or by a sequence that
+/// is not what it was, only rows that are as they were loaded: the others may be somebody else's.
 ///
 /// # Errors
 /// From the database; a foreign key that forbids a deletion among them.
@@ -70,22 +92,8 @@ pub async fn erase(
     options: &UndoOptions,
 ) -> Result<UndoCounts, sqlx::Error> {
     let mut counts = UndoCounts::default();
-    if options.keep_edited {
-        let before = preview(conn, target, ranges).await?;
-        if before.cannot_tell {
-            return Ok(UndoCounts {
-                deleted: 0,
-                kept: before.present,
-                missing: before.missing,
-            });
-        }
-    }
     for range in ranges {
-        let scope = if options.keep_edited || options.ids_reused || range.voided {
-            Scope::AsLoaded
-        } else {
-            Scope::All
-        };
+        let scope = Scope::of(range, target, options);
         let deleted = delete(conn, target, range, scope).await?;
         // Rows that were left on purpose, or by a trigger that forbids or replaces their deletion.
         let left = if scope == Scope::AsLoaded || target.has_triggers {

@@ -1,6 +1,9 @@
 //! Takes ids for a chunk's rows from the target's own sequence.
 
-use shared::{store::registry::IdRange, target::IdColumn};
+use shared::{
+    store::registry::{IdRange, TakenIds},
+    target::IdColumn,
+};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
 
 /// The upper half of the advisory lock's key under which ids are taken; the lower half is the sequence's oid.
@@ -10,45 +13,55 @@ const LOCK_SPACE: i64 = 0x7067_696d; // "pgim"
 /// values does.
 const LEAST_BLOCK: u64 = 100;
 
-/// Takes `count` values of a sequence as ranges in ascending order.
+/// Takes `count` values of a sequence.
 ///
 /// All loaders take theirs one after the other, under an advisory lock that is held for the time of one message to the server, so that each
 /// gets nearly always one range; other writers that call `nextval` meanwhile only make gaps. A second message is needed only where a
-/// sequence begins again, ends, or was altered since the target was described.
+/// sequence begins again, ends, or was altered since the target was described. The sequence cannot be altered from the first `nextval` to
+/// the transaction's end.
 ///
 /// # Errors
 /// Of the database; the connection must be closed then, not used again: it may still hold the lock.
-pub async fn take(conn: &mut PgConnection, id: &IdColumn, count: u64) -> Result<Vec<IdRange>, sqlx::Error> {
+pub async fn take(conn: &mut PgConnection, id: &IdColumn, count: u64) -> Result<TakenIds, sqlx::Error> {
     let mut ranges = Vec::new();
     let (mut missing, mut block) = (count, id.sequence_cache);
-    while block >= LEAST_BLOCK && missing >= block {
+    let sequence_filenode = loop {
+        if block < LEAST_BLOCK || missing < block {
+            let each = take_each(conn, id.sequence_oid, missing).await?;
+            ranges.extend(each.ranges);
+            break each.sequence_filenode;
+        }
         let blocks = take_blocks(conn, id.sequence_oid, missing, block).await?;
         for start in blocks.starts {
             let values = blocks.shape.reserved(start).min(missing);
             ranges.extend(blocks.shape.range(start, values));
             missing -= values;
         }
+        if missing == 0 {
+            break blocks.filenode;
+        }
         block = blocks.shape.cache;
-    }
-    if missing > 0 {
-        ranges.extend(take_each(conn, id.sequence_oid, missing).await?);
-    }
-    Ok(join(ranges))
+    };
+    Ok(TakenIds {
+        ranges: join(ranges),
+        sequence_filenode,
+    })
 }
 
 /// Calls `nextval` for each of `count` values.
 ///
 /// The parts of the statement depend on one another, so the server cannot run them in another order: lock, take, unlock. The ids travel
 /// only where they are more than one range.
-async fn take_each(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<Vec<IdRange>, sqlx::Error> {
+async fn take_each(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<TakenIds, sqlx::Error> {
     let row = sqlx::query!(
         r#"WITH locked AS MATERIALIZED (SELECT pg_advisory_lock($1)),
                taken AS MATERIALIZED (
                    SELECT array_agg(nextval($2::oid::regclass)) AS ids FROM (SELECT generate_series(1, $3::integer) FROM locked) AS n),
                unlocked AS MATERIALIZED (SELECT pg_advisory_unlock($1) FROM taken)
-           SELECT ids[1] AS "first!", ids[$3] AS "last!", seqincrement AS "increment!",
-               CASE WHEN ids[$3] - ids[1] = ($3 - 1) * seqincrement THEN '{}' ELSE ids END AS "ids!"
-           FROM taken, unlocked, pg_sequence WHERE seqrelid = $2"#,
+           SELECT ids[1] AS "first!", ids[$3] AS "last!", increment AS "increment!",
+               CASE WHEN ids[$3] - ids[1] = ($3 - 1) * increment THEN '{}' ELSE ids END AS "ids!",
+               pg_relation_filenode($2::oid::regclass) AS "filenode!"
+           FROM taken, unlocked, pg_sequence_parameters(CASE WHEN taken.ids IS NOT NULL THEN $2::oid END)"#,
         lock_key(sequence),
         sequence,
         i32::try_from(count).unwrap_or(i32::MAX)
@@ -56,23 +69,24 @@ async fn take_each(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result
     .fetch_one(conn)
     .await?;
     let step = step_of(row.increment);
-    if row.ids.is_empty() {
+    let range = |start_id, end_id| IdRange { start_id, end_id, step };
+    let ranges = if row.ids.is_empty() {
         // In the sequence's direction.
-        let (start_id, end_id) = (row.first.min(row.last), row.first.max(row.last));
-        return Ok(vec![IdRange { start_id, end_id, step }]);
-    }
-    let single = |id| IdRange {
-        start_id: id,
-        end_id: id,
-        step,
+        vec![range(row.first.min(row.last), row.first.max(row.last))]
+    } else {
+        row.ids.into_iter().map(|id| range(id, id)).collect()
     };
-    Ok(row.ids.into_iter().map(single).collect())
+    Ok(TakenIds {
+        ranges,
+        sequence_filenode: row.filenode,
+    })
 }
 
 /// The first values of blocks that were taken from a sequence, and what it was like then.
 struct Blocks {
     starts: Vec<i64>,
     shape: Shape,
+    filenode: Oid,
 }
 
 /// Takes blocks that hold `count` values, if each has as many as `believed`, the `CACHE` that the sequence had when it was last looked at.
@@ -80,8 +94,7 @@ struct Blocks {
 ///
 /// The first `nextval` of a block sets the whole block aside for this session, which would give out its other values at the next calls.
 /// They are taken as taken here, and the session is made to forget them; before, it is made to forget what it may have left of a block,
-/// for then the first call would give the rest of that one. The sequence cannot be altered from the first `nextval` to the transaction's
-/// end, so the shape that is read after it is the one that counted.
+/// for then the first call would give the rest of that one. The shape is read after it, so it is the one that counted.
 async fn take_blocks(conn: &mut PgConnection, sequence: Oid, count: u64, believed: u64) -> Result<Blocks, sqlx::Error> {
     let (key, oid) = (lock_key(sequence), sequence.0);
     let each: String = (0..count.div_ceil(believed))
@@ -98,7 +111,7 @@ async fn take_blocks(conn: &mut PgConnection, sequence: Oid, count: u64, believe
          {each}
          DISCARD SEQUENCES;
          SELECT pg_advisory_unlock({key});
-         SELECT increment, cache_size, minimum_value, maximum_value FROM pg_sequence_parameters({oid})"
+         SELECT increment, cache_size, minimum_value, maximum_value, pg_relation_filenode({oid}) AS filenode FROM pg_sequence_parameters({oid})"
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(conn).await?;
     let [_locked, starts @ .., _unlocked, shape] = rows.as_slice() else {
@@ -112,6 +125,7 @@ async fn take_blocks(conn: &mut PgConnection, sequence: Oid, count: u64, believe
             lowest: shape.try_get("minimum_value")?,
             highest: shape.try_get("maximum_value")?,
         },
+        filenode: shape.try_get("filenode")?,
     })
 }
 

@@ -3,7 +3,7 @@
 //! Every function works within the caller's transaction. The SQL that names user tables is built here, each identifier quoted.
 
 use shared::{
-    store::registry::IdRange,
+    store::registry::{IdRange, TakenIds},
     target::{Column, ColumnType, Target, quote_identifier},
 };
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
@@ -45,7 +45,7 @@ pub struct LoadPlan {
 /// Which rows a chunk put into the target.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Loaded {
-    pub ranges: Vec<IdRange>,
+    pub ids: TakenIds,
     /// The `xmin` values of the rows.
     pub row_xids: Vec<i64>,
 }
@@ -79,29 +79,27 @@ impl LoadPlan {
         &self.target
     }
 
-    /// Takes ids for the rows and puts them into the target.
+    /// Takes ids for the rows and puts them into the target. `None` without rows.
     ///
     /// After an error the connection must be closed, not used again: it may still hold the lock under which ids are taken.
     ///
     /// # Errors
     /// [`LoadError`].
-    pub async fn load(&self, conn: &mut PgConnection, rows: Rows) -> Result<Loaded, LoadError> {
+    pub async fn load(&self, conn: &mut PgConnection, rows: Rows) -> Result<Option<Loaded>, LoadError> {
         if rows.is_empty() {
-            return Ok(Loaded {
-                ranges: Vec::new(),
-                row_xids: Vec::new(),
-            });
+            return Ok(None);
         }
         let count = rows.len() as u64;
-        let ranges = ids::take(conn, &self.target.id, count).await?;
-        self.check_width(&ranges)?;
+        let ids = ids::take(conn, &self.target.id, count).await?;
+        let ranges = ids.ranges.as_slice();
+        self.check_width(ranges)?;
         fail::fail_point!("after-ids");
         let taken = match rows {
-            Rows::Arrays(columns) => self.insert(conn, &ranges, columns).await?,
+            Rows::Arrays(columns) => self.insert(conn, ranges, columns).await?,
             Rows::Tuples(tuples) => {
                 let mut copy = conn.copy_in_raw(&self.copy).await?;
                 // As one message: in pieces of 256 KiB client and server wake each other so often that a load takes a quarter more CPU.
-                copy.send(tuples.into_copy_data(&ranges)).await?;
+                copy.send(tuples.into_copy_data(ranges)).await?;
                 copy.finish().await?
             }
         };
@@ -112,8 +110,8 @@ impl LoadPlan {
                 taken,
             });
         }
-        let row_xids = self.row_xids(conn, &ranges, count).await?;
-        Ok(Loaded { ranges, row_xids })
+        let row_xids = self.row_xids(conn, ranges, count).await?;
+        Ok(Some(Loaded { ids, row_xids }))
     }
 
     async fn insert(

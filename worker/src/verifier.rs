@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 use shared::{
-    model::{ChunkKey, ChunkState, ImportId, LoadMethod},
+    model::{ChunkKey, ChunkState, ImportId, LoadMethod, UndoOptions},
     source::{SourceError, fingerprint},
     store::{
         StoreError,
@@ -229,7 +229,9 @@ async fn verify_chunk(
     report.differ(DifferenceKind::RegistryCount, ids.abs_diff(chunk.loaded_count), || {
         format!("{}: {ids} ids registered, {} rows loaded", place(), chunk.loaded_count)
     });
-    let present = crate::preview(conn, target, &registered).await?.present;
+    let present = crate::preview(conn, target, &registered, &UndoOptions::default())
+        .await?
+        .present;
     let expected = ids - chunk.deleted_count.min(ids);
     report.differ(DifferenceKind::MissingRow, expected.saturating_sub(present), || {
         format!("{}: {expected} rows expected, {present} found", place())

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use shared::{store::registry::IdRange, target::IdColumn, testing::TestDb};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::types::Oid};
 use worker::ids;
 
 struct Sequence {
@@ -51,7 +51,7 @@ impl Sequence {
 /// Takes ids within a transaction, as a load does.
 async fn take(conn: &mut PgConnection, id: &IdColumn, count: u64) -> Vec<IdRange> {
     let mut tx = conn.begin().await.expect("a transaction");
-    let ranges = ids::take(&mut tx, id, count).await.expect("ids");
+    let ranges = ids::take(&mut tx, id, count).await.expect("ids").ranges;
     tx.commit().await.expect("to commit");
     assert_eq!(ranges.iter().map(IdRange::count).sum::<u64>(), count, "{ranges:?}");
     ranges
@@ -132,6 +132,41 @@ async fn a_cache_that_was_altered_meanwhile_counts_as_it_is() {
     assert_eq!(take(&mut conn, &id, 300).await, [range(1, 300, 1)]);
     assert_eq!(take(&mut conn, &id, 1500).await, [range(1001, 2500, 1)]);
     assert_eq!(nextval(&mut conn).await, 3001);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_counts_is_the_sequence_as_it_was_when_it_gave() {
+    for (cache, count, expected) in [(1, 3, range(1, 5, 2)), (100, 150, range(1, 299, 2))] {
+        let sequence = Sequence::create(&format!("CACHE {cache}")).await;
+        let id = sequence.described(cache).await;
+        let mut altering = sequence.session().await;
+        sqlx::raw_sql("BEGIN; ALTER SEQUENCE public.s INCREMENT BY 2")
+            .execute(&mut altering)
+            .await
+            .expect("to alter");
+        let mut conn = sequence.session().await;
+        let taking = tokio::spawn(async move {
+            let mut tx = conn.begin().await.expect("a transaction");
+            ids::take(&mut tx, &id, count).await.expect("ids")
+        });
+        let waits = "SELECT count(*) FROM pg_locks WHERE relation = 'public.s'::regclass AND NOT granted";
+        while sqlx::query_scalar::<_, i64>(waits)
+            .fetch_one(sequence.db.pool())
+            .await
+            .expect("a count")
+            == 0
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        sqlx::raw_sql("COMMIT").execute(&mut altering).await.expect("to commit");
+        let taken = taking.await.expect("no panic");
+        assert_eq!(taken.ranges, [expected]);
+        let filenode: Oid = sqlx::query_scalar("SELECT pg_relation_filenode('public.s')")
+            .fetch_one(sequence.db.pool())
+            .await
+            .expect("a file");
+        assert_eq!(taken.sequence_filenode, filenode);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,12 +26,17 @@ pub async fn run(args: CancelArgs) -> anyhow::Result<Exit> {
     outcome
 }
 
-async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
-    let options = UndoOptions {
+fn options(args: &CancelArgs) -> UndoOptions {
+    UndoOptions {
         keep_edited: args.keep_edited,
         cascade: args.cascade,
-        ..UndoOptions::default()
-    };
+        trust_ids: args.trust_ids,
+        ids_reused: false,
+    }
+}
+
+async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
+    let options = options(args);
     let state = open
         .patiently(async |conn| cancel::request(conn, args.id, &options, None).await)
         .await?;
@@ -121,20 +126,23 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
     let import = imports::read(&mut conn, args.id)
         .await?
         .ok_or_else(|| output::no_import(args.id))?;
-    let options = UndoOptions {
-        keep_edited: args.keep_edited,
-        cascade: args.cascade,
-        ..UndoOptions::default()
-    };
+    let mut options = options(args);
     cancel::check_target(&mut conn, &import, &options).await?;
     let target = UndoTarget::describe(&mut conn, &import.target, import.target_oid, &import.id_column).await?;
     let mut total = ErasePreview::default();
-    let mut all_differ = 0;
+    let (mut all_differ, mut ids_reused) = (0, false);
     let mut tx = conn.begin().await?;
+    options.ids_reused = registry::extent(&mut tx, args.id)
+        .await?
+        .is_some_and(|(lowest, highest)| target.stands_before(lowest, highest));
     for chunk in chunks::list_in_table(&mut tx, args.id).await? {
         let ranges = registry::read(&mut tx, chunk).await?;
-        let preview = worker::preview(&mut tx, &target, &ranges).await?;
+        ids_reused |= ranges
+            .iter()
+            .any(|range| worker::may_be_of_others(range, &target, &options));
+        let preview = worker::preview(&mut tx, &target, &ranges, &options).await?;
         total.present += preview.present;
+        total.kept += preview.kept;
         total.missing += preview.missing;
         if preview.cannot_tell {
             all_differ += preview.present;
@@ -142,12 +150,11 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
             total.edited += preview.edited;
         }
     }
-    let kept = if args.keep_edited { total.edited + all_differ } else { 0 };
-    let would_go = total.present - kept;
+    let would_go = total.present - total.kept;
     if args.json {
         output::print_json(&serde_json::json!({
-            "import_id": args.id, "would_delete": would_go, "would_keep": kept, "edited": total.edited,
-            "cannot_tell": all_differ, "missing": total.missing,
+            "import_id": args.id, "would_delete": would_go, "would_keep": total.kept, "edited": total.edited,
+            "cannot_tell": all_differ, "missing": total.missing, "ids_reused": ids_reused,
         }))?;
         return Ok(Exit::Done);
     }
@@ -158,8 +165,13 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
         import.target,
         group(total.edited),
         group(all_differ),
-        group(kept),
+        group(total.kept),
         group(total.missing)
     ))?;
+    if ids_reused {
+        output::print(
+            "  ids       the sequence was set back, altered or replaced since: rows that differ may be others', and stay unless --trust-ids is given",
+        )?;
+    }
     Ok(Exit::Done)
 }

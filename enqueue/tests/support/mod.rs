@@ -261,6 +261,31 @@ impl Bench {
         status
     }
 
+    /// Cancels an import and works until nothing is left to do.
+    pub fn undo(&self, id: i64, arguments: &[&str]) -> Value {
+        let id_text = id.to_string();
+        let mut all = vec!["cancel", &id_text];
+        all.extend(arguments);
+        self.enqueue(all).run().exits(0);
+        self.drain();
+        self.status(id)
+    }
+
+    /// Submits a file in chunks of 100 records.
+    pub fn submit(&self, name: &str, content: &str, arguments: &[&str]) -> i64 {
+        let path = self.file(name, content);
+        let mut all = vec!["-i", &path, "--chunk-rows", "100"];
+        all.extend(arguments);
+        self.enqueue(all).run().exits(0).id()
+    }
+
+    /// Submits and loads orders of a shop.
+    pub fn load_orders(&self, shop: &str, rows: usize, arguments: &[&str]) -> i64 {
+        let id = self.submit(&format!("{shop}.csv"), &orders(shop, rows), arguments);
+        self.drain();
+        id
+    }
+
     #[track_caller]
     pub fn status(&self, id: i64) -> Value {
         self.enqueue(["status", &id.to_string(), "--json"])

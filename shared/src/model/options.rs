@@ -70,7 +70,10 @@ pub struct UndoOptions {
     /// Delete also what references the rows by `ON DELETE CASCADE` or `SET NULL`.
     #[serde(default)]
     pub cascade: bool,
-    /// Found when the undo began: the sequence was set back since the load, so that others may have been given the same ids.
+    /// Delete by id even where the sequence was set back or altered since: somebody knows that the ids were given to nobody else.
+    #[serde(default)]
+    pub trust_ids: bool,
+    /// Found when the undo began: the sequence stands before ids that it gave, so that others may have been given the same ones.
     #[serde(default)]
     pub ids_reused: bool,
 }

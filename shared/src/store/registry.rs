@@ -27,6 +27,16 @@ impl IdRange {
     }
 }
 
+/// Ids that were taken from a target's sequence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenIds {
+    /// In ascending order, as few as can be.
+    pub ranges: Vec<IdRange>,
+    /// The file that the sequence had then. It gets another when it is restarted, or its values are altered in any other way but by
+    /// `setval`.
+    pub sequence_filenode: Oid,
+}
+
 /// Registers the ids that a chunk puts into its target, and voids older ranges that hold any of them: where ids come again, the table
 /// was emptied and its sequence restarted, and the older rows are gone.
 ///
@@ -36,9 +46,10 @@ pub async fn insert(
     conn: &mut PgConnection,
     chunk: ChunkKey,
     target: Oid,
-    ranges: &[IdRange],
+    ids: &TakenIds,
     row_xids: &[i64],
 ) -> Result<(), StoreError> {
+    let ranges = &ids.ranges;
     let starts: Vec<i64> = ranges.iter().map(|r| r.start_id).collect();
     let ends: Vec<i64> = ranges.iter().map(|r| r.end_id).collect();
     let steps: Vec<i64> = ranges.iter().map(|r| r.step).collect();
@@ -62,13 +73,14 @@ pub async fn insert(
     .execute(&mut *conn)
     .await?;
     let done = sqlx::query!(
-        "INSERT INTO pgimport.import_registry (import_id, ordinal, target_oid, row_xids, start_id, end_id, step)
-         SELECT $1, $2, $3, $4, r.start_id, r.end_id, r.step
-         FROM unnest($5::bigint[], $6::bigint[], $7::bigint[]) AS r (start_id, end_id, step)",
+        "INSERT INTO pgimport.import_registry (import_id, ordinal, target_oid, row_xids, sequence_filenode, start_id, end_id, step)
+         SELECT $1, $2, $3, $4, $5, r.start_id, r.end_id, r.step
+         FROM unnest($6::bigint[], $7::bigint[], $8::bigint[]) AS r (start_id, end_id, step)",
         chunk.import.0,
         chunk.ordinal,
         target,
         row_xids,
+        ids.sequence_filenode,
         &starts,
         &ends,
         &steps
@@ -85,6 +97,8 @@ pub struct RegisteredRange {
     pub row_xids: Vec<i64>,
     /// Whether a later import was given some of these ids again.
     pub voided: bool,
+    /// See [`TakenIds::sequence_filenode`]; `None` in rows that an earlier version wrote.
+    pub sequence_filenode: Option<Oid>,
 }
 
 /// Reads the ranges of a chunk, in ascending order.
@@ -93,7 +107,7 @@ pub struct RegisteredRange {
 /// [`StoreError`] from the database.
 pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<RegisteredRange>, StoreError> {
     let rows = sqlx::query!(
-        "SELECT start_id, end_id, step, row_xids, voided_by FROM pgimport.import_registry
+        "SELECT start_id, end_id, step, row_xids, voided_by, sequence_filenode FROM pgimport.import_registry
          WHERE import_id = $1 AND ordinal = $2 ORDER BY start_id",
         chunk.import.0,
         chunk.ordinal
@@ -110,6 +124,7 @@ pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Regist
             },
             row_xids: row.row_xids,
             voided: row.voided_by.is_some(),
+            sequence_filenode: row.sequence_filenode,
         })
         .collect())
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, postgres::types::Oid};
 
-use super::{Column, ColumnType, IdColumn, Target, TargetError, UndoTarget, quote_identifier};
+use super::{Column, ColumnType, IdColumn, SequenceState, Target, TargetError, UndoTarget, quote_identifier};
 
 /// The oid of the table that SQL would find under `name`.
 pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, TargetError> {
@@ -126,34 +126,25 @@ pub(super) async fn describe_undo(
     let table = sqlx::query!(
         r#"SELECT c.relkind::text AS "kind!", row_security_active(c.oid) AS "row_security!",
                c.relkind = 'p' OR EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
-                   OR EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid) AS "has_triggers!",
-               pg_get_serial_sequence(quote_ident(n.nspname) || '.' || quote_ident(c.relname), $2) AS sequence
-           FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1"#,
-        oid,
-        id
+                   OR EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid) AS "has_triggers!"
+           FROM pg_class AS c WHERE c.oid = $1"#,
+        oid
     )
     .fetch_one(&mut *conn)
     .await
     .map_err(TargetError::Catalog)?;
-    let sequence = match table.sequence {
-        None => None,
-        Some(sequence) => sqlx::query!(
-            r#"SELECT s.seqincrement > 0 AS "ascends!", pg_sequence_last_value(s.seqrelid) AS last
-               FROM pg_sequence AS s WHERE s.seqrelid = to_regclass($1)::oid"#,
-            sequence
-        )
-        .fetch_optional(&mut *conn)
-        .await
-        .map_err(TargetError::Catalog)?
-        // Never called since it was restarted: it stands before its first value.
-        .map(|row| (row.last.unwrap_or(if row.ascends { i64::MIN } else { i64::MAX }), row.ascends)),
-    };
+    let mut sequences = Vec::new();
+    for sequence in find_sequences(conn, oid).await? {
+        if sequence.column == id {
+            sequences.extend(describe_sequence(conn, sequence.oid).await?);
+        }
+    }
     Ok(UndoTarget {
         from: from_clause(name, &table.kind),
         id: id.to_owned(),
         has_triggers: table.has_triggers,
         row_security: table.row_security,
-        sequence,
+        sequences,
     })
 }
 
@@ -171,10 +162,40 @@ pub(super) async fn cascades(conn: &mut PgConnection, oid: Oid) -> Result<Vec<(S
     Ok(rows.into_iter().map(|row| (row.constraint, row.table)).collect())
 }
 
-/// Finds the column that is filled by a sequence: an identity, or a default that calls `nextval`.
-async fn describe_id(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<IdColumn, TargetError> {
-    let candidates = sqlx::query!(
-        r#"SELECT DISTINCT a.attname::text AS "column!", a.attlen AS "width!", s.oid AS "sequence_oid!", s.oid::regclass::text AS "sequence!",
+async fn describe_sequence(conn: &mut PgConnection, oid: Oid) -> Result<Option<SequenceState>, TargetError> {
+    let row = sqlx::query!(
+        r#"SELECT seqincrement > 0 AS "ascends!", pg_relation_filenode(seqrelid) AS "filenode!",
+               CASE WHEN has_sequence_privilege(seqrelid, 'USAGE, SELECT') THEN pg_sequence_last_value(seqrelid) END AS last
+           FROM pg_sequence WHERE seqrelid = $1"#,
+        oid
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    Ok(row.map(|row| SequenceState {
+        last: row.last.unwrap_or(if row.ascends { i64::MIN } else { i64::MAX }),
+        ascends: row.ascends,
+        filenode: row.filenode,
+    }))
+}
+
+/// An integer column, and a sequence that fills it.
+struct FillingSequence {
+    column: String,
+    /// **Bytes** of the column's type.
+    width: i16,
+    oid: Oid,
+    name: String,
+    cache: i64,
+    /// Whether the column has a unique index of its own.
+    unique: bool,
+}
+
+/// Finds the columns that are filled by a sequence: an identity, or a default that calls `nextval`.
+async fn find_sequences(conn: &mut PgConnection, oid: Oid) -> Result<Vec<FillingSequence>, TargetError> {
+    sqlx::query_as!(
+        FillingSequence,
+        r#"SELECT DISTINCT a.attname::text AS "column!", a.attlen AS "width!", s.oid AS "oid!", s.oid::regclass::text AS "name!",
                q.seqcache AS "cache!",
                EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
                        AND x.indnkeyatts = 1 AND x.indkey[0] = a.attnum) AS "unique!"
@@ -192,14 +213,19 @@ async fn describe_id(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<Id
     )
     .fetch_all(conn)
     .await
-    .map_err(TargetError::Catalog)?;
+    .map_err(TargetError::Catalog)
+}
+
+/// Finds the one column that is filled by a sequence and unique.
+async fn describe_id(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<IdColumn, TargetError> {
+    let candidates = find_sequences(conn, oid).await?;
     let mut unique = candidates.iter().filter(|c| c.unique);
     match (unique.next(), unique.next(), candidates.first()) {
         (Some(id), None, _) => Ok(IdColumn {
             name: id.column.clone(),
             width: id.width,
-            sequence_oid: id.sequence_oid,
-            sequence: id.sequence.clone(),
+            sequence_oid: id.oid,
+            sequence: id.name.clone(),
             sequence_cache: id.cache.unsigned_abs(),
         }),
         (Some(_), Some(_), _) => Err(TargetError::SeveralIds {

@@ -15,6 +15,7 @@ use crate::eraser;
 /// What is said of a chunk that keeps rows without an error.
 const KEPT: &str =
     "rows were kept: edited since they were loaded, protected by a trigger, or not to be told from rows of others";
+const KEPT_FOR_OTHERS: &str = "rows that differ from what was loaded were kept, for they may be others': the sequence of the ids was set back, altered or replaced since (cancel with --trust-ids deletes them)";
 
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
     let mut conn = context.loader().await?;
@@ -55,7 +56,15 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     fail::fail_point!("after-delete");
     // The name is resolved again by every statement; while this transaction has written to the table, it cannot change any more.
     Target::check_same(&mut tx, &import.target, import.target_oid).await?;
-    chunks::finish_deletion(&mut tx, chunk, counts, (counts.kept > 0).then_some(KEPT)).await?;
+    let kept = if ranges
+        .iter()
+        .any(|range| eraser::may_be_of_others(range, &target, &options))
+    {
+        KEPT_FOR_OTHERS
+    } else {
+        KEPT
+    };
+    chunks::finish_deletion(&mut tx, chunk, counts, (counts.kept > 0).then_some(kept)).await?;
     if counts.kept == 0 {
         registry::delete(&mut tx, chunk).await?;
     }

@@ -124,7 +124,9 @@ async fn load(
     fail::fail_point!("after-claim");
     let loaded = plan.load.load(&mut tx, rows).await?;
     fail::fail_point!("after-rows");
-    registry::insert(&mut tx, chunk, plan.load.target().oid, &loaded.ranges, &loaded.row_xids).await?;
+    if let Some(loaded) = loaded {
+        registry::insert(&mut tx, chunk, plan.load.target().oid, &loaded.ids, &loaded.row_xids).await?;
+    }
     fail::fail_point!("after-registry");
     rejects::insert(&mut tx, chunk, &rejects).await?;
     payloads::delete(&mut tx, chunk).await?;
