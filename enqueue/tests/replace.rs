@@ -19,11 +19,6 @@ impl Bench {
     fn state(&self, id: i64) -> String {
         self.status(id)["state"].as_str().unwrap().to_owned()
     }
-
-    async fn shops(&self) -> Vec<String> {
-        self.texts("SELECT DISTINCT \"PointOfSale\" FROM public.sale_order ORDER BY 1")
-            .await
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

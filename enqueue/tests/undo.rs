@@ -119,11 +119,7 @@ async fn edited_rows_are_counted_and_can_be_kept() {
         .execute("UPDATE public.sale_order SET \"Stock\" = -1 WHERE \"Stock\" IN (5, 105)")
         .await;
     bench.execute("DELETE FROM public.sale_order WHERE \"Stock\" = 7").await;
-    let dry = bench
-        .enqueue(["cancel", &id.to_string(), "--dry-run", "--keep-edited", "--json"])
-        .run()
-        .exits(0)
-        .json();
+    let dry = bench.dry_run(id, &["--keep-edited"]);
     assert_json(
         &dry,
         &json!({"would_delete": 297, "would_keep": 2, "edited": 2, "missing": 1, "cannot_tell": 0}),
@@ -149,11 +145,7 @@ async fn a_rewritten_table_makes_it_impossible_to_tell_what_was_edited() {
     bench
         .execute("UPDATE public.sale_order SET \"Stock\" = \"Stock\" + 1")
         .await;
-    let dry = bench
-        .enqueue(["cancel", &id.to_string(), "--dry-run", "--json"])
-        .run()
-        .exits(0)
-        .json();
+    let dry = bench.dry_run(id, &[]);
     assert_json(&dry, &json!({"would_delete": 200, "edited": 0, "cannot_tell": 200}));
     assert_json(
         &bench.undo(id, &["--keep-edited"]),
@@ -177,11 +169,7 @@ async fn rows_written_in_a_subtransaction_of_a_trigger_are_not_taken_for_edited(
         .await;
     let id = bench.submit("t.csv", "a\n1\n2\n3\n", &["--table", "t"]);
     bench.drain();
-    let dry = bench
-        .enqueue(["cancel", &id.to_string(), "--dry-run", "--json"])
-        .run()
-        .exits(0)
-        .json();
+    let dry = bench.dry_run(id, &[]);
     assert_json(&dry, &json!({"would_delete": 3, "edited": 0, "cannot_tell": 0}));
     assert_json(
         &bench.undo(id, &["--keep-edited"]),
@@ -283,12 +271,11 @@ async fn a_table_that_takes_the_others_name_while_the_deletion_waits_is_not_touc
         .unwrap();
     bench.enqueue(["cancel", &id.to_string()]).run();
     let worker = bench.worker(["--concurrency", "1"]).start();
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
     let cancelling = bench
         .number("SELECT count(*) FROM pgimport.import WHERE state = 'cancelling'")
         .await;
     if cancelling == 1 {
-        until("the deletion waits", async || bench.number(waits).await > 0).await;
+        bench.until_a_lock_is_waited_for().await;
     }
     swap.commit().await.unwrap();
     until("the undo is decided", async || {

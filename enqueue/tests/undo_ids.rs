@@ -12,12 +12,6 @@ async fn insert_of_others(bench: &Bench, rows: i64) {
     bench.execute(&format!("{insert} {rows}) AS n")).await;
 }
 
-async fn shops(bench: &Bench) -> Vec<String> {
-    bench
-        .texts("SELECT DISTINCT \"PointOfSale\" FROM public.sale_order ORDER BY 1")
-        .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_was_made_again_is_never_touched() {
     let bench = Bench::new().await;
@@ -82,7 +76,7 @@ async fn what_is_left_of_a_range_that_was_given_again_in_part_is_still_ours() {
         &bench.undo(first, &[]),
         &json!({"state": "cancelled", "deleted": 90, "missing": 10}),
     );
-    assert_eq!(shops(&bench).await, ["second"]);
+    assert_eq!(bench.shops().await, ["second"]);
     assert_json(&bench.undo(second, &[]), &json!({"state": "cancelled", "deleted": 10}));
 }
 
@@ -96,11 +90,7 @@ async fn rows_of_others_on_ids_given_again_are_left_alone() {
         let id = bench.load_orders("mine", rows, &[]);
         bench.execute(restart).await;
         insert_of_others(&bench, others).await;
-        let dry = bench
-            .enqueue(["cancel", &id.to_string(), "--dry-run", "--json"])
-            .run()
-            .exits(0)
-            .json();
+        let dry = bench.dry_run(id, &[]);
         assert_json(&dry, &json!({"would_delete": 0, "ids_reused": true}));
         let status = bench.undo(id, &[]);
         assert_json(&status, &json!({"state": "kept", "deleted": 0}));
@@ -159,11 +149,7 @@ async fn a_sequence_that_was_altered_since_spares_what_differs_and_one_that_was_
         bench.drain();
         bench.execute("UPDATE public.t SET a = -1 WHERE a IN (5, 7, 299)").await;
         bench.execute(&format!("ALTER SEQUENCE public.t_id_seq {alter}")).await;
-        let dry = bench
-            .enqueue(["cancel", &id.to_string(), "--dry-run", "--json"])
-            .run()
-            .exits(0)
-            .json();
+        let dry = bench.dry_run(id, &[]);
         assert_json(&dry, &json!({"would_delete": deleted, "edited": 3}));
         assert_json(&bench.undo(id, &[]), &json!({"state": state, "deleted": deleted}));
     }
@@ -179,11 +165,7 @@ async fn a_rewrite_that_alters_the_sequence_too_leaves_rows_until_somebody_vouch
     bench.drain();
     bench.execute("ALTER TABLE public.t ALTER id TYPE bigint").await;
     assert_json(&bench.undo(id, &[]), &json!({"state": "kept", "deleted": 0, "kept": 3}));
-    let dry = bench
-        .enqueue(["cancel", &id.to_string(), "--dry-run", "--trust-ids", "--json"])
-        .run()
-        .exits(0)
-        .json();
+    let dry = bench.dry_run(id, &["--trust-ids"]);
     assert_json(
         &dry,
         &json!({"would_delete": 3, "would_keep": 0, "cannot_tell": 3, "ids_reused": false}),
@@ -205,9 +187,8 @@ async fn rows_that_others_get_while_the_deletions_wait_are_left_alone() {
         .unwrap();
     bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
     let _worker = bench.worker(["--concurrency", "1"]).start();
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-    until("a deletion waits", async || bench.number(waits).await > 0).await;
-    // The cancel has looked at the sequence by now; the deletions have not.
+    bench.until_a_lock_is_waited_for().await;
+    // A deletion does. The cancel has looked at the sequence by now; the deletions have not.
     bench.execute("TRUNCATE public.sale_order RESTART IDENTITY").await;
     insert_of_others(&bench, 10_000).await;
     holding.rollback().await.unwrap();

@@ -18,6 +18,8 @@ pub struct ErasePreview {
     pub kept: u64,
     /// Rows that are gone already.
     pub missing: u64,
+    /// Whether rows that differ may be somebody else's, for the sequence of their ids is not what it was.
+    pub ids_reused: bool,
     /// Whether every row differs from what was loaded, as after a rewrite of the table: then nobody can tell which were edited.
     pub cannot_tell: bool,
 }
@@ -43,8 +45,7 @@ impl Scope {
 
 /// Whether the ids of a range may have been given to others since, by a sequence that was set back, altered or replaced, and nobody has
 /// said that they were not.
-#[must_use]
-pub fn may_be_of_others(range: &RegisteredRange, target: &UndoTarget, options: &UndoOptions) -> bool {
+pub(crate) fn may_be_of_others(range: &RegisteredRange, target: &UndoTarget, options: &UndoOptions) -> bool {
     !options.trust_ids && (options.ids_reused || target.may_have_given_again(range.sequence_filenode))
 }
 
@@ -67,11 +68,13 @@ pub async fn preview(
             // Of ids that were given to somebody else, only what is as we loaded it is ours.
             present = as_loaded;
         }
+        let edited = present - as_loaded.min(present);
         preview.present += present;
-        preview.edited += present - as_loaded.min(present);
+        preview.edited += edited;
         if Scope::of(range, target, options) == Scope::AsLoaded {
-            preview.kept += present - as_loaded.min(present);
+            preview.kept += edited;
         }
+        preview.ids_reused |= may_be_of_others(range, target, options);
     }
     preview.missing = registered - preview.present.min(registered);
     preview.cannot_tell = preview.present > 0 && preview.edited == preview.present;

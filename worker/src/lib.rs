@@ -15,6 +15,6 @@ pub mod parser;
 pub mod values;
 mod verifier;
 
-pub use eraser::{ErasePreview, may_be_of_others, preview};
+pub use eraser::{ErasePreview, preview};
 pub use lifecycle::{WorkerConfig, WorkerError, default_concurrency, run, runtime};
 pub use verifier::{Difference, DifferenceKind, Verification, VerifyError, verify};

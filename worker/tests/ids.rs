@@ -150,11 +150,12 @@ async fn what_counts_is_the_sequence_as_it_was_when_it_gave() {
             ids::take(&mut tx, &id, count).await.expect("ids")
         });
         let waits = "SELECT count(*) FROM pg_locks WHERE relation = 'public.s'::regclass AND NOT granted";
-        while sqlx::query_scalar::<_, i64>(waits)
-            .fetch_one(sequence.db.pool())
-            .await
-            .expect("a count")
-            == 0
+        while !taking.is_finished()
+            && sqlx::query_scalar::<_, i64>(waits)
+                .fetch_one(sequence.db.pool())
+                .await
+                .expect("a count")
+                == 0
         {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }

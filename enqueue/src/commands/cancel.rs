@@ -130,17 +130,15 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
     cancel::check_target(&mut conn, &import, &options).await?;
     let target = UndoTarget::describe(&mut conn, &import.target, import.target_oid, &import.id_column).await?;
     let mut total = ErasePreview::default();
-    let (mut all_differ, mut ids_reused) = (0, false);
+    let mut all_differ = 0;
     let mut tx = conn.begin().await?;
     options.ids_reused = registry::extent(&mut tx, args.id)
         .await?
         .is_some_and(|(lowest, highest)| target.stands_before(lowest, highest));
     for chunk in chunks::list_in_table(&mut tx, args.id).await? {
         let ranges = registry::read(&mut tx, chunk).await?;
-        ids_reused |= ranges
-            .iter()
-            .any(|range| worker::may_be_of_others(range, &target, &options));
         let preview = worker::preview(&mut tx, &target, &ranges, &options).await?;
+        total.ids_reused |= preview.ids_reused;
         total.present += preview.present;
         total.kept += preview.kept;
         total.missing += preview.missing;
@@ -154,7 +152,7 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
     if args.json {
         output::print_json(&serde_json::json!({
             "import_id": args.id, "would_delete": would_go, "would_keep": total.kept, "edited": total.edited,
-            "cannot_tell": all_differ, "missing": total.missing, "ids_reused": ids_reused,
+            "cannot_tell": all_differ, "missing": total.missing, "ids_reused": total.ids_reused,
         }))?;
         return Ok(Exit::Done);
     }
@@ -168,7 +166,7 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
         group(total.kept),
         group(total.missing)
     ))?;
-    if ids_reused {
+    if total.ids_reused {
         output::print(
             "  ids       the sequence was set back, altered or replaced since: rows that differ may be others', and stay unless --trust-ids is given",
         )?;

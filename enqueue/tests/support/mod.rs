@@ -271,6 +271,14 @@ impl Bench {
         self.status(id)
     }
 
+    /// What `cancel --dry-run` says.
+    pub fn dry_run(&self, id: i64, arguments: &[&str]) -> Value {
+        let id_text = id.to_string();
+        let mut all = vec!["cancel", &id_text, "--dry-run", "--json"];
+        all.extend(arguments);
+        self.enqueue(all).run().exits(0).json()
+    }
+
     /// Submits a file in chunks of 100 records.
     pub fn submit(&self, name: &str, content: &str, arguments: &[&str]) -> i64 {
         let path = self.file(name, content);
@@ -314,6 +322,19 @@ impl Bench {
     }
 
     /// Rows of the table that belongs to no test's schema.
+    /// The shops that have orders in the default table.
+    pub async fn shops(&self) -> Vec<String> {
+        self.texts("SELECT DISTINCT \"PointOfSale\" FROM public.sale_order ORDER BY 1")
+            .await
+    }
+
+    /// Waits until a session of the database waits for a lock.
+    pub async fn until_a_lock_is_waited_for(&self) {
+        let waits =
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+        until("a lock is waited for", async || self.number(waits).await > 0).await;
+    }
+
     pub async fn sale_orders(&self) -> i64 {
         self.number("SELECT count(*) FROM public.sale_order").await
     }

@@ -56,15 +56,13 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     fail::fail_point!("after-delete");
     // The name is resolved again by every statement; while this transaction has written to the table, it cannot change any more.
     Target::check_same(&mut tx, &import.target, import.target_oid).await?;
-    let kept = if ranges
-        .iter()
-        .any(|range| eraser::may_be_of_others(range, &target, &options))
-    {
-        KEPT_FOR_OTHERS
-    } else {
-        KEPT
+    let may_be_of_others = |range| eraser::may_be_of_others(range, &target, &options);
+    let reason = match counts.kept {
+        0 => None,
+        _ if ranges.iter().any(may_be_of_others) => Some(KEPT_FOR_OTHERS),
+        _ => Some(KEPT),
     };
-    chunks::finish_deletion(&mut tx, chunk, counts, (counts.kept > 0).then_some(kept)).await?;
+    chunks::finish_deletion(&mut tx, chunk, counts, reason).await?;
     if counts.kept == 0 {
         registry::delete(&mut tx, chunk).await?;
     }
