@@ -62,14 +62,18 @@ class Contenders:
         self.lab.reset()
         self.copy(self.file, header=True).wait()
         half = self.rows // 2
-        self.binaries = [self.server.data / f"part{n}.bin" for n in (1, 2)]
-        for path, condition in zip(self.binaries, (f"id <= {half}", f"id > {half}")):
-            self.server.psql(f"COPY (SELECT * FROM sale_order WHERE {condition} ORDER BY id) TO '{path}' (FORMAT binary)")
         columns = f"id, {COLUMNS}"
+        for part, condition in enumerate((f"id <= {half}", f"id > {half}")):
+            for listed in (columns, COLUMNS):
+                rows = f"SELECT {listed} FROM sale_order WHERE {condition} ORDER BY id"
+                self.server.psql(f"COPY ({rows}) TO '{self.binary(part, listed)}' (FORMAT binary)")
         arrays = ", ".join(f"array_agg({column}) AS c{n}" for n, column in enumerate(columns.split(", ")))
         self.server.psql("DROP TABLE IF EXISTS arrays",
                          f"CREATE UNLOGGED TABLE arrays AS SELECT (id - 1) / {CHUNK_ROWS} AS chunk, {arrays} FROM sale_order GROUP BY 1",
                          "VACUUM ANALYZE arrays")
+
+    def binary(self, part, columns):
+        return self.server.data / f"part{part}-{columns.count(',') + 1}.bin"
 
     def copy(self, path, header=False):
         options = f"FORMAT csv, DELIMITER ';', HEADER {str(header).lower()}"
@@ -89,14 +93,17 @@ class Contenders:
     def copy_two(self):
         return self.timed(*[lambda part=part: self.copy(part) for part in self.parts])
 
-    def copy_floor(self):
-        statement = "COPY sale_order FROM '{}' (FORMAT binary)"
-        return self.timed(*[lambda path=path: self.server.start_psql(statement.format(path)) for path in self.binaries])
+    def copy_floor(self, columns):
+        """Without the id among the columns, COPY takes it from the sequence."""
+        statement = f"COPY sale_order ({columns}) FROM '{{}}' (FORMAT binary)"
+        return self.timed(*[lambda part=part: self.server.start_psql(statement.format(self.binary(part, columns))) for part in (0, 1)])
 
-    def insert_floor(self):
+    def insert_floor(self, take_ids=False):
         def statements(part):
             yield "SET synchronous_commit = off"
             for chunk in range(part, -(-self.rows // CHUNK_ROWS), 2):
+                if take_ids:
+                    yield f"SELECT cardinality(array_agg(nextval('sale_order_id_seq'))) FROM generate_series(1, {CHUNK_ROWS})"
                 yield (f"INSERT INTO sale_order (id, {COLUMNS}) OVERRIDING SYSTEM VALUE "
                        f"SELECT unnest(c0), unnest(c1), unnest(c2), unnest(c3), unnest(c4) FROM arrays WHERE chunk = {chunk}")
 
@@ -151,8 +158,10 @@ class Contenders:
         found = {
             BASE: self.copy_one,
             "psql \\copy of two halves, two sessions": self.copy_two,
-            f"{FLOOR} of copy: binary COPY of prepared files, two sessions": self.copy_floor,
+            f"{FLOOR} of copy: binary COPY of prepared files, two sessions": lambda: self.copy_floor(f"id, {COLUMNS}"),
+            f"{FLOOR} of copy, ids from the sequence": lambda: self.copy_floor(COLUMNS),
             f"{FLOOR} of insert: INSERT … SELECT unnest of prepared arrays, two sessions": self.insert_floor,
+            f"{FLOOR} of insert, as many ids taken before": lambda: self.insert_floor(take_ids=True),
             "pg_import, insert, one worker of 2": lambda: self.ours("insert", 1),
             "pg_import, insert, two workers of 1": lambda: self.ours("insert", 2),
             "pg_import, insert, --local": lambda: self.local("insert"),
