@@ -21,7 +21,7 @@ from plots import bars, lines
 BASE = "psql \\copy, one session"
 FLOOR = "server floor"
 UNDO = "pg_import, undo of an import"
-# Of one statement of the insert floor; that of an import without other options.
+# Of one statement of the floors; that of an import without other options.
 CHUNK_ROWS = 50_000
 # The part of the machine that may be stolen in any run of a round. Above it, the round is measured again, within a limit.
 MOST_STOLEN = 0.02
@@ -58,22 +58,22 @@ class Contenders:
         return parts
 
     def prepare_floors(self):
-        """The same rows with their ids: as files that the server itself wrote, and as arrays in a table."""
+        """The same rows with their ids, by chunks: as files that the server itself wrote, and as arrays in a table."""
         self.lab.reset()
         self.copy(self.file, header=True).wait()
-        half = self.rows // 2
         columns = f"id, {COLUMNS}"
-        for part, condition in enumerate((f"id <= {half}", f"id > {half}")):
-            for listed in (columns, COLUMNS):
-                rows = f"SELECT {listed} FROM sale_order WHERE {condition} ORDER BY id"
-                self.server.psql(f"COPY ({rows}) TO '{self.binary(part, listed)}' (FORMAT binary)")
         arrays = ", ".join(f"array_agg({column}) AS c{n}" for n, column in enumerate(columns.split(", ")))
         self.server.psql("DROP TABLE IF EXISTS arrays",
                          f"CREATE UNLOGGED TABLE arrays AS SELECT (id - 1) / {CHUNK_ROWS} AS chunk, {arrays} FROM sale_order GROUP BY 1",
-                         "VACUUM ANALYZE arrays")
+                         "VACUUM ANALYZE arrays",
+                         *[f"COPY (SELECT {columns} FROM sale_order WHERE id > {chunk * CHUNK_ROWS} AND id <= {(chunk + 1) * CHUNK_ROWS} ORDER BY id) "
+                           f"TO '{self.chunk_file(chunk)}' (FORMAT binary)" for chunk in self.chunks()])
 
-    def binary(self, part, columns):
-        return self.server.data / f"part{part}-{columns.count(',') + 1}.bin"
+    def chunks(self, part=0, parts=1):
+        return range(part, -(-self.rows // CHUNK_ROWS), parts)
+
+    def chunk_file(self, chunk):
+        return self.server.data / f"chunk{chunk}.bin"
 
     def copy(self, path, header=False):
         options = f"FORMAT csv, DELIMITER ';', HEADER {str(header).lower()}"
@@ -93,21 +93,23 @@ class Contenders:
     def copy_two(self):
         return self.timed(*[lambda part=part: self.copy(part) for part in self.parts])
 
-    def copy_floor(self, columns):
-        """Without the id among the columns, COPY takes it from the sequence."""
-        statement = f"COPY sale_order ({columns}) FROM '{{}}' (FORMAT binary)"
-        return self.timed(*[lambda part=part: self.server.start_psql(statement.format(self.binary(part, columns))) for part in (0, 1)])
-
-    def insert_floor(self, take_ids=False):
+    def floor(self, statement, take_ids):
+        """What the server alone needs in two sessions; with `take_ids`, as many ids are taken first as the chunk has rows."""
         def statements(part):
             yield "SET synchronous_commit = off"
-            for chunk in range(part, -(-self.rows // CHUNK_ROWS), 2):
+            for chunk in self.chunks(part, 2):
                 if take_ids:
                     yield f"SELECT cardinality(array_agg(nextval('sale_order_id_seq'))) FROM generate_series(1, {CHUNK_ROWS})"
-                yield (f"INSERT INTO sale_order (id, {COLUMNS}) OVERRIDING SYSTEM VALUE "
-                       f"SELECT unnest(c0), unnest(c1), unnest(c2), unnest(c3), unnest(c4) FROM arrays WHERE chunk = {chunk}")
+                yield statement(chunk)
 
         return self.timed(*[lambda part=part: self.server.start_psql(*statements(part)) for part in (0, 1)])
+
+    def copy_floor(self, take_ids=False):
+        return self.floor(lambda chunk: f"COPY sale_order FROM '{self.chunk_file(chunk)}' (FORMAT binary)", take_ids)
+
+    def insert_floor(self, take_ids=False):
+        rows = f"INSERT INTO sale_order (id, {COLUMNS}) OVERRIDING SYSTEM VALUE SELECT unnest(c0), unnest(c1), unnest(c2), unnest(c3), unnest(c4)"
+        return self.floor(lambda chunk: f"{rows} FROM arrays WHERE chunk = {chunk}", take_ids)
 
     def pgloader(self):
         script = self.lab.directory / "orders.load"
@@ -158,10 +160,10 @@ class Contenders:
         found = {
             BASE: self.copy_one,
             "psql \\copy of two halves, two sessions": self.copy_two,
-            f"{FLOOR} of copy: binary COPY of prepared files, two sessions": lambda: self.copy_floor(f"id, {COLUMNS}"),
-            f"{FLOOR} of copy, ids from the sequence": lambda: self.copy_floor(COLUMNS),
+            f"{FLOOR} of copy: binary COPY of prepared files, two sessions": self.copy_floor,
+            f"{FLOOR} of copy, as many ids taken first": lambda: self.copy_floor(take_ids=True),
             f"{FLOOR} of insert: INSERT … SELECT unnest of prepared arrays, two sessions": self.insert_floor,
-            f"{FLOOR} of insert, as many ids taken before": lambda: self.insert_floor(take_ids=True),
+            f"{FLOOR} of insert, as many ids taken first": lambda: self.insert_floor(take_ids=True),
             "pg_import, insert, one worker of 2": lambda: self.ours("insert", 1),
             "pg_import, insert, two workers of 1": lambda: self.ours("insert", 2),
             "pg_import, insert, --local": lambda: self.local("insert"),
