@@ -321,7 +321,6 @@ impl Bench {
             .unwrap()
     }
 
-    /// Rows of the table that belongs to no test's schema.
     /// The shops that have orders in the default table.
     pub async fn shops(&self) -> Vec<String> {
         self.texts("SELECT DISTINCT \"PointOfSale\" FROM public.sale_order ORDER BY 1")
@@ -335,6 +334,7 @@ impl Bench {
         until("a lock is waited for", async || self.number(waits).await > 0).await;
     }
 
+    /// Rows of the table that belongs to no test's schema.
     pub async fn sale_orders(&self) -> i64 {
         self.number("SELECT count(*) FROM public.sale_order").await
     }
