@@ -38,7 +38,7 @@ ci:
 
 # Write a CSV file of ROWS made-up records to OUT
 generate ROWS OUT:
-    cargo run --release --example generate -p shared -- --rows {{ ROWS }} --output {{ quote(OUT) }}
+    cargo run --release --example generate -p testkit -- --rows {{ ROWS }} --output {{ quote(OUT) }}
 
 # Break everything at random for MINUTES, and check after each import that no row was lost or doubled
 soak MINUTES:
@@ -49,7 +49,7 @@ soak MINUTES:
 [private]
 bench-build:
     cargo build --release --bins
-    cargo build --release -p shared --example generate
+    cargo build --release -p testkit --example generate
 
 # Measure against \copy, pgloader and the server's floors, ROWS rows in ROUNDS interleaved rounds (needs Python 3.9)
 bench ROWS="2000000" ROUNDS="5": bench-build

@@ -12,8 +12,9 @@ use std::{
 };
 
 use crash_support::{CsvFile, Proc, World, seeded};
+use local_server::ShutdownMode;
 use rand::{RngExt as _, rngs::StdRng};
-use shared::{embedded::ShutdownMode, testing::TestServer};
+use testkit::TestServer;
 
 const WORKERS: usize = 3;
 /// Faults of one import, after which it is left in peace to end.

@@ -3,10 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use shared::{
-    connect::ConnectArgs,
-    model::{ImportId, LoadMethod},
-};
+use connect::ConnectArgs;
+use model::{ImportId, LoadMethod};
 
 /// Loads a CSV file into a PostgreSQL table, through a queue that survives every crash
 #[derive(Debug, Parser)]

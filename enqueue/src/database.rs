@@ -1,12 +1,10 @@
 //! The database as a command uses it: a pool of sessions, and with the private server a worker in this process.
 
+use connect::{ConnectArgs, ConnectError, Database};
+use model::ProcessName;
 use rand::RngExt as _;
-use shared::{
-    connect::{ConnectArgs, ConnectError, Database},
-    database::{self, Commit},
-    model::ProcessName,
-    patience::{MaybeTransient, outlive_outages},
-};
+use session::database::{self, Commit};
+use session::retry::{MaybeTransient, through_outages};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +28,7 @@ impl Open {
     /// [`ConnectError`].
     pub async fn find(args: &ConnectArgs) -> Result<Self, ConnectError> {
         let database = args.find().await?;
-        let name = ProcessName::new(ROLE, &shared::host_name(), std::process::id(), rand::rng().random());
+        let name = ProcessName::new(ROLE, &session::host_name(), std::process::id(), rand::rng().random());
         let options = database::session(database.options.clone(), &name, Commit::Durable);
         Ok(Self {
             database,
@@ -85,7 +83,7 @@ impl Open {
         action: impl AsyncFn(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
         let say = || crate::output::say("the database cannot be reached: trying again");
-        outlive_outages(&self.pool, say, action).await
+        through_outages(&self.pool, say, action).await
     }
 
     /// A session.
@@ -113,7 +111,7 @@ impl Open {
             stop.cancel();
             if let Ok(Err(error)) = worker.await {
                 tracing::error!(
-                    error = shared::describe_error(&error),
+                    error = session::describe_error(&error),
                     "the worker in this process failed"
                 );
             }

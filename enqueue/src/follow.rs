@@ -6,12 +6,10 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use shared::{
-    model::{ImportId, ImportState},
-    status::ImportStatus,
-    store::imports,
-    submission::Progress,
-};
+use ledger::imports;
+use ledger::read::ImportStatus;
+use model::{ImportId, ImportState};
+use submit::submission::Progress;
 
 use crate::{
     database::Open,
@@ -102,7 +100,7 @@ fn amounts(status: &ImportStatus, progress: Option<&Progress>) -> (u64, u64, &'s
 pub async fn warn_when_alone(open: &Open) -> std::convert::Infallible {
     // A worker that is starting gets this time.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let alive = async { shared::store::workers::count_alive(&mut *open.connection().await?).await };
+    let alive = async { ledger::workers::count_alive(&mut *open.connection().await?).await };
     // What keeps the question from being answered is for the follower to tell.
     if !open.is_local() && matches!(alive.await, Ok(0)) {
         output::say("NO WORKER IS ALIVE: start one (`worker`) or this waits for ever");

@@ -14,7 +14,7 @@ use cli::{Cli, Command};
 
 fn main() -> std::io::Result<()> {
     let cli = Cli::parse();
-    shared::logging::start("warn");
+    session::logging::start("warn");
     let runtime = worker::runtime()?;
     let code = runtime.block_on(run(cli));
     // A thread that reads standard input may be blocked for ever: it ends with the process, so nothing must wait for it, and the runtime
@@ -38,7 +38,7 @@ async fn run(cli: Cli) -> u8 {
     match outcome {
         Ok(exit) => exit.code(),
         Err(error) => {
-            output::complain(&shared::describe_error(error.as_ref()));
+            output::complain(&session::describe_error(error.as_ref()));
             output::Exit::Failed.code()
         }
     }

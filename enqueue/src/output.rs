@@ -2,10 +2,8 @@
 
 use std::io::Write as _;
 
-use shared::{
-    model::{ImportId, ImportState},
-    status::ImportStatus,
-};
+use ledger::read::ImportStatus;
+use model::{ImportId, ImportState};
 
 /// How a command ended; the numbers are part of its contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

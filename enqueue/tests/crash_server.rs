@@ -5,9 +5,10 @@ mod crash_support;
 use std::time::Duration;
 
 use crash_support::{World, seeded};
+use local_server::ShutdownMode;
 use rand::RngExt as _;
 use rustix::process::{Pid, Signal, kill_process};
-use shared::{embedded::ShutdownMode, testing::TestServer};
+use testkit::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_and_submitters_outlive_restarts_of_the_server() {

@@ -2,10 +2,11 @@
 
 mod support;
 
+use local_server::ShutdownMode;
 use serde_json::json;
-use shared::{embedded::ShutdownMode, testing::TestServer};
 use sqlx::{Connection as _, PgConnection};
 use support::{Bench, assert_json, orders, until};
+use testkit::TestServer;
 
 /// The ids that the registry gives to an import, in ascending order.
 async fn registered(bench: &Bench, import: i64) -> Vec<String> {

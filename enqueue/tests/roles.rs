@@ -4,8 +4,8 @@ mod support;
 
 use std::{fs, io::Write as _, process::Command};
 
-use shared::testing::TestServer;
 use support::{Bench, Call, orders, until};
+use testkit::TestServer;
 
 const SECRET: &str = "s3cret/Pa:ss@w0rd?";
 

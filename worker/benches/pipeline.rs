@@ -3,17 +3,14 @@
 use std::{hint::black_box, io::Write as _, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use shared::{
-    model::LoadMethod,
-    splitter::{Position, Splitter, SplitterConfig},
-    store::registry::IdRange,
-    target::{Column, ColumnType},
-};
+use format::csv::split::{Position, Splitter, SplitterConfig};
+use ledger::registry::IdRange;
+use model::LoadMethod;
 use sqlx::postgres::types::Oid;
+use target::{Column, ColumnType, values};
 use worker::{
     encode::Rows,
     parser::{self, ChunkOrigin, RecordShape},
-    values,
 };
 
 /// As many as a chunk has without other options.

@@ -2,13 +2,14 @@
 //!
 //! Owns PostgreSQL's layouts of arrays and of binary COPY. Knows neither CSV nor the meaning of a value.
 
-use shared::{store::registry::IdRange, target::Column};
+use ledger::registry::IdRange;
 use sqlx::{
     Encode, Postgres, Type,
     encode::IsNull,
     error::BoxDynError,
     postgres::{PgArgumentBuffer, PgTypeInfo, types::Oid},
 };
+use target::Column;
 
 /// The length that stands for NULL.
 const NULL: i32 = -1;
@@ -222,7 +223,7 @@ impl TupleBuffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::target::ColumnType;
+    use target::ColumnType;
 
     type Encoder = fn(&mut Vec<u8>) -> Result<(), ()>;
 

@@ -1,11 +1,9 @@
 //! Deletes from the target exactly the rows that a chunk put there. With the loader, the only code that writes a user's table.
 
-use shared::{
-    model::UndoOptions,
-    store::{chunks::UndoCounts, registry::RegisteredRange},
-    target::{UndoTarget, quote_identifier},
-};
+use ledger::{chunks::UndoCounts, registry::RegisteredRange};
+use model::UndoOptions;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use target::{UndoTarget, quote_identifier};
 
 /// What an undo of a chunk would do to its rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

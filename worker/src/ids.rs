@@ -1,10 +1,8 @@
 //! Takes ids for a chunk's rows from the target's own sequence.
 
-use shared::{
-    store::registry::{IdRange, TakenIds},
-    target::IdColumn,
-};
+use ledger::registry::{IdRange, TakenIds};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
+use target::IdColumn;
 
 /// The upper half of the advisory lock's key under which ids are taken; the lower half is the sequence's oid.
 const LOCK_SPACE: i64 = 0x7067_696d; // "pgim"

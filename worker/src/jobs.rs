@@ -17,11 +17,9 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use shared::{
-    model::{ChunkKey, ImportId, ProcessName},
-    queue::Job,
-    store::StoreError,
-};
+use ledger::LedgerError;
+use model::{ChunkKey, ImportId, ProcessName};
+use queue::Job;
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
@@ -176,7 +174,7 @@ pub async fn run(context: &JobContext, arguments: &[u8]) {
     let job = match Job::from_bytes(arguments) {
         Ok(job) => job,
         Err(error) => {
-            tracing::error!(error = shared::describe_error(&error), "a job was passed over");
+            tracing::error!(error = session::describe_error(&error), "a job was passed over");
             return;
         }
     };
@@ -238,7 +236,7 @@ async fn do_and_settle<T>(context: &JobContext, job: Job, work: impl Future<Outp
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(
             ?job,
-            error = shared::describe_error(&error),
+            error = session::describe_error(&error),
             "what came of a job could not be written"
         ),
         Err(_) => tracing::warn!(?job, "what came of a job could not be written in time"),
@@ -256,6 +254,6 @@ fn chunk_of(job: Job) -> Option<ChunkKey> {
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        StoreError::from(error).into()
+        LedgerError::from(error).into()
     }
 }

@@ -12,7 +12,7 @@ mod lifecycle;
 mod loader;
 mod maintenance;
 pub mod parser;
-pub mod values;
+mod undo;
 mod verifier;
 
 pub use eraser::{ErasePreview, preview};

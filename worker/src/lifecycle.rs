@@ -10,12 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ::session::database::{self, Commit, DatabaseError};
+use ledger::LedgerError;
+use model::ProcessName;
 use rand::RngExt as _;
-use shared::{
-    database::{self, Commit, DatabaseError},
-    model::ProcessName,
-    store::StoreError,
-};
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +81,9 @@ pub enum WorkerError {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] LedgerError),
+    #[error(transparent)]
+    Jobs(#[from] queue::QueueError),
     #[error("cannot reach the database")]
     Connect(#[source] sqlx::Error),
     #[error("the database did not answer")]
@@ -123,7 +123,7 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
             Ok(()) => return Ok(()),
             Err(error) if stop.is_cancelled() => {
                 tracing::warn!(
-                    error = shared::describe_error(&error),
+                    error = ::session::describe_error(&error),
                     "the session had ended when the worker was told to stop"
                 );
                 return Ok(());
@@ -136,7 +136,7 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
             }
             Err(error) => {
                 tracing::warn!(
-                    error = shared::describe_error(&error),
+                    error = ::session::describe_error(&error),
                     pause_ms = pause.as_millis(),
                     "starting again"
                 );
@@ -192,7 +192,7 @@ async fn check(config: &WorkerConfig, checked: &mut bool) -> Result<(), Database
 fn new_name() -> ProcessName {
     ProcessName::new(
         crate::maintenance::WORKER_ROLE,
-        &shared::host_name(),
+        &::session::host_name(),
         std::process::id(),
         rand::rng().random(),
     )

@@ -2,11 +2,9 @@
 //!
 //! Every function works within the caller's transaction. The SQL that names user tables is built here, each identifier quoted.
 
-use shared::{
-    store::registry::{IdRange, TakenIds},
-    target::{Column, ColumnType, Target, quote_identifier},
-};
+use ledger::registry::{IdRange, TakenIds};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
+use target::{Column, ColumnType, Target, quote_identifier};
 
 use crate::{
     encode::{ArrayBuffer, Rows},

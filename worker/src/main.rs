@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clap::Parser;
-use shared::{connect::ConnectArgs, describe_error};
+use connect::ConnectArgs;
+use session::describe_error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use worker::{WorkerConfig, default_concurrency};
@@ -46,7 +47,7 @@ struct Cli {
 
 fn main() -> std::io::Result<()> {
     let cli = Cli::parse();
-    shared::logging::start("info");
+    session::logging::start("info");
     #[cfg(feature = "failpoints")]
     let _failpoints = failpoints();
     let runtime = worker::runtime()?;

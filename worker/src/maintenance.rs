@@ -5,12 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use shared::{
-    cancel, endings,
-    model::{ChunkState, ProcessName, UndoOptions},
-    queue::{self, Job},
-    store::{StoreError, chunks, imports, sessions, workers},
-};
+use ledger::{LedgerError, cancel, chunks, completion, imports, sessions, workers};
+use model::{ChunkState, ProcessName, UndoOptions};
+use queue::{self, Job};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
@@ -37,13 +34,13 @@ pub async fn run(pool: PgPool, name: ProcessName, stop: CancellationToken) {
         match pass(&pool, &name, due).await {
             Ok(None) => {}
             Ok(Some(took)) => upkeep_due = Instant::now() + (took * SHARE).min(MAX_UPKEEP_INTERVAL),
-            Err(error) => tracing::warn!(error = shared::describe_error(&error), "a maintenance pass failed"),
+            Err(error) => tracing::warn!(error = session::describe_error(&error), "a maintenance pass failed"),
         }
     }
 }
 
 /// One pass, unless another worker is at it. Returns how long the upkeep took, if it was done.
-async fn pass(pool: &PgPool, name: &ProcessName, with_upkeep: bool) -> Result<Option<Duration>, StoreError> {
+async fn pass(pool: &PgPool, name: &ProcessName, with_upkeep: bool) -> Result<Option<Duration>, LedgerError> {
     let mut conn = pool.acquire().await?;
     if !workers::is_senior(&mut conn, name, SENIORS).await? {
         return Ok(None);
@@ -62,31 +59,34 @@ async fn pass(pool: &PgPool, name: &ProcessName, with_upkeep: bool) -> Result<Op
     if with_upkeep {
         let begin = Instant::now();
         report("renewing hints", renew_hints(&mut conn).await);
-        report("ending imports", endings::finish_unnoticed(&mut conn).await);
-        report("pruning", queue::prune(&mut conn, PRUNED_AT_ONCE).await);
+        report("ending imports", completion::finish_unnoticed(&mut conn).await);
+        report(
+            "pruning",
+            queue::prune(&mut conn, PRUNED_AT_ONCE).await.map_err(LedgerError::from),
+        );
         took = Some(begin.elapsed());
     }
     if let Err(error) = guard.commit().await {
         tracing::debug!(
-            error = shared::describe_error(&error),
+            error = session::describe_error(&error),
             "the guard of a long maintenance pass had ended"
         );
     }
     Ok(took)
 }
 
-fn report<T>(step: &str, outcome: Result<T, StoreError>) {
+fn report<T>(step: &str, outcome: Result<T, LedgerError>) {
     if let Err(error) = outcome {
         tracing::warn!(
             step,
-            error = shared::describe_error(&error),
+            error = session::describe_error(&error),
             "a step of maintenance failed and will be tried again"
         );
     }
 }
 
 /// Ends the sessions of workers that are silent, which frees their locks, and gives their jobs to others.
-async fn bury_dead_workers(conn: &mut PgConnection) -> Result<(), StoreError> {
+async fn bury_dead_workers(conn: &mut PgConnection) -> Result<(), LedgerError> {
     let dead = workers::remove_stale(conn).await?;
     if !dead.is_empty() {
         let sessions = sessions::terminate(conn, &dead).await?;
@@ -112,7 +112,7 @@ async fn bury_dead_workers(conn: &mut PgConnection) -> Result<(), StoreError> {
 
 /// Ends the sessions of submitters that are silent. What they read from a stream cannot be read again, so that import is undone; one
 /// of a file waits for its next submission.
-async fn bury_dead_submitters(conn: &mut PgConnection) -> Result<(), StoreError> {
+async fn bury_dead_submitters(conn: &mut PgConnection) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
     for submission in imports::abandoned(&mut tx).await? {
@@ -131,7 +131,7 @@ async fn bury_dead_submitters(conn: &mut PgConnection) -> Result<(), StoreError>
 }
 
 /// Adds a job where there should be one and is none.
-async fn renew_hints(conn: &mut PgConnection) -> Result<(), StoreError> {
+async fn renew_hints(conn: &mut PgConnection) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
     let missing = chunks::without_live_job(&mut tx, JOBS_AT_ONCE).await?;
     let (chunks, jobs): (Vec<_>, Vec<_>) = missing

@@ -2,13 +2,11 @@
 //!
 //! Knows CSV and the target's columns; knows neither SQL nor the database. Blocking CPU work: call it off the runtime.
 
-use shared::{
-    model::LoadMethod,
-    store::rejects::Reject,
-    target::{Column, ColumnType},
-};
+use ledger::rejects::Reject;
+use model::LoadMethod;
+use target::{Column, ColumnType, values};
 
-use crate::{encode::Rows, values};
+use crate::encode::Rows;
 
 /// How the records of an import become rows.
 #[derive(Debug, Clone)]

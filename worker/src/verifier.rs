@@ -7,20 +7,18 @@ use std::{
     sync::Arc,
 };
 
-use serde::Serialize;
-use shared::{
-    model::{ChunkKey, ChunkState, ImportId, LoadMethod, UndoOptions},
-    source::{SourceError, fingerprint},
-    store::{
-        StoreError,
-        chunks::{self, ChunkRow},
-        imports::{self, Import},
-        registry::{self, IdRange},
-        rejects,
-    },
-    target::{Column, ColumnType, Target, TargetError, UndoTarget, quote_identifier},
+use ledger::{
+    LedgerError,
+    chunks::{self, ChunkRow},
+    imports::{self, Import},
+    registry::{self, IdRange},
+    rejects,
 };
+use model::{ChunkKey, ChunkState, ImportId, LoadMethod, UndoOptions};
+use serde::Serialize;
+use source::{SourceError, fingerprint};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use target::{Column, ColumnType, Target, TargetError, UndoTarget, quote_identifier};
 
 use crate::{
     encode::Rows,
@@ -83,7 +81,7 @@ pub enum VerifyError {
     #[error("there is no import {0}: see `enqueue status`")]
     Missing(ImportId),
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] LedgerError),
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error(transparent)]

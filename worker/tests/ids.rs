@@ -2,8 +2,10 @@
 
 use std::collections::HashSet;
 
-use shared::{store::registry::IdRange, target::IdColumn, testing::TestDb};
+use ledger::registry::IdRange;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::types::Oid};
+use target::IdColumn;
+use testkit::TestDb;
 use worker::ids;
 
 struct Sequence {

@@ -2,8 +2,9 @@
 
 use std::{pin::pin, task::Poll};
 
-use shared::{database, testing::TestDb};
+use session::database;
 use sqlx::{PgPool, Row as _};
+use testkit::TestDb;
 
 /// Gives a `BEGIN` up while the server is at it, as a timeout or the end of a task may.
 async fn give_up_a_begin(pool: &PgPool) {

@@ -1,10 +1,8 @@
-use shared::{
-    cancel,
-    model::{ImportState, UndoOptions},
-    store::{chunks, imports, registry},
-    target::UndoTarget,
-};
+use ledger::{chunks, imports, registry};
+use model::{ImportState, UndoOptions};
 use sqlx::Connection as _;
+use submit::cancel;
+use target::UndoTarget;
 use worker::ErasePreview;
 
 use crate::{

@@ -1,4 +1,4 @@
-use shared::store::imports;
+use ledger::imports;
 
 use crate::{
     cli::ForgetArgs,

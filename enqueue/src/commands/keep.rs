@@ -1,4 +1,4 @@
-use shared::cancel;
+use submit::cancel;
 
 use crate::{
     cli::ImportArgs,

@@ -1,4 +1,4 @@
-use shared::database;
+use session::database;
 
 use crate::{
     cli::MigrateArgs,

@@ -5,10 +5,8 @@ use std::{
 };
 
 use anyhow::Context as _;
-use shared::{
-    model::ImportOptions,
-    store::{imports, rejects},
-};
+use ledger::{imports, rejects};
+use model::ImportOptions;
 
 use crate::{
     cli::RejectsArgs,

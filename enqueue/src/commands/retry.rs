@@ -1,4 +1,4 @@
-use shared::retry;
+use submit::retry;
 
 use crate::{
     cli::RetryArgs,

@@ -1,7 +1,5 @@
-use shared::{
-    status::ImportStatus,
-    store::{imports, workers, workers::WorkerStatus},
-};
+use ledger::read::ImportStatus;
+use ledger::{imports, workers, workers::WorkerStatus};
 
 use crate::{
     cli::StatusArgs,

@@ -1,13 +1,11 @@
 use std::sync::Mutex;
 
 use indicatif::HumanBytes;
-use shared::{
-    cancel,
-    model::{ImportId, ImportOptions, ImportState, UndoOptions},
-    source::Source,
-    status::ImportStatus,
-    submission::{Event, KeyChoice, Progress, Request, Submission, SubmitError},
-};
+use ledger::read::ImportStatus;
+use model::{ImportId, ImportOptions, ImportState, UndoOptions};
+use source::Source;
+use submit::cancel;
+use submit::submission::{Event, KeyChoice, Progress, Request, Submission, SubmitError};
 
 use crate::{
     cli::SubmitArgs,
@@ -102,7 +100,7 @@ fn request(args: &SubmitArgs) -> Request {
 }
 
 fn describe(event: &Event, local: bool) -> String {
-    use shared::intake::Notice;
+    use submit::intake::Notice;
     match event {
         Event::Intake(Notice::WaitsForWorkers { pending_bytes }) => format!(
             "{} wait for workers: reading pauses until they catch up",
@@ -169,7 +167,7 @@ async fn stopped(args: &SubmitArgs, open: &Open, progress: &Progress, error: Sub
             Ok(Exit::Cancelled)
         }
         ImportState::Failed => {
-            output::complain(&shared::describe_error(&error));
+            output::complain(&session::describe_error(&error));
             output::say(&format!(
                 "import {import} failed with {} rows loaded; undo them with `{}`",
                 group(status.loaded),

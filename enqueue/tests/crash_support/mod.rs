@@ -12,9 +12,9 @@ use std::{
 };
 
 use rand::{SeedableRng as _, rngs::StdRng};
-use shared::testing::{TestDb, TestServer};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Row as _};
 use tempfile::TempDir;
+use testkit::{TestDb, TestServer};
 
 pub use process::{Finished, Proc};
 

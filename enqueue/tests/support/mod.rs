@@ -14,9 +14,9 @@ use std::{
 };
 
 use serde_json::Value;
-use shared::testing::{TestDb, TestServer};
 use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
+use testkit::{TestDb, TestServer};
 
 /// How often a condition is looked at, and after which time something hangs. No test is about either.
 pub const LOOK: Duration = Duration::from_millis(20);

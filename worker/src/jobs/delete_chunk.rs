@@ -1,13 +1,10 @@
 //! Deletes the rows of one chunk of an import that is being cancelled.
 
-use shared::{
-    cancel,
-    endings::finish_undo_if_done,
-    model::ChunkKey,
-    store::{chunks, imports, registry, sessions},
-    target::{Target, TargetError, UndoTarget},
-};
+use ledger::completion::finish_undo_if_done;
+use ledger::{chunks, imports, registry, sessions};
+use model::ChunkKey;
 use sqlx::{Connection as _, PgConnection};
+use target::{Target, TargetError, UndoTarget, check_cascades};
 
 use super::{Failure, JobContext};
 use crate::eraser;
@@ -50,7 +47,7 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     fail::fail_point!("after-describe");
     // Again here, within the transaction that deletes: a foreign key may have come since the request, and some requests come from
     // the system itself.
-    cancel::check_cascades(&mut tx, &import, &options).await?;
+    check_cascades(&mut tx, &import.target, import.target_oid, options.cascade).await?;
     fail::fail_point!("after-cascades");
     let counts = eraser::erase(&mut tx, &target, &ranges, &options).await?;
     fail::fail_point!("after-delete");

@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use shared::{
-    endings::finish_if_done,
-    model::{ChunkKey, ImportId},
-    store::{
-        chunks::{self, Start, StartedChunk},
-        imports,
-        payloads::{self, Codec, Payload},
-        registry, rejects,
-    },
-    target::Target,
+use ledger::completion::finish_if_done;
+use ledger::{
+    chunks::{self, Start, StartedChunk},
+    imports,
+    payloads::{self, Payload},
+    registry, rejects,
 };
+use model::{ChunkKey, ImportId};
 use sqlx::{Connection as _, PgConnection};
+use target::Target;
 
 use super::{Failure, ImportPlan, JobContext};
 use crate::{
@@ -73,7 +71,7 @@ async fn parse(plan: &Arc<ImportPlan>, payload: Payload, started: StartedChunk) 
         record_count: started.record_count,
     };
     let parsed = tokio::task::spawn_blocking(move || {
-        let bytes = decompress(payload)?;
+        let bytes = source::codec::decompress(payload.codec, &payload.data)?;
         Ok(parser::parse(&bytes, &plan.shape, origin)?)
     })
     .await;
@@ -84,17 +82,6 @@ async fn parse(plan: &Arc<ImportPlan>, payload: Payload, started: StartedChunk) 
         ))),
         // The runtime is shutting down.
         Err(_) => Err(Failure::Abandoned),
-    }
-}
-
-fn decompress(payload: Payload) -> Result<Vec<u8>, Failure> {
-    let broken = |error: &dyn std::error::Error| {
-        Failure::Permanent(format!("the stored payload cannot be decompressed: {error}"))
-    };
-    match payload.codec {
-        Codec::None => Ok(payload.data),
-        Codec::Lz4 => lz4_flex::block::decompress_size_prepended(&payload.data).map_err(|error| broken(&error)),
-        Codec::Zstd => zstd::decode_all(payload.data.as_slice()).map_err(|error| broken(&error)),
     }
 }
 

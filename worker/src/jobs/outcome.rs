@@ -2,21 +2,20 @@
 
 use std::{any::Any, time::Duration};
 
-use rand::RngExt as _;
-use shared::{
-    cancel::{self, CancelError},
-    describe_error,
-    endings::{finish_if_done, finish_undo_if_done},
-    model::ChunkKey,
-    queue::{self, Job},
-    store::{
-        StoreError,
-        chunks::{self, UndoCounts},
-        is_transient, sessions,
-    },
-    target::TargetError,
+use ledger::cancel;
+use ledger::completion::{finish_if_done, finish_undo_if_done};
+use ledger::{
+    LedgerError,
+    chunks::{self, UndoCounts},
+    sessions,
 };
+use model::ChunkKey;
+use queue::{self, Job, QueueError};
+use rand::RngExt as _;
+use session::{describe_error, is_transient};
+use source::codec::CodecError;
 use sqlx::{Connection as _, postgres::PgDatabaseError};
+use target::TargetError;
 
 use super::{JobContext, chunk_of};
 use crate::{loader::LoadError, parser::ParseError};
@@ -53,8 +52,8 @@ impl Failure {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
         Self::of(&error, error.database())
     }
 }
@@ -79,13 +78,15 @@ impl From<TargetError> for Failure {
     }
 }
 
-impl From<CancelError> for Failure {
-    fn from(error: CancelError) -> Self {
-        match error {
-            CancelError::Store(error) => error.into(),
-            CancelError::Target(error) => error.into(),
-            error => Self::of(&error, None),
-        }
+impl From<QueueError> for Failure {
+    fn from(error: QueueError) -> Self {
+        LedgerError::from(error).into()
+    }
+}
+
+impl From<CodecError> for Failure {
+    fn from(error: CodecError) -> Self {
+        Self::of(&error, None)
     }
 }
 
@@ -114,7 +115,7 @@ pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
 }
 
 /// Writes what came of a job: a new job that waits, a chunk's failure, or an attempt given back.
-pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) -> Result<(), StoreError> {
+pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) -> Result<(), LedgerError> {
     let message = match failure {
         Failure::Abandoned => return abandon(context, job).await,
         Failure::Transient(message) => message.clone(),
@@ -148,7 +149,7 @@ pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) ->
 }
 
 /// Adds a job that waits, or gives up when that was done for too long.
-async fn retry(context: &JobContext, job: Job, message: &str, give_back: bool) -> Result<(), StoreError> {
+async fn retry(context: &JobContext, job: Job, message: &str, give_back: bool) -> Result<(), LedgerError> {
     let mut conn = context.pool.acquire().await?;
     let mut tx = conn.begin().await?;
     let Some(chunk) = chunk_of(job) else {
@@ -192,7 +193,7 @@ fn backoff(retries: u32) -> Duration {
 }
 
 /// Records that a person has to look: a load is failed, a deletion keeps its rows.
-async fn give_up(context: &JobContext, job: Job, chunk: ChunkKey, message: &str) -> Result<(), StoreError> {
+async fn give_up(context: &JobContext, job: Job, chunk: ChunkKey, message: &str) -> Result<(), LedgerError> {
     // The ledger has the whole message; a detail of the server's may hold data, which does not belong into a log.
     tracing::error!(%chunk, "a chunk was given up; see `enqueue status {}`", chunk.import);
     let mut conn = context.pool.acquire().await?;
@@ -200,7 +201,7 @@ async fn give_up(context: &JobContext, job: Job, chunk: ChunkKey, message: &str)
     sessions::commit_durably(&mut tx).await?;
     match job {
         Job::DeleteChunk(_) => {
-            if shared::store::imports::share_while_cancelling(&mut tx, chunk.import).await?
+            if ledger::imports::share_while_cancelling(&mut tx, chunk.import).await?
                 && chunks::claim_deletion(&mut tx, chunk, context.worker.as_str()).await?
             {
                 let kept = chunks::loaded_count(&mut tx, chunk).await?;
@@ -225,7 +226,7 @@ async fn give_up(context: &JobContext, job: Job, chunk: ChunkKey, message: &str)
 }
 
 /// Leaves a job as if it had not been begun; the worker's end gives the job itself back.
-async fn abandon(context: &JobContext, job: Job) -> Result<(), StoreError> {
+async fn abandon(context: &JobContext, job: Job) -> Result<(), LedgerError> {
     if let Job::LoadChunk(chunk) = job {
         chunks::give_back(&mut *context.pool.acquire().await?, chunk, context.worker.as_str()).await?;
     }

@@ -8,15 +8,13 @@ use apalis::prelude::{
 };
 use apalis_postgres::{Config, PostgresStorage};
 use futures::channel::mpsc as wakeups;
-use shared::{
-    database::{self, Commit},
-    model::ProcessName,
-    queue::{self, HEARTBEAT, INSERT_CHANNEL, QUEUE},
-    store::{
-        StoreError, imports,
-        workers::{self, NewWorker},
-    },
+use ledger::{
+    LedgerError, imports,
+    workers::{self, NewWorker},
 };
+use model::ProcessName;
+use queue::{self, HEARTBEAT, INSERT_CHANNEL, QUEUE};
+use session::database::{self, Commit};
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions, postgres::PgListener};
 use tokio::{
     task::JoinSet,
@@ -104,7 +102,7 @@ impl Session {
             .map_err(SessionError::Connect)?;
         let new = NewWorker {
             name,
-            host: &shared::host_name(),
+            host: &session::host_name(),
             pid: std::process::id(),
             concurrency: config.concurrency,
         };
@@ -300,7 +298,7 @@ async fn beat(
     Ok(())
 }
 
-async fn say_alive(conn: &mut PgConnection, name: &ProcessName, queue_workers: &[String]) -> Result<bool, StoreError> {
+async fn say_alive(conn: &mut PgConnection, name: &ProcessName, queue_workers: &[String]) -> Result<bool, LedgerError> {
     queue::keep_alive(conn, queue_workers).await?;
     workers::heartbeat(conn, name).await
 }
@@ -345,7 +343,7 @@ async fn join_all<T: 'static>(set: &mut JoinSet<T>) {
 }
 
 /// Gives back the jobs that this worker still holds, and its name.
-async fn sign_off(pool: &PgPool, name: &ProcessName, queue_workers: &[String]) -> Result<(), StoreError> {
+async fn sign_off(pool: &PgPool, name: &ProcessName, queue_workers: &[String]) -> Result<(), LedgerError> {
     let mut conn = pool.acquire().await?;
     queue::release(&mut conn, queue_workers).await?;
     workers::remove(&mut conn, name).await

@@ -1,0 +1,138 @@
+//! From a command line to a database: a URL, a staging, or the private server of `--local`.
+
+#![warn(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+
+use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+
+use local_server::{EmbeddedConfig, EmbeddedError, EmbeddedServer};
+use session::config::{ConfigError, Credentials, Environment, LOCAL_STAGING};
+use session::database::{self, DatabaseError};
+
+/// Where the database is.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Database")]
+pub struct ConnectArgs {
+    /// Connect here, in place of the staging's files
+    ///
+    /// For example postgres://admin@db.example.org:5432/orders. A URL on the command line is visible to other users of the machine: keep
+    /// a password in DATABASE_URL or in a staging.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Use a private Postgres, started for this purpose and kept between runs
+    #[arg(long)]
+    pub local: bool,
+}
+
+/// Why there is no database to use.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot start the private Postgres")]
+    Embedded(#[from] EmbeddedError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// A database to use; when it is the private one, it runs at least until it is released.
+pub struct Database {
+    pub options: PgConnectOptions,
+    server: Option<EmbeddedServer>,
+}
+
+impl ConnectArgs {
+    /// Finds the database; with `--local`, or a staging that the private server wrote, starts or joins that, and migrates it.
+    ///
+    /// # Errors
+    /// [`ConnectError`], naming the setting at fault.
+    pub async fn find(&self) -> Result<Database, ConnectError> {
+        let environment = Environment::from_process()?;
+        if self.local {
+            return start_local(&environment).await;
+        }
+        if self.database_url.is_none() && is_private_server(&environment)? {
+            return start_local(&environment).await;
+        }
+        Ok(Database {
+            options: environment.connect_options(self.database_url.as_deref())?,
+            server: None,
+        })
+    }
+}
+
+/// Whether the staging is one that a private server wrote: it must run to be reached, and keeps running while it is used.
+fn is_private_server(environment: &Environment) -> Result<bool, ConfigError> {
+    if !environment.names_local_staging()? {
+        return Ok(false);
+    }
+    let staged = environment.credentials()?;
+    let Ok(config) = EmbeddedConfig::for_user() else {
+        return Ok(false);
+    };
+    let Ok(private) = Credentials::read(&config.data_dir) else {
+        return Ok(false);
+    };
+    Ok(staged.password == private.password && staged.user == private.user)
+}
+
+async fn start_local(environment: &Environment) -> Result<Database, ConnectError> {
+    let server = EmbeddedServer::start(EmbeddedConfig::for_user()?).await?;
+    let options = server.credentials().connect_options();
+    let staging = environment.config_dir().join(LOCAL_STAGING);
+    if let Err(error) = server.credentials().write(&staging) {
+        tracing::warn!(
+            error = session::describe_error(&error),
+            "other processes cannot find the private Postgres by its staging"
+        );
+    }
+    let database = Database {
+        options,
+        server: Some(server),
+    };
+    match database::migrate(&database.options).await {
+        Ok(()) => Ok(database),
+        Err(error) => {
+            database.release().await;
+            Err(error.into())
+        }
+    }
+}
+
+impl Database {
+    /// The directory of the private server's programs, if this is one.
+    #[must_use]
+    pub fn bin_dir(&self) -> Option<PathBuf> {
+        self.server.as_ref().map(|server| server.bin_dir().to_owned())
+    }
+
+    /// The password, for a program that connects by itself; never to be shown.
+    #[must_use]
+    pub fn password(&self) -> Option<String> {
+        let url = self.options.to_url_lossy();
+        Some(
+            percent_encoding::percent_decode_str(url.password()?)
+                .decode_utf8_lossy()
+                .into_owned(),
+        )
+    }
+
+    /// Whether this is the private server.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Lets go of the private server; its last user stops it.
+    pub async fn release(self) {
+        if let Some(server) = self.server
+            && let Err(error) = server.release().await
+        {
+            tracing::warn!(
+                error = session::describe_error(&error),
+                "the private Postgres could not be stopped"
+            );
+        }
+    }
+}

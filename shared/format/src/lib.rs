@@ -1,0 +1,5 @@
+//! From bytes to records: one module for each format. Knows no SQL, no column and no file.
+
+#![warn(clippy::unwrap_used)]
+
+pub mod csv;

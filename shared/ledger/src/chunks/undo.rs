@@ -1,0 +1,137 @@
+//! The changes of state that belong to an undo.
+
+use sqlx::PgConnection;
+
+use super::{LedgerError, expect_rows};
+use model::{ChunkKey, ImportId};
+
+/// What became of a chunk's rows when it was undone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UndoCounts {
+    pub deleted: u64,
+    pub kept: u64,
+    /// Rows that were gone already.
+    pub missing: u64,
+}
+
+/// Closes what is not loaded: pending and failed chunks become cancelled. Waits for loads that run, so that a chunk is whole or absent.
+///
+/// # Errors
+/// [`LedgerError`] from the database, a lock timeout among them.
+pub async fn fence(conn: &mut PgConnection, import: ImportId) -> Result<u64, LedgerError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import_chunk SET state = 'cancelled', finished_at = clock_timestamp()
+         WHERE import_id = $1 AND state IN ('pending', 'failed')",
+        import.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// The loaded chunks that an undo has not decided yet.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn list_loaded(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkKey>, LedgerError> {
+    let ordinals = sqlx::query_scalar!(
+        "SELECT ordinal FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NULL ORDER BY ordinal",
+        import.0
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(super::keys(import, ordinals))
+}
+
+/// The chunks that have rows in the target, those that an earlier undo kept among them.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn list_in_table(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkKey>, LedgerError> {
+    let ordinals = sqlx::query_scalar!(
+        "SELECT ordinal FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' ORDER BY ordinal",
+        import.0
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(super::keys(import, ordinals))
+}
+
+/// Lets the next undo decide again about chunks that an earlier one kept.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn reopen_kept(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "UPDATE pgimport.import_chunk SET kept_count = NULL, missing_count = NULL, retries = 0, retrying_since = NULL, last_error = NULL
+         WHERE import_id = $1 AND state = 'loaded'",
+        import.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Claims the deletion of a loaded chunk's rows. Call first in the transaction that deletes them, with the import locked for share:
+/// a rival blocks here, then finds it taken. `false` when there is nothing to delete any more.
+///
+/// # Errors
+/// [`LedgerError`] from the database, a lock timeout among them.
+pub async fn claim_deletion(conn: &mut PgConnection, chunk: ChunkKey, worker: &str) -> Result<bool, LedgerError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import_chunk SET state = 'deleted', worker = $3, finished_at = clock_timestamp()
+         WHERE import_id = $1 AND ordinal = $2 AND state = 'loaded' AND kept_count IS NULL",
+        chunk.import.0,
+        chunk.ordinal,
+        worker
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Records what became of the rows of a chunk that this transaction claimed. One that keeps rows stays `loaded`.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn finish_deletion(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    counts: UndoCounts,
+    error: Option<&str>,
+) -> Result<(), LedgerError> {
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let done = sqlx::query!(
+        "UPDATE pgimport.import_chunk
+         SET deleted_count = coalesce(deleted_count, 0) + $3, kept_count = $4,
+             missing_count = greatest($5 - coalesce(deleted_count, 0), 0),
+             state = CASE WHEN $4::bigint > 0 THEN 'loaded' ELSE 'deleted' END,
+             retries = 0, retrying_since = NULL, last_error = $6
+         WHERE import_id = $1 AND ordinal = $2",
+        chunk.import.0,
+        chunk.ordinal,
+        signed(counts.deleted),
+        signed(counts.kept),
+        signed(counts.missing),
+        error
+    )
+    .execute(conn)
+    .await?;
+    expect_rows("recording a deletion", 1, done.rows_affected())
+}
+
+/// Rows of a chunk that its load put into the target and no undo deleted.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn loaded_count(conn: &mut PgConnection, chunk: ChunkKey) -> Result<u64, LedgerError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT coalesce(loaded_count, 0) - coalesce(deleted_count, 0) AS "count!" FROM pgimport.import_chunk
+           WHERE import_id = $1 AND ordinal = $2"#,
+        chunk.import.0,
+        chunk.ordinal
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count.max(0).unsigned_abs())
+}

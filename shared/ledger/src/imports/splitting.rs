@@ -1,0 +1,150 @@
+//! An import while it is split: the submitter's lease, who goes on in its place, and how splitting ends.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use crate::LedgerError;
+use model::{ImportId, ProcessName};
+
+/// How long a submitter may be silent before another may go on in its place.
+pub const LEASE: Duration = Duration::from_secs(8);
+
+/// Renews the submitter's lease; call first in every transaction that adds chunks. `false` when the import is no longer this
+/// submitter's to split.
+///
+/// This locks the import's row until the caller's transaction ends, as a `FOR SHARE` would for those who change its state, without
+/// the upgrade of a shared lock on which two sessions can deadlock.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn renew_lease(
+    conn: &mut PgConnection,
+    import: ImportId,
+    submitter: &ProcessName,
+) -> Result<bool, LedgerError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import SET lease_until = clock_timestamp() + $3 * interval '1 second'
+         WHERE id = $1 AND submitter = $2 AND state = 'splitting'",
+        import.0,
+        submitter.as_str(),
+        LEASE.as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes over an import whose submitter was silent for too long, and returns the name that submitter had. `None` when it is not to be had.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn take_over(
+    conn: &mut PgConnection,
+    import: ImportId,
+    submitter: &ProcessName,
+) -> Result<Option<String>, LedgerError> {
+    Ok(sqlx::query_scalar!(
+        r#"WITH before AS (
+               SELECT id, submitter FROM pgimport.import
+               WHERE id = $1 AND state = 'splitting' AND resumable AND lease_until < clock_timestamp() FOR UPDATE)
+           UPDATE pgimport.import AS i SET submitter = $2, lease_until = clock_timestamp() + $3 * interval '1 second'
+           FROM before WHERE i.id = before.id RETURNING before.submitter"#,
+        import.0,
+        submitter.as_str(),
+        LEASE.as_secs_f64()
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// `splitting → loading`: the last chunk is stored. `false` when the import is no longer this submitter's.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn finish_split(
+    conn: &mut PgConnection,
+    import: ImportId,
+    submitter: &ProcessName,
+    fingerprint: &str,
+    size_bytes: u64,
+) -> Result<bool, LedgerError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import SET state = 'loading', split_at = clock_timestamp(), fingerprint = $3, size_bytes = $4
+         WHERE id = $1 AND submitter = $2 AND state = 'splitting'",
+        import.0,
+        submitter.as_str(),
+        fingerprint,
+        i64::try_from(size_bytes).unwrap_or(i64::MAX)
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// `splitting → failed`. Call with the pending chunks failed in the same transaction.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn fail_split(
+    conn: &mut PgConnection,
+    import: ImportId,
+    submitter: &ProcessName,
+    error: &str,
+) -> Result<bool, LedgerError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import SET state = 'failed', ended_at = clock_timestamp(), error = $3
+         WHERE id = $1 AND submitter = $2 AND state = 'splitting'",
+        import.0,
+        submitter.as_str(),
+        error
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// An import whose submitter was silent for too long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Abandoned {
+    pub import: ImportId,
+    pub source: String,
+    /// The submitter's name.
+    pub submitter: String,
+    /// Whether another run can go on in its place.
+    pub resumable: bool,
+    /// Whether it was silent for so long that no restart of the server can be the reason.
+    pub for_good: bool,
+}
+
+/// Silence beyond the lease after which an interrupted stream is undone, and the server's age from which on silence counts: a
+/// submitter that outlives an outage needs moments to say so.
+const STREAM_GRACE: Duration = Duration::from_secs(20);
+
+/// Imports whose submitter was silent for too long. One whose row is locked has a transaction that still runs, which is no silence; a
+/// frozen one is ended by the server before long.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn abandoned(conn: &mut PgConnection) -> Result<Vec<Abandoned>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"SELECT id, source, submitter, resumable,
+               lease_until + $1 * interval '1 second' < clock_timestamp()
+                   AND pg_postmaster_start_time() + $1 * interval '1 second' < clock_timestamp() AS "for_good!"
+           FROM pgimport.import WHERE state = 'splitting' AND lease_until < clock_timestamp()
+           FOR UPDATE SKIP LOCKED"#,
+        STREAM_GRACE.as_secs_f64()
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Abandoned {
+            import: ImportId(row.id),
+            source: row.source,
+            submitter: row.submitter,
+            resumable: row.resumable,
+            for_good: row.for_good,
+        })
+        .collect())
+}

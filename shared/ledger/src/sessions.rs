@@ -1,0 +1,148 @@
+//! Sessions of the server: whose they are, and ending those of the dead.
+//!
+//! A process that is frozen inside a COPY keeps its locks for as long as it likes; nothing but ending its session frees them.
+
+use sqlx::PgConnection;
+
+use super::LedgerError;
+use model::ImportId;
+
+/// What came of ending sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminated {
+    pub ended: u64,
+    /// Sessions of roles that this one may not end: that takes membership in the role, or in `pg_signal_backend`.
+    pub out_of_reach: u64,
+}
+
+/// Ends the sessions of processes that were declared dead, as far as this role may: one that it must leave alone shall not keep it from
+/// everything else.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn terminate(conn: &mut PgConnection, names: &[String]) -> Result<Terminated, LedgerError> {
+    let row = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE CASE WHEN may_end THEN pg_terminate_backend(pid) END) AS "ended!",
+               count(*) FILTER (WHERE NOT may_end) AS "out_of_reach!"
+           FROM (SELECT a.pid, (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
+                               AND (NOT r.rolsuper OR current_setting('is_superuser')::boolean) AS may_end
+                 FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid
+                 WHERE a.datname = current_database() AND a.application_name = ANY ($1) AND a.pid <> pg_backend_pid()) AS dead"#,
+        names
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Terminated {
+        ended: row.ended.unsigned_abs(),
+        out_of_reach: row.out_of_reach.unsigned_abs(),
+    })
+}
+
+/// Ends the sessions whose name begins with `prefix` and belongs to no registered worker: those of a process that was declared dead and
+/// connected again before it noticed. Sessions younger than ten seconds may belong to one that is just registering. Those of roles that
+/// this one may not end are left alone.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn terminate_unregistered(conn: &mut PgConnection, prefix: &str) -> Result<u64, LedgerError> {
+    let ended = sqlx::query_scalar!(
+        r#"SELECT count(*) FILTER (WHERE CASE WHEN may_end THEN pg_terminate_backend(pid) END) AS "ended!"
+           FROM (SELECT a.pid, (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
+                               AND (NOT r.rolsuper OR current_setting('is_superuser')::boolean) AS may_end
+                 FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid
+                 WHERE a.datname = current_database() AND starts_with(a.application_name, $1) AND a.pid <> pg_backend_pid()
+                   AND a.backend_start < clock_timestamp() - interval '10 seconds'
+                   AND NOT EXISTS (SELECT FROM pgimport.worker AS w WHERE w.name = a.application_name)) AS stray"#,
+        prefix
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(ended.unsigned_abs())
+}
+
+/// Tries to become the one session that does `purpose`, until its transaction ends.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn try_transaction_lock(conn: &mut PgConnection, purpose: &str) -> Result<bool, LedgerError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS "locked!""#,
+        purpose
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// Makes the current transaction end when it idles for seconds: what it holds shall not outlive a process that froze.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn limit_idleness(conn: &mut PgConnection) -> Result<(), LedgerError> {
+    sqlx::query("SET LOCAL idle_in_transaction_session_timeout = '4s'")
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Lets the current transaction wait longer for locks: a person's command shall not fail because a cancel waits for loads, or because a
+/// process froze whose session the server ends within seconds.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn wait_patiently(conn: &mut PgConnection) -> Result<(), LedgerError> {
+    sqlx::query("SET LOCAL lock_timeout = '30s'").execute(conn).await?;
+    Ok(())
+}
+
+/// Becomes the one session that does `purpose`, until its transaction ends.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn transaction_lock(conn: &mut PgConnection, purpose: &str) -> Result<(), LedgerError> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind(purpose)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Joins those who delete an import's rows, until the caller's transaction ends.
+///
+/// Row locks alone would not do: sessions that share one overtake a session that waits for it alone, so that whoever wants to stop the
+/// deletions would wait for the last of them. Advisory locks are granted in turn.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn join_deletions(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+    sqlx::query("SELECT pg_advisory_xact_lock_shared($1)")
+        .bind(deletions_key(import))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Waits for the deletions of an import that run, and keeps others from beginning until the caller's transaction ends.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn hold_deletions(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(deletions_key(import))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The upper byte of these keys sets them apart from those under which ids are taken.
+fn deletions_key(import: ImportId) -> i64 {
+    0x64 << 56 | import.0
+}
+
+/// Makes the current transaction's commit wait until it is on disk, whatever the session's default.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn commit_durably(conn: &mut PgConnection) -> Result<(), LedgerError> {
+    sqlx::query("SET LOCAL synchronous_commit = on").execute(conn).await?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Table `worker`: who works.
+
+use sqlx::PgConnection;
+
+use super::LedgerError;
+use model::ProcessName;
+use queue;
+
+/// A worker as it registers itself.
+#[derive(Debug, Clone)]
+pub struct NewWorker<'a> {
+    pub name: &'a ProcessName,
+    pub host: &'a str,
+    pub pid: u32,
+    pub concurrency: u32,
+}
+
+/// Registers a worker under a name that nobody had before.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn register(conn: &mut PgConnection, worker: &NewWorker<'_>) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "INSERT INTO pgimport.worker (name, host, pid, concurrency) VALUES ($1, $2, $3, $4)",
+        worker.name.as_str(),
+        worker.host,
+        i32::try_from(worker.pid).unwrap_or(i32::MAX),
+        i32::try_from(worker.concurrency).unwrap_or(i32::MAX)
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Says that a worker lives. `false` when it was declared dead meanwhile and must go on under a new name.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn heartbeat(conn: &mut PgConnection, name: &ProcessName) -> Result<bool, LedgerError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.worker SET last_seen = clock_timestamp() WHERE name = $1",
+        name.as_str()
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Removes a worker that stops.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn remove(conn: &mut PgConnection, name: &ProcessName) -> Result<(), LedgerError> {
+    sqlx::query!("DELETE FROM pgimport.worker WHERE name = $1", name.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Removes the workers whose heartbeat is stale and returns their names.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn remove_stale(conn: &mut PgConnection) -> Result<Vec<String>, LedgerError> {
+    Ok(sqlx::query_scalar!(
+        "DELETE FROM pgimport.worker WHERE last_seen < clock_timestamp() - $1 * interval '1 second' RETURNING name",
+        queue::stale_after().as_secs_f64()
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Whether a worker is one of the `seniors` that live longest.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn is_senior(conn: &mut PgConnection, name: &ProcessName, seniors: i64) -> Result<bool, LedgerError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT $1 IN (SELECT name FROM pgimport.worker WHERE last_seen > clock_timestamp() - $2 * interval '1 second'
+                         ORDER BY started_at, name LIMIT $3) AS "senior!""#,
+        name.as_str(),
+        queue::stale_after().as_secs_f64(),
+        seniors
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// How many workers live.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn count_alive(conn: &mut PgConnection) -> Result<u64, LedgerError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM pgimport.worker
+           WHERE last_seen > clock_timestamp() - $1 * interval '1 second'"#,
+        queue::stale_after().as_secs_f64()
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(count.unsigned_abs())
+}
+
+/// A worker and what it is doing.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct WorkerStatus {
+    pub name: String,
+    pub host: String,
+    pub pid: i32,
+    pub concurrency: i32,
+    /// **Seconds** since it registered.
+    pub uptime_s: f64,
+    /// **Seconds** since its last heartbeat.
+    pub silent_s: f64,
+    /// The chunks it works on, as import/ordinal.
+    pub chunks: Vec<String>,
+}
+
+/// Lists the workers with what they are doing.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn list(conn: &mut PgConnection) -> Result<Vec<WorkerStatus>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"SELECT w.name, w.host, w.pid, w.concurrency,
+               extract(epoch FROM clock_timestamp() - w.started_at)::float8 AS "uptime_s!",
+               extract(epoch FROM clock_timestamp() - w.last_seen)::float8 AS "silent_s!",
+               ARRAY(SELECT c.import_id || '/' || c.ordinal
+                     FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
+                     WHERE i.state IN ('splitting', 'loading') AND c.state = 'pending' AND c.worker = w.name
+                     ORDER BY c.started_at) AS "chunks!"
+           FROM pgimport.worker AS w ORDER BY w.started_at, w.name"#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| WorkerStatus {
+            name: row.name,
+            host: row.host,
+            pid: row.pid,
+            concurrency: row.concurrency,
+            uptime_s: row.uptime_s,
+            silent_s: row.silent_s.max(0.0),
+            chunks: row.chunks,
+        })
+        .collect())
+}

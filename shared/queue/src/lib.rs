@@ -1,0 +1,275 @@
+//! The queue: what a job says, how jobs are added, and their upkeep.
+//!
+//! A job is a hint that tells a worker to look at an import or a chunk; a job that is lost, late or delivered twice changes no
+//! outcome. Owns every statement on the schema `apalis`, whose layout belongs to the crate `apalis-postgres`.
+
+#![warn(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use apalis_core::{backend::queue::Queue, task::task_id::TaskId};
+use apalis_postgres::{PgTask, queries};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use ulid::Ulid;
+
+use model::{ChunkKey, ImportId};
+
+/// The name of our queue among those that share the schema `apalis`.
+pub const QUEUE: &str = "pg_import";
+
+/// The channel on which the queue announces a new job that is due.
+pub const INSERT_CHANNEL: &str = "apalis::job::insert";
+
+/// How often a worker says that it lives. **Seconds** in whole numbers: the queue truncates below one.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Heartbeats a worker may miss before its work is given to others. One setting for all: a rescuer judges by its own.
+pub const MISSED_HEARTBEATS: u32 = 5;
+
+/// Deletions and cancels go first: people wait for them, and every chunk loaded meanwhile would have to be deleted too.
+const PRIORITY_UNDO: usize = 10;
+const PRIORITY_LOAD: usize = 1;
+
+/// What a worker is told to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Job {
+    LoadChunk(ChunkKey),
+    DeleteChunk(ChunkKey),
+    CancelImport { import: ImportId },
+}
+
+/// What keeps a job from being added, or the queue's upkeep from being done.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    #[error("the database refused a statement")]
+    Database(#[from] sqlx::Error),
+    #[error("the queue refused a job")]
+    Push(#[source] apalis_postgres::Error),
+    #[error("a job could not be written as JSON")]
+    Encode(#[source] serde_json::Error),
+}
+
+impl QueueError {
+    /// The database's error, if it is one.
+    #[must_use]
+    pub fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Database(error) | Self::Push(apalis_postgres::Error::Database(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// The version of the envelope; a worker leaves jobs of a version that it does not know to others.
+const ENVELOPE_VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Envelope {
+    version: u32,
+    #[serde(flatten)]
+    job: Job,
+}
+
+/// A job that this program cannot read.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    #[error("the job is not one of ours")]
+    Decode(#[from] serde_json::Error),
+    #[error("the job has version {0}, this worker knows {ENVELOPE_VERSION}: update it")]
+    Version(u32),
+}
+
+impl Job {
+    /// Reads a job as the queue delivers it: any bytes at all.
+    ///
+    /// # Errors
+    /// [`JobError`]; the caller must not fail the queue's worker because of it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, JobError> {
+        let envelope: Envelope = serde_json::from_slice(bytes)?;
+        match envelope.version {
+            ENVELOPE_VERSION => Ok(envelope.job),
+            other => Err(JobError::Version(other)),
+        }
+    }
+
+    fn priority(self) -> usize {
+        match self {
+            Self::LoadChunk(_) => PRIORITY_LOAD,
+            Self::DeleteChunk(_) | Self::CancelImport { .. } => PRIORITY_UNDO,
+        }
+    }
+}
+
+/// Adds jobs within the caller's transaction, due after `delay`; returns their ids in the order of `jobs`.
+///
+/// The clock is the database's, for a client's may run ahead; a second back where there is no delay, for the queue announces only jobs
+/// that are due when they are added, and counts in whole seconds.
+///
+/// # Errors
+/// [`QueueError`] from the database.
+pub async fn push(conn: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<Vec<String>, QueueError> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let due = sqlx::query_scalar!(
+        r#"SELECT CASE WHEN $1::float8 > 0 THEN ceil(extract(epoch FROM clock_timestamp()) + $1::float8)
+                       ELSE floor(extract(epoch FROM clock_timestamp())) - 1 END::bigint AS "due!""#,
+        delay.as_secs_f64()
+    )
+    .fetch_one(&mut *conn)
+    .await?;
+    let due = u64::try_from(due).unwrap_or_default();
+    let mut ids = Vec::with_capacity(jobs.len());
+    let mut tasks: Vec<PgTask> = Vec::with_capacity(jobs.len());
+    for &job in jobs {
+        let id = Ulid::generate();
+        let arguments = serde_json::to_vec(&Envelope {
+            version: ENVELOPE_VERSION,
+            job,
+        })
+        .map_err(QueueError::Encode)?;
+        tasks.push(
+            apalis_core::task::builder::TaskBuilder::new(arguments)
+                .task_id(TaskId::from_ulid(id))
+                .queue(Queue::from(QUEUE))
+                .priority(job.priority())
+                .run_at_timestamp(due)
+                // A job that failed is not fetched again: retries are new jobs, so that they can wait.
+                .max_attempts(1)
+                .build(),
+        );
+        ids.push(id.to_string());
+    }
+    queries::push_tasks(&mut *conn, QUEUE, tasks)
+        .await
+        .map_err(QueueError::Push)?;
+    Ok(ids)
+}
+
+/// Gives back the jobs that the queue's workers `names` hold, so that others can take them at once.
+///
+/// # Errors
+/// [`QueueError`] from the database.
+pub async fn release(conn: &mut PgConnection, names: &[String]) -> Result<u64, QueueError> {
+    let done = sqlx::query!(
+        "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL
+         WHERE lock_by = ANY ($1) AND status IN ('Queued', 'Running')",
+        names
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Says that the queue's workers of the process `name` live, whatever its load: the queue itself says so only while it is polled.
+///
+/// # Errors
+/// [`QueueError`] from the database.
+pub async fn keep_alive(conn: &mut PgConnection, names: &[String]) -> Result<(), QueueError> {
+    sqlx::query!("UPDATE apalis.workers SET last_seen = now() WHERE id = ANY ($1)", names)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Gives back the jobs of workers whose heartbeat is stale.
+///
+/// # Errors
+/// [`QueueError`] from the database.
+pub async fn rescue_orphans(conn: &mut PgConnection) -> Result<u64, QueueError> {
+    let done = sqlx::query!(
+        "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL
+         WHERE id IN (
+             SELECT j.id FROM apalis.jobs j JOIN apalis.workers w ON w.id = j.lock_by
+             WHERE w.worker_type = $1 AND w.last_seen < now() - $2 * interval '1 second' AND j.status IN ('Queued', 'Running')
+             FOR UPDATE OF j SKIP LOCKED)",
+        QUEUE,
+        stale_after().as_secs_f64()
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes up to `limit` finished jobs, and the rows of dead workers that no job names any more.
+///
+/// # Errors
+/// [`QueueError`] from the database.
+pub async fn prune(conn: &mut PgConnection, limit: i64) -> Result<u64, QueueError> {
+    let jobs = sqlx::query!(
+        "DELETE FROM apalis.jobs WHERE id IN (
+             SELECT id FROM apalis.jobs WHERE job_type = $1 AND status IN ('Done', 'Failed', 'Killed') LIMIT $2
+             FOR UPDATE SKIP LOCKED)",
+        QUEUE,
+        limit
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM apalis.workers w WHERE w.worker_type = $1 AND w.last_seen < now() - interval '1 minute'
+         AND NOT EXISTS (SELECT FROM apalis.jobs j WHERE j.lock_by = w.id)",
+        QUEUE
+    )
+    .execute(conn)
+    .await?;
+    Ok(jobs.rows_affected())
+}
+
+/// Sets aside the jobs whose id the queue cannot read, which only a foreign hand can have added: fetching one ends every worker, one
+/// after the other. Each session does this before it fetches.
+///
+/// # Errors
+/// [`QueueError`] from the database.
+pub async fn set_aside_unreadable(conn: &mut PgConnection) -> Result<u64, QueueError> {
+    let done = sqlx::query!(
+        "UPDATE apalis.jobs SET status = 'Killed', lock_by = NULL, lock_at = NULL
+         WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Running')
+           AND id !~ '^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$'",
+        QUEUE
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Silence after which a worker counts as dead.
+#[must_use]
+pub fn stale_after() -> Duration {
+    HEARTBEAT * MISSED_HEARTBEATS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_survives_the_queue() {
+        let job = Job::LoadChunk(ChunkKey {
+            import: ImportId(3),
+            ordinal: 4,
+        });
+        let value = serde_json::to_value(Envelope {
+            version: ENVELOPE_VERSION,
+            job,
+        })
+        .unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!({"version": 1, "kind": "load_chunk", "import": 3, "ordinal": 4})
+        );
+        assert_eq!(Job::from_bytes(value.to_string().as_bytes()).unwrap(), job);
+    }
+
+    #[test]
+    fn a_job_of_another_version_or_of_nobody_is_an_error() {
+        assert!(matches!(
+            Job::from_bytes(br#"{"version": 2, "kind": "load_chunk", "import": 3, "ordinal": 4}"#),
+            Err(JobError::Version(2))
+        ));
+        for bad in [b"\"?\"".as_slice(), b"{}", b"", b"\xff"] {
+            assert!(matches!(Job::from_bytes(bad), Err(JobError::Decode(_))), "{bad:?}");
+        }
+    }
+}

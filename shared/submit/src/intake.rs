@@ -1,0 +1,376 @@
+//! From the splitter to the ledger: chunk rows, payloads and jobs, added together while the source is still being read.
+//!
+//! A thread of its own reads, splits and compresses; the batches it feeds are stored here, each in one transaction. Memory is bounded by
+//! the batch, the channel and one chunk, whatever the size of the source.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::{sync::mpsc, time::Instant};
+
+use format::csv::split::{SplitError, Splitter};
+use ledger::{LedgerError, chunks, chunks::NewChunk, imports, payloads, workers};
+use model::{ChunkKey, Codec, ImportId, ProcessName};
+use queue::{self, Job};
+use session::retry::{MaybeTransient, through_outages};
+use source::{Fingerprint, SourceReader};
+
+/// **Bytes** of payload that close a batch: enough that the transaction's own cost does not count, little enough to be held twice.
+const BATCH_BYTES: u64 = 2 << 20;
+/// **Bytes** of the first batch; each may be twice as large as the one before. Workers need not wait for much.
+const FIRST_BATCH_BYTES: u64 = 256 << 10;
+/// A batch that does not fill is stored after this time, so that workers need not wait for a slow source.
+const BATCH_DELAY: Duration = Duration::from_millis(200);
+/// Chunks that may wait between the splitting thread and the database.
+const FEED_CHUNKS: usize = 2;
+/// How soon back-pressure looks whether workers caught up; the pause doubles from look to look.
+const FIRST_PRESSURE_INTERVAL: Duration = Duration::from_millis(20);
+/// The longest such pause.
+const PRESSURE_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the lease is renewed while there is nothing else to store.
+const LEASE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Why an intake stopped short.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    #[error("the source cannot be split into chunks")]
+    Split(#[from] SplitError),
+    #[error("the file changed while it was read: submit it again when nobody writes to it")]
+    Changed,
+    #[error("the file no longer begins as it did when the import was interrupted, at byte {byte}")]
+    Prefix { byte: u64 },
+    #[error("the import is no longer this process's to split: it was cancelled, or taken over by another submission")]
+    Lost,
+    #[error(
+        "the database holds {stored} chunks of the import where {sent} were stored: it was restored, or failed over to a server that lagged behind; cancel the import and submit again"
+    )]
+    Gap { stored: i32, sent: i32 },
+    #[error("the thread that reads the source ended unexpectedly")]
+    Reader,
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Something a person wants to know while a submission waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// More payload is pending than allowed; the intake waits for workers.
+    WaitsForWorkers { pending_bytes: u64 },
+    /// The same, and no worker is alive.
+    NoWorkerAlive { pending_bytes: u64 },
+    /// The database cannot be reached; the intake tries again.
+    DatabaseLost,
+}
+
+/// A chunk on its way to the ledger.
+struct FedChunk {
+    start_byte: u64,
+    end_byte: u64,
+    first_line: u64,
+    record_count: u64,
+    codec: Codec,
+    data: Vec<u8>,
+}
+
+enum Fed {
+    Chunk(FedChunk),
+    End(Fingerprint),
+    Failed(SplitError),
+}
+
+/// The thread's end of the source: what it reads, splits and compresses.
+pub struct Feed {
+    receiver: mpsc::Receiver<Fed>,
+    read: Arc<AtomicU64>,
+}
+
+impl Feed {
+    /// Starts the thread. A blocked read of standard input cannot be interrupted, so nothing waits for the thread: it ends with the
+    /// process, or when the feed is dropped.
+    #[must_use]
+    pub fn start(splitter: Splitter<SourceReader>) -> Self {
+        let (sender, receiver) = mpsc::channel(FEED_CHUNKS);
+        let read = Arc::new(AtomicU64::new(0));
+        let progress = Arc::clone(&read);
+        std::thread::spawn(move || feed(splitter, &sender, &progress));
+        Self { receiver, read }
+    }
+
+    /// **Bytes** of the source that were split so far; shared with the thread.
+    #[must_use]
+    pub fn progress(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.read)
+    }
+}
+
+fn feed(mut splitter: Splitter<SourceReader>, sender: &mpsc::Sender<Fed>, progress: &AtomicU64) {
+    loop {
+        let fed = match splitter.next_chunk() {
+            Ok(Some(chunk)) => {
+                progress.store(chunk.span.end, Ordering::Relaxed);
+                let (codec, data) = source::codec::compress(&chunk.bytes);
+                Fed::Chunk(FedChunk {
+                    start_byte: chunk.span.start,
+                    end_byte: chunk.span.end,
+                    first_line: chunk.first_line,
+                    record_count: chunk.record_count,
+                    codec,
+                    data,
+                })
+            }
+            Ok(None) => Fed::End(splitter.reader().fingerprint()),
+            Err(error) => Fed::Failed(error),
+        };
+        let last = !matches!(fed, Fed::Chunk(_));
+        if sender.blocking_send(fed).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// One import being filled.
+pub struct Intake<'a> {
+    pub pool: &'a PgPool,
+    pub import: ImportId,
+    pub submitter: &'a ProcessName,
+    /// **Bytes** of payload that may be pending.
+    pub max_pending: u64,
+    /// Told what a person wants to know while it waits.
+    pub notify: &'a (dyn Fn(Notice) + Send + Sync),
+}
+
+impl Intake<'_> {
+    /// Stores everything that the feed brings, and moves the import to `loading`.
+    ///
+    /// With chunks stored already (an interrupted submission that goes on), those are skipped after checking that the source has the
+    /// same chunks still. `expected` is the fingerprint that the source had at submission.
+    ///
+    /// # Errors
+    /// [`IntakeError`]. When the source is at fault the import is `failed` then.
+    pub async fn run(&self, mut feed: Feed, expected: Option<&Fingerprint>) -> Result<Fingerprint, IntakeError> {
+        match self.store_all(&mut feed, expected).await {
+            Err(
+                error @ (IntakeError::Split(_)
+                | IntakeError::Changed
+                | IntakeError::Prefix { .. }
+                | IntakeError::Gap { .. }),
+            ) => {
+                self.fail(&error).await?;
+                Err(error)
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn store_all(&self, feed: &mut Feed, expected: Option<&Fingerprint>) -> Result<Fingerprint, IntakeError> {
+        let stored = self
+            .through_outages(async |conn| Ok(chunks::split_progress(conn, self.import).await?))
+            .await?;
+        let resume_at = stored.end_byte.unwrap_or(0);
+        let mut next_ordinal = stored.chunks;
+        // One batch shall not be more than may be pending in all.
+        let most_bytes = BATCH_BYTES.min(self.max_pending);
+        let mut batch_bytes = FIRST_BATCH_BYTES.min(most_bytes);
+        let mut told = None;
+        loop {
+            let (mut batch, mut end) = (Vec::new(), None);
+            let mut bytes = 0_u64;
+            let mut deadline = Instant::now() + LEASE_INTERVAL;
+            while (batch.is_empty() || bytes < batch_bytes) && end.is_none() {
+                match tokio::time::timeout_at(deadline, feed.receiver.recv()).await {
+                    Err(_) => break,
+                    Ok(None) => return Err(IntakeError::Reader),
+                    Ok(Some(Fed::Failed(error))) => return Err(error.into()),
+                    Ok(Some(Fed::End(fingerprint))) => end = Some(fingerprint),
+                    Ok(Some(Fed::Chunk(chunk))) if chunk.end_byte <= resume_at => {}
+                    Ok(Some(Fed::Chunk(chunk))) if chunk.start_byte < resume_at => {
+                        return Err(IntakeError::Prefix { byte: resume_at });
+                    }
+                    Ok(Some(Fed::Chunk(chunk))) => {
+                        if batch.is_empty() {
+                            deadline = deadline.min(Instant::now() + BATCH_DELAY);
+                        }
+                        bytes += chunk.data.len() as u64;
+                        batch.push(chunk);
+                    }
+                }
+            }
+            if let (Some(found), Some(expected)) = (&end, expected)
+                && found != expected
+            {
+                return Err(IntakeError::Changed);
+            }
+            self.store_batch(next_ordinal, &batch).await?;
+            next_ordinal += i32::try_from(batch.len()).unwrap_or(i32::MAX);
+            if let Some(fingerprint) = end {
+                self.finish(&fingerprint).await?;
+                return Ok(fingerprint);
+            }
+            if !batch.is_empty() {
+                batch_bytes = (batch_bytes * 2).min(most_bytes);
+                self.wait_for_workers(&mut told).await?;
+            }
+        }
+    }
+
+    /// Stores a batch, or renews the lease where there is none, for as long as the database may be away.
+    async fn store_batch(&self, first_ordinal: i32, batch: &[FedChunk]) -> Result<(), IntakeError> {
+        self.through_outages(async |conn| self.try_store_batch(conn, first_ordinal, batch).await)
+            .await
+    }
+
+    async fn try_store_batch(
+        &self,
+        conn: &mut PgConnection,
+        first_ordinal: i32,
+        batch: &[FedChunk],
+    ) -> Result<(), IntakeError> {
+        let mut tx = conn.begin().await.map_err(LedgerError::from)?;
+        if !imports::renew_lease(&mut tx, self.import, self.submitter).await? {
+            return Err(IntakeError::Lost);
+        }
+        if let Some(last) = batch.last() {
+            // A commit whose answer was lost with the connection may have happened; the lease's row lock makes this look final.
+            let stored = chunks::split_progress(&mut tx, self.import).await?;
+            if stored.chunks == first_ordinal {
+                self.insert(&mut tx, first_ordinal, batch).await?;
+            } else if stored.end_byte != Some(last.end_byte) {
+                return Err(IntakeError::Gap {
+                    stored: stored.chunks,
+                    sent: first_ordinal,
+                });
+            }
+        }
+        tx.commit().await.map_err(LedgerError::from)?;
+        Ok(())
+    }
+
+    async fn insert(&self, tx: &mut PgConnection, first_ordinal: i32, batch: &[FedChunk]) -> Result<(), LedgerError> {
+        let ordinals: Vec<i32> = (first_ordinal..).take(batch.len()).collect();
+        let jobs: Vec<Job> = ordinals
+            .iter()
+            .map(|&ordinal| {
+                Job::LoadChunk(ChunkKey {
+                    import: self.import,
+                    ordinal,
+                })
+            })
+            .collect();
+        let job_ids = queue::push(tx, &jobs, Duration::ZERO).await?;
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let rows: Vec<NewChunk> = std::iter::zip(&ordinals, job_ids)
+            .zip(batch)
+            .map(|((&ordinal, job_id), chunk)| NewChunk {
+                ordinal,
+                start_byte: signed(chunk.start_byte),
+                end_byte: signed(chunk.end_byte),
+                first_line: signed(chunk.first_line),
+                record_count: signed(chunk.record_count),
+                payload_bytes: i32::try_from(chunk.data.len()).unwrap_or(i32::MAX),
+                job_id,
+            })
+            .collect();
+        chunks::insert(tx, self.import, &rows).await?;
+        let data: Vec<&[u8]> = batch.iter().map(|chunk| chunk.data.as_slice()).collect();
+        let codecs: Vec<Codec> = batch.iter().map(|chunk| chunk.codec).collect();
+        payloads::insert(tx, self.import, &ordinals, &codecs, &data).await
+    }
+
+    async fn finish(&self, found: &Fingerprint) -> Result<(), IntakeError> {
+        self.through_outages(async |conn| {
+            let mut tx = conn.begin().await.map_err(LedgerError::from)?;
+            let moved = imports::finish_split(&mut tx, self.import, self.submitter, &found.hash, found.size).await?;
+            tx.commit().await.map_err(LedgerError::from)?;
+            // A lost answer to an earlier try may hide that it was this process that moved it.
+            let split = imports::read(conn, self.import)
+                .await?
+                .is_some_and(|import| import.split);
+            if moved || split { Ok(()) } else { Err(IntakeError::Lost) }
+        })
+        .await
+    }
+
+    async fn fail(&self, error: &IntakeError) -> Result<(), IntakeError> {
+        let message = session::describe_error(error);
+        self.through_outages(async |conn| {
+            let mut tx = conn.begin().await.map_err(LedgerError::from)?;
+            if imports::fail_split(&mut tx, self.import, self.submitter, &message).await? {
+                chunks::fail_pending(
+                    &mut tx,
+                    self.import,
+                    "the import's source could not be split to its end",
+                )
+                .await?;
+            }
+            tx.commit().await.map_err(LedgerError::from)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits outside any transaction, with the lease renewed, while more payload is pending than allowed. `told` remembers between the
+    /// waits whether a worker was alive when this was said last: an import that waits after every batch says so once.
+    async fn wait_for_workers(&self, told: &mut Option<bool>) -> Result<(), IntakeError> {
+        let mut pause = FIRST_PRESSURE_INTERVAL;
+        let mut renew_at = Instant::now() + LEASE_INTERVAL;
+        loop {
+            let (pending, alive) = self
+                .through_outages(async |conn| {
+                    let pending = chunks::pending_payload_bytes(conn, self.import).await?;
+                    let alive = if pending > self.max_pending {
+                        workers::count_alive(conn).await?
+                    } else {
+                        1
+                    };
+                    Ok((pending, alive))
+                })
+                .await?;
+            if pending <= self.max_pending {
+                // That nobody is alive is said each time anew.
+                *told = told.filter(|&alive| alive);
+                return Ok(());
+            }
+            if *told != Some(alive > 0) {
+                *told = Some(alive > 0);
+                (self.notify)(if alive > 0 {
+                    Notice::WaitsForWorkers { pending_bytes: pending }
+                } else {
+                    Notice::NoWorkerAlive { pending_bytes: pending }
+                });
+            }
+            // The batch before has just renewed it.
+            if Instant::now() >= renew_at {
+                self.store_batch(0, &[]).await?;
+                renew_at = Instant::now() + LEASE_INTERVAL;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PRESSURE_INTERVAL);
+        }
+    }
+
+    /// Runs `action` again and again while the database is away, or a lock is held for too long.
+    async fn through_outages<T>(
+        &self,
+        action: impl AsyncFn(&mut PgConnection) -> Result<T, IntakeError>,
+    ) -> Result<T, IntakeError> {
+        through_outages(self.pool, || (self.notify)(Notice::DatabaseLost), action).await
+    }
+}
+
+impl MaybeTransient for IntakeError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Ledger(error) if error.is_transient())
+    }
+}
+
+impl From<sqlx::Error> for IntakeError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Ledger(error.into())
+    }
+}

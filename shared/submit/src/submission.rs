@@ -1,0 +1,380 @@
+//! Submitting a source: exactly one import comes of it, however often and by however many it is submitted.
+//!
+//! Owns the order of the steps and who may split; the bytes are the intake's.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
+
+use crate::intake::{Feed, Intake, Notice};
+use format::csv::split::Splitter;
+use ledger::{
+    imports::{self, Import, NewImport},
+    sessions,
+};
+use model::{ImportId, ImportOptions, ImportState, ProcessName};
+use session::database::{self, Commit};
+use session::retry::through_outages;
+use source::{Fingerprint, Source, SourceReader};
+use target::{Target, map_fields};
+
+mod beginning;
+mod error;
+mod identity;
+
+pub use error::SubmitError;
+use identity::{check_same, check_stream, content_key};
+
+/// How often a submission looks again at an import that somebody else splits or cancels.
+const POLL: Duration = Duration::from_millis(250);
+
+/// What tells two submissions of the same rows from two imports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChoice {
+    /// The content of a regular file with its options; nothing for a stream.
+    Content,
+    /// A key that the user chose.
+    Given(String),
+    /// None: the source is loaded again.
+    Force,
+}
+
+/// What to submit.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub source: Source,
+    /// The table as SQL would read its name.
+    pub table: String,
+    /// The target's column for each field, in place of the header's names.
+    pub columns: Option<Vec<String>>,
+    pub options: ImportOptions,
+    pub key: KeyChoice,
+    /// **Bytes** of payload that may wait for workers.
+    pub max_pending: u64,
+}
+
+/// What came of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    pub import: ImportId,
+    /// Whether this process stored chunks of it; else it answers with somebody's import.
+    pub own: bool,
+}
+
+/// Something a person wants to know about a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Intake(Notice),
+    /// The same rows were submitted before.
+    Existing {
+        import: ImportId,
+        state: ImportState,
+    },
+    /// Another process splits the same source; this one waits for it.
+    Following {
+        import: ImportId,
+    },
+    /// The process that split this source is gone; this one goes on.
+    TakenOver {
+        import: ImportId,
+    },
+    /// An import of the same rows is being cancelled; this one waits for it.
+    WaitsForCancel {
+        import: ImportId,
+    },
+    /// The file changed since an interrupted import of it.
+    Superseded {
+        import: ImportId,
+    },
+}
+
+/// What others may know of a submission while it runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The import that this process fills, once there is one.
+    pub own_import: OnceLock<ImportId>,
+    /// **Bytes** of the source, where they are known beforehand.
+    pub total_bytes: OnceLock<u64>,
+    read: OnceLock<Arc<AtomicU64>>,
+}
+
+impl Progress {
+    /// **Bytes** split so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.read.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// A submission at work.
+pub struct Submission<'a> {
+    pool: PgPool,
+    options: PgConnectOptions,
+    name: ProcessName,
+    progress: &'a Progress,
+    observe: &'a (dyn Fn(Event) + Send + Sync),
+}
+
+/// A source that was opened and understood, before anything is stored.
+struct Prepared {
+    origin: String,
+    target: Target,
+    columns: Vec<String>,
+    splitter: Splitter<SourceReader>,
+    /// Known beforehand for a regular file.
+    fingerprint: Option<Fingerprint>,
+    resumable: bool,
+    key: Option<String>,
+}
+
+impl<'a> Submission<'a> {
+    #[must_use]
+    pub fn new(
+        options: &PgConnectOptions,
+        name: ProcessName,
+        progress: &'a Progress,
+        observe: &'a (dyn Fn(Event) + Send + Sync),
+    ) -> Self {
+        let options = database::session(options.clone(), &name, Commit::Durable);
+        // One session for the batches, one for the lease and the questions while a batch waits.
+        let pool = database::pool(options.clone(), 2);
+        Self {
+            pool,
+            options,
+            name,
+            progress,
+            observe,
+        }
+    }
+
+    /// Submits `request` and returns when the import needs neither the source nor this process any more.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. Before an import exists, nothing is stored.
+    pub async fn run(&self, request: &Request) -> Result<Submitted, SubmitError> {
+        let mut prepared = self.prepare(request).await?;
+        let new = NewImport {
+            source: &prepared.origin,
+            resumable: prepared.resumable,
+            target: &prepared.target.name,
+            target_oid: prepared.target.oid,
+            id_column: &prepared.target.id.name,
+            columns: &prepared.columns,
+            options: &request.options,
+            key: prepared.key.as_deref(),
+            fingerprint: prepared.fingerprint.as_ref().map(|f| f.hash.as_str()),
+            size_bytes: prepared.fingerprint.as_ref().map(|f| f.size),
+            submitter: &self.name,
+        };
+        let (import, taken_over) = loop {
+            let inserted = match prepared.key.as_deref() {
+                // Without a key, one whose answer was lost could be there twice.
+                None => imports::insert(&mut *self.pool.acquire().await.map_err(SubmitError::Connect)?, &new)
+                    .await?
+                    .map(Inserted::New),
+                // This waits for a rival's batch, at worst one that is frozen.
+                Some(key) => {
+                    self.through_outages(async |conn| match imports::insert(conn, &new).await? {
+                        Some(import) => Ok(Some(Inserted::New(import))),
+                        None => Ok(imports::find_by_key(conn, key).await?.map(Inserted::Existing)),
+                    })
+                    .await?
+                }
+            };
+            let existing = match inserted {
+                Some(Inserted::New(import)) => break (import, None),
+                Some(Inserted::Existing(existing)) => existing,
+                None => continue,
+            };
+            match self.answer_with(existing, request, &prepared).await? {
+                Answer::Existing(import) => {
+                    if let (KeyChoice::Given(key), None) = (&request.key, &prepared.fingerprint) {
+                        check_stream(&import, key, prepared.splitter, &prepared.origin).await?;
+                    }
+                    return Ok(Submitted {
+                        import: import.id,
+                        own: false,
+                    });
+                }
+                Answer::Gone => {}
+                Answer::TakenOver(options) => break (existing, Some(options)),
+            }
+        };
+        if let Some(options) = taken_over {
+            // The chunks must be cut as the first submission cut them.
+            prepared.splitter = beginning::read(&request.source, &options).await?.0;
+        }
+        self.split(import, request, prepared).await
+    }
+
+    async fn through_outages<T>(
+        &self,
+        action: impl AsyncFn(&mut PgConnection) -> Result<T, SubmitError>,
+    ) -> Result<T, SubmitError> {
+        through_outages(
+            &self.pool,
+            || (self.observe)(Event::Intake(Notice::DatabaseLost)),
+            action,
+        )
+        .await
+    }
+
+    async fn prepare(&self, request: &Request) -> Result<Prepared, SubmitError> {
+        database::check(&self.options).await?;
+        let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
+        let target = Target::describe(&mut conn, &request.table).await?;
+        drop(conn);
+        let origin = request.source.describe();
+        let (splitter, header, fingerprint) = beginning::read(&request.source, &request.options).await?;
+        let names = request.columns.as_deref().or(header.as_deref());
+        let header_alone_is_missing = request.options.header && header.is_none() && request.columns.is_none();
+        // An input without any record has no header either; it is an empty import of every column.
+        let columns = map_fields(&target, if header_alone_is_missing { None } else { names }).map_err(|source| {
+            SubmitError::Mapping {
+                origin: origin.clone(),
+                source,
+            }
+        })?;
+        target.check_method(request.options.load_method, &columns)?;
+        if let Some(size) = fingerprint.as_ref().map(|f| f.size) {
+            let _ = self.progress.total_bytes.set(size);
+        }
+        let key = match (&request.key, &fingerprint) {
+            (KeyChoice::Force, _) | (KeyChoice::Content, None) => None,
+            (KeyChoice::Given(key), _) => Some(format!("key:{key}")),
+            (KeyChoice::Content, Some(content)) => Some(content_key(content, &target, &columns, &request.options)),
+        };
+        // Who has no key cannot be found again by the same command.
+        let resumable = fingerprint.is_some() && key.is_some();
+        Ok(Prepared {
+            origin,
+            target,
+            columns,
+            splitter,
+            fingerprint,
+            resumable,
+            key,
+        })
+    }
+
+    /// Decides what a submission does whose key belongs to an import already.
+    async fn answer_with(
+        &self,
+        existing: ImportId,
+        request: &Request,
+        prepared: &Prepared,
+    ) -> Result<Answer, SubmitError> {
+        let mut told = false;
+        loop {
+            let Some(import) = self
+                .through_outages(async |conn| Ok(imports::read(conn, existing).await?))
+                .await?
+            else {
+                return Ok(Answer::Gone);
+            };
+            check_same(&import, request, prepared)?;
+            let event = match import.state {
+                ImportState::Splitting => {
+                    if prepared.resumable && self.take_over(existing).await? {
+                        (self.observe)(Event::TakenOver { import: existing });
+                        return Ok(Answer::TakenOver(import.options));
+                    }
+                    // A stream cannot be taken over: once its lease is over, maintenance cancels it.
+                    if import.lease_expired && !import.resumable {
+                        Event::WaitsForCancel { import: existing }
+                    } else {
+                        Event::Following { import: existing }
+                    }
+                }
+                ImportState::Cancelling => Event::WaitsForCancel { import: existing },
+                ImportState::Cancelled => return Ok(Answer::Gone),
+                state => {
+                    (self.observe)(Event::Existing {
+                        import: existing,
+                        state,
+                    });
+                    return Ok(Answer::Existing(Box::new(import)));
+                }
+            };
+            if !told {
+                told = true;
+                (self.observe)(event);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Takes an import whose submitter was silent for too long.
+    async fn take_over(&self, import: ImportId) -> Result<bool, SubmitError> {
+        self.through_outages(async |conn| {
+            let Some(before) = imports::take_over(conn, import, &self.name).await? else {
+                return Ok(false);
+            };
+            // Frozen, it may still hold locks; dead, it has no sessions. If this fails, they end by themselves.
+            if let Err(error) = sessions::terminate(conn, &[before]).await {
+                tracing::debug!(
+                    error = session::describe_error(&error),
+                    "the sessions of the former submitter remain"
+                );
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn split(&self, import: ImportId, request: &Request, prepared: Prepared) -> Result<Submitted, SubmitError> {
+        let _ = self.progress.own_import.set(import);
+        let superseded = self
+            .through_outages(async |conn| {
+                Ok(imports::find_interrupted(conn, &prepared.origin, prepared.target.oid, import).await?)
+            })
+            .await?;
+        if let Some(superseded) = superseded {
+            (self.observe)(Event::Superseded { import: superseded });
+        }
+        let feed = Feed::start(prepared.splitter);
+        let _ = self.progress.read.set(feed.progress());
+        let notify = |notice| (self.observe)(Event::Intake(notice));
+        let intake = Intake {
+            pool: &self.pool,
+            import,
+            submitter: &self.name,
+            max_pending: request.max_pending,
+            notify: &notify,
+        };
+        let found = intake
+            .run(feed, prepared.fingerprint.as_ref())
+            .await
+            .map_err(|source| SubmitError::Intake {
+                origin: prepared.origin,
+                import,
+                source,
+            })?;
+        let _ = self.progress.total_bytes.set(found.size);
+        if let Err(error) = ledger::completion::finish_if_done(&self.pool, import).await {
+            // Every chunk is stored, so this submission is done; maintenance ends the import if need be.
+            tracing::debug!(%import, error = session::describe_error(&error), "left the ending to others");
+        }
+        Ok(Submitted { import, own: true })
+    }
+}
+
+enum Answer {
+    /// The import stands for this submission.
+    Existing(Box<Import>),
+    /// It no longer holds the key.
+    Gone,
+    /// This process goes on in the place of the one that submitted it.
+    TakenOver(ImportOptions),
+}
+
+enum Inserted {
+    New(ImportId),
+    Existing(ImportId),
+}

@@ -1,0 +1,61 @@
+//! Why a submission comes to nothing.
+
+use crate::intake::IntakeError;
+use format::csv::split::SplitError;
+use ledger::LedgerError;
+use model::ImportId;
+use session::database::DatabaseError;
+use session::retry::MaybeTransient;
+use source::SourceError;
+use target::{MappingError, TargetError};
+
+/// Why nothing was submitted, or not to the end.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("{origin}: the header cannot be read")]
+    Header { origin: String, source: SplitError },
+    #[error("{origin}, line {line}: the header is not UTF-8 text: is this a CSV file, uncompressed?")]
+    HeaderText { origin: String, line: u64 },
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("{origin}: {source}", source = .source)]
+    Mapping { origin: String, source: MappingError },
+    #[error("{origin}, import {import}")]
+    Intake {
+        origin: String,
+        import: ImportId,
+        source: IntakeError,
+    },
+    #[error(
+        "the key '{key}' belongs to import {import}, which has another {what}: choose another key, or cancel that import first"
+    )]
+    KeyTaken {
+        key: String,
+        import: ImportId,
+        what: &'static str,
+    },
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("cannot reach the database")]
+    Connect(#[source] sqlx::Error),
+    #[error("a background task ended unexpectedly")]
+    Task(#[from] tokio::task::JoinError),
+    #[error("import {0} was forgotten while this submission waited for it")]
+    Gone(ImportId),
+}
+
+impl MaybeTransient for SubmitError {
+    fn is_transient(&self) -> bool {
+        matches!(self, Self::Ledger(error) if error.is_transient())
+    }
+}
+
+impl From<sqlx::Error> for SubmitError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Ledger(error.into())
+    }
+}
