@@ -144,9 +144,10 @@ pub struct StatusArgs {
 #[command(after_help = "Examples:
   enqueue cancel 7 --dry-run         say what would go
   enqueue cancel 7 --wait            delete and follow
-  enqueue cancel 7 --keep-edited     leave rows that were updated since
+  enqueue cancel 7 --include-edited  delete also rows that were edited since
 
-What is deleted are the rows with the ids that the import registered, and no others; Ctrl+C while it is followed only stops looking.")]
+What is deleted are the rows that are as the import left them, and no others. A row that was edited since, or that somebody else put under
+one of its ids, stays and is counted. Ctrl+C while it is followed only stops looking.")]
 pub struct CancelArgs {
     /// The import's id, as printed when it was submitted
     pub id: ImportId,
@@ -156,14 +157,17 @@ pub struct CancelArgs {
     /// Say how many rows would go, and change nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Leave rows that were updated since they were loaded
+    /// Leave rows that were edited since they were loaded: the default; an undo that leaves such rows then exits with 0
     #[arg(long)]
     pub keep_edited: bool,
+    /// Delete also rows with the import's ids that are not as it left them: edited since, or somebody else's
+    #[arg(long, conflicts_with = "keep_edited")]
+    pub include_edited: bool,
     /// Allow foreign keys to delete or change rows of other tables
     #[arg(long)]
     pub cascade: bool,
-    /// Delete by id even where the ids' sequence was set back, altered or replaced since, so that others may have been given the same
-    #[arg(long)]
+    /// The former name of --include-edited
+    #[arg(long, hide = true, conflicts_with = "keep_edited")]
     pub trust_ids: bool,
     /// Run VACUUM on the table afterwards
     #[arg(long, requires = "wait")]

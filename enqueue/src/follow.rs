@@ -7,7 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ledger::imports;
-use ledger::read::ImportStatus;
+use ledger::read::{self, ImportStatus};
 use model::{ImportId, ImportState};
 use submit::submission::Progress;
 
@@ -140,8 +140,6 @@ pub async fn to_end(
 /// # Errors
 /// When there is no such import, or the database stays away.
 pub async fn status(open: &Open, import: ImportId) -> anyhow::Result<ImportStatus> {
-    let status = open
-        .patiently(async |conn| ImportStatus::read(conn, import).await)
-        .await?;
+    let status = open.patiently(async |conn| read::status(conn, import).await).await?;
     status.ok_or_else(|| output::no_import(import))
 }

@@ -37,6 +37,8 @@ async fn run(cli: Cli) -> u8 {
     };
     match outcome {
         Ok(exit) => exit.code(),
+        // Whoever reads the output has seen enough.
+        Err(error) if output::is_broken_pipe(&error) => output::Exit::BrokenPipe.code(),
         Err(error) => {
             output::complain(&session::describe_error(error.as_ref()));
             output::Exit::Failed.code()

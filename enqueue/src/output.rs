@@ -13,6 +13,8 @@ pub enum Exit {
     /// Loaded, but some records were rejected.
     Rejects,
     Cancelled,
+    /// Nobody reads the output any more: as a shell has it of a program that SIGPIPE ended.
+    BrokenPipe,
 }
 
 impl Exit {
@@ -23,6 +25,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Rejects => 3,
             Self::Cancelled => 4,
+            Self::BrokenPipe => 141,
         }
     }
 
@@ -46,7 +49,16 @@ pub fn say(text: &str) {
 
 /// What went wrong, for a person.
 pub fn complain(text: &str) {
-    say(&format!("enqueue: {text}"));
+    say(&format!("enqueue: {}", escape(text)));
+}
+
+/// Whether an error says that nobody reads standard output any more, as when `head` has seen enough.
+#[must_use]
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Data: a line on stdout.
@@ -80,9 +92,17 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
     let id = status.import_id;
     let mut lines = vec![format!("import {id}: {}", status.state)];
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<9} {text}"));
-    line("source", status.source.clone());
+    line("source", escape(&status.source));
     line("records", group(status.records));
-    line("rows", format!("{} into {}", group(status.loaded), status.target));
+    let renamed = status
+        .renamed_from
+        .as_ref()
+        .map(|name| format!(" (which was {})", escape(name)))
+        .unwrap_or_default();
+    line(
+        "rows",
+        format!("{} into {}{renamed}", group(status.loaded), escape(&status.target)),
+    );
     if status.deleted + status.kept + status.missing > 0 || status.state == ImportState::Cancelled {
         line("deleted", group(status.deleted));
         line("remain", group(status.remaining()));
@@ -101,14 +121,18 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
             format!("{:.1} s ({} rows/s)", status.elapsed_s, group(rate as u64)),
         );
     }
+    if let Some(reason) = &status.unreadable {
+        line("waits", escape(reason));
+    }
     if let Some(error) = &status.error {
-        line("error", error.clone());
+        line("error", escape(error));
     }
     for error in &status.chunk_errors {
-        line(
-            "chunk",
-            format!("{}, from line {}: {}", error.ordinal, error.first_line, error.error),
-        );
+        let place = error
+            .first_line
+            .map(|first| format!(", from line {first}"))
+            .unwrap_or_default();
+        line("chunk", format!("{}{place}: {}", error.ordinal, escape(&error.error)));
     }
     match status.state {
         ImportState::Loaded | ImportState::Loading | ImportState::Kept => line("look", look.to_owned()),
@@ -118,10 +142,31 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
     if status.rejected > 0 {
         line("rejects", again(&format!("rejects {id}"), local));
     }
-    if !matches!(status.state, ImportState::Cancelled | ImportState::Cancelling) {
-        line("undo", again(&format!("cancel {id}"), local));
+    match status.state {
+        ImportState::Cancelled | ImportState::Cancelling => {}
+        ImportState::Kept => line("the rest", again(&format!("cancel {id} --include-edited"), local)),
+        _ => line("undo", again(&format!("cancel {id}"), local)),
     }
     lines.join("\n")
+}
+
+/// Text from outside, as a terminal may show it: what would steer the terminal, or turn the reading direction round, is written as an
+/// escape.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// A number with its digits in groups of three.
@@ -146,7 +191,16 @@ pub fn no_import(id: ImportId) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use super::group;
+    use super::{escape, group};
+
+    #[test]
+    fn what_would_steer_the_terminal_is_escaped() {
+        assert_eq!(escape("/data/ä → b.csv"), "/data/ä → b.csv");
+        assert_eq!(
+            escape("a\n\u{1b}]0;title\u{7}\u{202e}b"),
+            "a\\n\\u{1b}]0;title\\u{7}\\u{202e}b"
+        );
+    }
 
     #[test]
     fn digits_are_grouped_in_threes() {

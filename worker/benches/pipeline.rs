@@ -5,12 +5,12 @@ use std::{hint::black_box, io::Write as _, time::Duration};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use format::csv::split::{Position, Splitter, SplitterConfig};
 use ledger::registry::IdRange;
-use model::LoadMethod;
+use model::{CsvDialect, FormatSpec, LoadMethod, Span};
 use sqlx::postgres::types::Oid;
 use target::{Column, ColumnType, values};
-use worker::{
-    encode::Rows,
-    parser::{self, ChunkOrigin, RecordShape},
+use worker::load::{
+    rows::{self, RecordShape},
+    sink::Sink,
 };
 
 /// As many as a chunk has without other options.
@@ -47,7 +47,7 @@ fn column(name: &str, kind: ColumnType, element: u32, array: u32) -> Column {
     }
 }
 
-fn shape(method: LoadMethod) -> RecordShape {
+fn shape() -> RecordShape {
     RecordShape {
         columns: vec![
             column("PointOfSale", ColumnType::Text { max_chars: None }, 25, 1009),
@@ -55,16 +55,29 @@ fn shape(method: LoadMethod) -> RecordShape {
             column("Date", ColumnType::Date, 1082, 1182),
             column("Stock", ColumnType::Int4, 23, 1007),
         ],
-        delimiter: b';',
-        null: None,
-        method,
-        id_width: 8,
+        format: FormatSpec::Csv(CsvDialect {
+            delimiter: b';',
+            header: false,
+            null: None,
+        }),
     }
 }
 
-const ORIGIN: ChunkOrigin = ChunkOrigin {
-    start_byte: 0,
-    first_line: 1,
+fn sink(method: LoadMethod, shape: &RecordShape) -> Sink {
+    match method {
+        LoadMethod::Insert => Sink::arrays(&shape.columns),
+        LoadMethod::Copy => Sink::tuples(shape.columns.len(), 8),
+    }
+}
+
+const SPAN: Span = Span {
+    start: model::Position {
+        input: 0,
+        record: Some(1),
+        byte: Some(0),
+        line: Some(1),
+    },
+    end_byte: None,
     record_count: RECORDS,
 };
 
@@ -100,9 +113,9 @@ fn parsing(criterion: &mut Criterion) {
         let csv = records(quoted);
         group.throughput(Throughput::Bytes(csv.len() as u64));
         for method in [LoadMethod::Insert, LoadMethod::Copy] {
-            let shape = shape(method);
+            let shape = shape();
             group.bench_function(BenchmarkId::new(format!("{method:?}"), name), |bencher| {
-                bencher.iter(|| parser::parse(black_box(&csv), &shape, ORIGIN).expect("valid CSV"));
+                bencher.iter(|| rows::parse(black_box(&csv), &shape, SPAN, sink(method, &shape)).expect("valid CSV"));
             });
         }
     }
@@ -146,12 +159,12 @@ fn encoding(criterion: &mut Criterion) {
     }];
     group.bench_function("ids into a chunk's rows for COPY", |bencher| {
         bencher.iter_batched(
-            || match parser::parse(&csv, &shape(LoadMethod::Copy), ORIGIN)
+            || match rows::parse(&csv, &shape(), SPAN, sink(LoadMethod::Copy, &shape()))
                 .expect("valid CSV")
                 .rows
             {
-                Rows::Tuples(tuples) => tuples,
-                Rows::Arrays(_) => unreachable!("the method is COPY"),
+                Sink::Tuples(tuples) => tuples,
+                Sink::Arrays(_) => unreachable!("the method is COPY"),
             },
             |tuples| tuples.into_copy_data(&ids),
             criterion::BatchSize::LargeInput,

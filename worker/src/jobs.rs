@@ -19,14 +19,14 @@ use std::{
 use futures::FutureExt as _;
 use ledger::LedgerError;
 use model::{ChunkKey, ImportId, ProcessName};
-use queue::Job;
+use queue::{Job, JobError};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 pub use outcome::Failure;
 
-use crate::{loader::LoadPlan, parser::RecordShape};
+use crate::load::{plan::LoadPlan, rows::RecordShape};
 use load_chunk::Load;
 
 /// What every job may need.
@@ -173,6 +173,14 @@ impl JobContext {
 pub async fn run(context: &JobContext, arguments: &[u8]) {
     let job = match Job::from_bytes(arguments) {
         Ok(job) => job,
+        Err(error @ JobError::Newer { .. }) => {
+            tracing::info!(
+                error = session::describe_error(&error),
+                "a job is left to newer workers"
+            );
+            outcome::leave_to_newer(context, arguments).await;
+            return;
+        }
         Err(error) => {
             tracing::error!(error = session::describe_error(&error), "a job was passed over");
             return;
@@ -242,14 +250,6 @@ async fn do_and_settle<T>(context: &JobContext, job: Job, work: impl Future<Outp
         Err(_) => tracing::warn!(?job, "what came of a job could not be written in time"),
     }
     None
-}
-
-/// The chunk that a job is about, if it is about one.
-fn chunk_of(job: Job) -> Option<ChunkKey> {
-    match job {
-        Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => Some(chunk),
-        Job::CancelImport { .. } => None,
-    }
 }
 
 impl From<sqlx::Error> for Failure {

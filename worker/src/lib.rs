@@ -4,17 +4,13 @@
 
 #![warn(clippy::unwrap_used)]
 
-pub mod encode;
-mod eraser;
-pub mod ids;
 mod jobs;
 mod lifecycle;
-mod loader;
+pub mod load;
 mod maintenance;
-pub mod parser;
 mod undo;
-mod verifier;
+mod verify;
 
-pub use eraser::{ErasePreview, preview};
 pub use lifecycle::{WorkerConfig, WorkerError, default_concurrency, run, runtime};
-pub use verifier::{Difference, DifferenceKind, Verification, VerifyError, verify};
+pub use undo::preview::{PreviewError, UndoPreview, preview};
+pub use verify::{Difference, DifferenceKind, Verification, VerifyError, verify};

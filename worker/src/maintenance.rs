@@ -1,12 +1,12 @@
-//! What keeps the system going when hints are lost and processes die. One worker at a time does it, under an advisory lock, and only
+//! What keeps the system going when wake-ups are lost and processes die. One worker at a time does it, under an advisory lock, and only
 //! those that live longest try: a pass of each of many workers would be work without use.
 //!
 //! Each step derives what is missing from the state alone, commits for itself, and costs the same however long the history is.
 
 use std::time::{Duration, Instant};
 
-use ledger::{LedgerError, cancel, chunks, completion, imports, sessions, workers};
-use model::{ChunkState, ProcessName, UndoOptions};
+use ledger::{LedgerError, cancel, chunks, completion, imports, sessions, wakeups, workers};
+use model::{ChunkKey, ProcessName, UndoSpec};
 use queue::{self, Job};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -53,12 +53,12 @@ async fn pass(pool: &PgPool, name: &ProcessName, with_upkeep: bool) -> Result<Op
         return Ok(None);
     }
     // What keeps one step from its work keeps none of the others.
-    report("burying dead workers", bury_dead_workers(&mut conn).await);
-    report("burying dead submitters", bury_dead_submitters(&mut conn).await);
+    report("reaping dead workers", reap_workers(&mut conn).await);
+    report("reaping dead submitters", reap_submitters(&mut conn).await);
     let mut took = None;
     if with_upkeep {
         let begin = Instant::now();
-        report("renewing hints", renew_hints(&mut conn).await);
+        report("renewing wake-ups", renew_wakeups(&mut conn).await);
         report("ending imports", completion::finish_unnoticed(&mut conn).await);
         report(
             "pruning",
@@ -86,7 +86,7 @@ fn report<T>(step: &str, outcome: Result<T, LedgerError>) {
 }
 
 /// Ends the sessions of workers that are silent, which frees their locks, and gives their jobs to others.
-async fn bury_dead_workers(conn: &mut PgConnection) -> Result<(), LedgerError> {
+async fn reap_workers(conn: &mut PgConnection) -> Result<(), LedgerError> {
     let dead = workers::remove_stale(conn).await?;
     if !dead.is_empty() {
         let sessions = sessions::terminate(conn, &dead).await?;
@@ -112,7 +112,7 @@ async fn bury_dead_workers(conn: &mut PgConnection) -> Result<(), LedgerError> {
 
 /// Ends the sessions of submitters that are silent. What they read from a stream cannot be read again, so that import is undone; one
 /// of a file waits for its next submission.
-async fn bury_dead_submitters(conn: &mut PgConnection) -> Result<(), LedgerError> {
+async fn reap_submitters(conn: &mut PgConnection) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
     for submission in imports::abandoned(&mut tx).await? {
@@ -123,7 +123,7 @@ async fn bury_dead_submitters(conn: &mut PgConnection) -> Result<(), LedgerError
                  submission has no key to find it by",
                 submission.source
             );
-            cancel::begin(&mut tx, submission.import, &UndoOptions::default(), Some(&reason)).await?;
+            cancel::begin(&mut tx, submission.import, UndoSpec::default(), Some(&reason)).await?;
             tracing::warn!(import = %submission.import, reason, "import is undone");
         }
     }
@@ -131,26 +131,24 @@ async fn bury_dead_submitters(conn: &mut PgConnection) -> Result<(), LedgerError
 }
 
 /// Adds a job where there should be one and is none.
-async fn renew_hints(conn: &mut PgConnection) -> Result<(), LedgerError> {
+async fn renew_wakeups(conn: &mut PgConnection) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
-    let missing = chunks::without_live_job(&mut tx, JOBS_AT_ONCE).await?;
-    let (chunks, jobs): (Vec<_>, Vec<_>) = missing
-        .into_iter()
-        .map(|(chunk, state)| match state {
-            ChunkState::Loaded => (chunk, Job::DeleteChunk(chunk)),
-            _ => (chunk, Job::LoadChunk(chunk)),
-        })
-        .unzip();
-    let ids = queue::push(&mut tx, &jobs, Duration::ZERO).await?;
-    chunks::set_jobs(&mut tx, &chunks, &ids).await?;
-    tx.commit().await?;
-    if !chunks.is_empty() {
-        tracing::info!(jobs = chunks.len(), "chunks without a live job got a new one");
+    let missing = wakeups::missing(&mut tx, JOBS_AT_ONCE).await?;
+    let mut of_chunks: (Vec<ChunkKey>, Vec<Job>) = (Vec::new(), Vec::new());
+    for &job in &missing {
+        match job {
+            Job::CancelImport { import } => cancel::push_job(&mut tx, import, Duration::ZERO).await?,
+            Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => {
+                of_chunks.0.push(chunk);
+                of_chunks.1.push(job);
+            }
+        }
     }
-    for import in imports::without_cancel_job(conn).await? {
-        let mut tx = conn.begin().await?;
-        cancel::push_job(&mut tx, import, Duration::ZERO).await?;
-        tx.commit().await?;
+    let ids = queue::push(&mut tx, &of_chunks.1, Duration::ZERO).await?;
+    chunks::set_jobs(&mut tx, &of_chunks.0, &ids).await?;
+    tx.commit().await?;
+    if !missing.is_empty() {
+        tracing::info!(jobs = missing.len(), "what had no live job got a new one");
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
-//! Taking an import out again.
+//! Taking an import out again: the fence, the deletions, and what they would do.
 
+pub mod erase;
 pub mod fence;
+pub mod preview;

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use ledger::registry::IdRange;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::types::Oid};
-use target::IdColumn;
+use target::SequenceIdentity;
 use testkit::TestDb;
-use worker::ids;
+use worker::load::ids;
 
 struct Sequence {
     db: TestDb,
@@ -29,17 +29,17 @@ impl Sequence {
     }
 
     /// The sequence as a target's description has it, perhaps from before it was altered.
-    async fn described(&self, cache: u64) -> IdColumn {
+    async fn described(&self, cache: u64) -> SequenceIdentity {
         let oid = sqlx::query_scalar("SELECT 'public.s'::regclass::oid")
             .fetch_one(self.db.pool())
             .await
             .expect("the sequence");
-        IdColumn {
-            name: "id".to_owned(),
+        SequenceIdentity {
+            column: "id".to_owned(),
             width: 8,
             sequence_oid: oid,
             sequence: "public.s".to_owned(),
-            sequence_cache: cache,
+            cache,
         }
     }
 
@@ -51,9 +51,9 @@ impl Sequence {
 }
 
 /// Takes ids within a transaction, as a load does.
-async fn take(conn: &mut PgConnection, id: &IdColumn, count: u64) -> Vec<IdRange> {
+async fn take(conn: &mut PgConnection, id: &SequenceIdentity, count: u64) -> Vec<IdRange> {
     let mut tx = conn.begin().await.expect("a transaction");
-    let ranges = ids::take(&mut tx, id, count).await.expect("ids").ranges;
+    let ranges = ids::take(&mut tx, id, count).await.expect("ids");
     tx.commit().await.expect("to commit");
     assert_eq!(ranges.iter().map(IdRange::count).sum::<u64>(), count, "{ranges:?}");
     ranges

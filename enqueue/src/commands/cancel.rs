@@ -1,9 +1,5 @@
-use ledger::{chunks, imports, registry};
-use model::{ImportState, UndoOptions};
-use sqlx::Connection as _;
-use submit::cancel;
-use target::UndoTarget;
-use worker::ErasePreview;
+use model::{ImportState, UndoSpec};
+use submit::requests;
 
 use crate::{
     cli::CancelArgs,
@@ -24,19 +20,17 @@ pub async fn run(args: CancelArgs) -> anyhow::Result<Exit> {
     outcome
 }
 
-fn options(args: &CancelArgs) -> UndoOptions {
-    UndoOptions {
-        keep_edited: args.keep_edited,
+fn undo(args: &CancelArgs) -> UndoSpec {
+    UndoSpec {
+        include_edited: args.include_edited || args.trust_ids,
         cascade: args.cascade,
-        trust_ids: args.trust_ids,
-        ids_reused: false,
     }
 }
 
 async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
-    let options = options(args);
+    let undo = undo(args);
     let state = open
-        .patiently(async |conn| cancel::request(conn, args.id, &options, None).await)
+        .patiently(async |conn| requests::cancel(conn, args.id, undo, None).await)
         .await?;
     if state == ImportState::Cancelled {
         output::say(&format!(
@@ -120,54 +114,24 @@ async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u6
 }
 
 async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
-    let mut conn = open.connection().await?;
-    let import = imports::read(&mut conn, args.id)
-        .await?
-        .ok_or_else(|| output::no_import(args.id))?;
-    let mut options = options(args);
-    cancel::check_target(&mut conn, &import, &options).await?;
-    let target = UndoTarget::describe(&mut conn, &import.target, import.target_oid, &import.id_column).await?;
-    let mut total = ErasePreview::default();
-    let mut all_differ = 0;
-    let mut tx = conn.begin().await?;
-    options.ids_reused = registry::extent(&mut tx, args.id)
-        .await?
-        .is_some_and(|(lowest, highest)| target.stands_before(lowest, highest));
-    for chunk in chunks::list_in_table(&mut tx, args.id).await? {
-        let ranges = registry::read(&mut tx, chunk).await?;
-        let preview = worker::preview(&mut tx, &target, &ranges, &options).await?;
-        total.ids_reused |= preview.ids_reused;
-        total.present += preview.present;
-        total.kept += preview.kept;
-        total.missing += preview.missing;
-        if preview.cannot_tell {
-            all_differ += preview.present;
-        } else {
-            total.edited += preview.edited;
-        }
-    }
-    let would_go = total.present - total.kept;
+    let preview = worker::preview(&mut *open.connection().await?, args.id, undo(args)).await?;
     if args.json {
-        output::print_json(&serde_json::json!({
-            "import_id": args.id, "would_delete": would_go, "would_keep": total.kept, "edited": total.edited,
-            "cannot_tell": all_differ, "missing": total.missing, "ids_reused": total.ids_reused,
-        }))?;
+        output::print_json(&preview)?;
         return Ok(Exit::Done);
     }
     output::print(&format!(
-        "import {}: {} rows would be deleted from {}\n  edited    {} were updated since they were loaded\n  unclear   {} are in chunks of which every row differs (a rewrite of the table?): cannot tell\n  kept      {}\n  gone      {} were deleted by others already",
+        "import {}: {} rows would be deleted from {}
+  kept      {} are not as they were loaded, and would stay
+  edited    {} are not as they were loaded: edited since, or somebody else's
+  unclear   {} of these are in chunks of which every row differs (a rewrite of the table?): cannot tell
+  gone      {} were deleted by others already",
         args.id,
-        group(would_go),
-        import.target,
-        group(total.edited),
-        group(all_differ),
-        group(total.kept),
-        group(total.missing)
+        group(preview.would_delete),
+        output::escape(&preview.target),
+        group(preview.would_keep),
+        group(preview.edited),
+        group(preview.cannot_tell),
+        group(preview.missing)
     ))?;
-    if total.ids_reused {
-        output::print(
-            "  ids       the sequence was set back, altered or replaced since: rows that differ may be others', and stay unless --trust-ids is given",
-        )?;
-    }
     Ok(Exit::Done)
 }

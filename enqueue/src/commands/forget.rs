@@ -1,4 +1,4 @@
-use ledger::imports;
+use submit::requests;
 
 use crate::{
     cli::ForgetArgs,
@@ -15,25 +15,13 @@ pub async fn run(args: ForgetArgs) -> anyhow::Result<Exit> {
 
 async fn forget(args: &ForgetArgs, open: &Open) -> anyhow::Result<Exit> {
     let mut conn = open.connection().await?;
-    let chosen = match (args.id, args.older_than) {
-        (Some(id), _) => vec![id],
-        (None, age) => imports::ended_before(&mut conn, age.unwrap_or_default()).await?,
-    };
-    let mut forgotten = 0_u64;
-    for import in chosen {
-        let done = imports::forget(&mut conn, import).await?;
-        if !done && args.id.is_some() {
-            return match imports::state(&mut conn, import).await? {
-                None => Err(output::no_import(import)),
-                Some(state) => {
-                    anyhow::bail!(
-                        "import {import} is {state}: only an import that ended can be forgotten; cancel it, or wait"
-                    )
-                }
-            };
+    let forgotten = match args.id {
+        Some(id) => {
+            requests::forget(&mut conn, id).await?;
+            1
         }
-        forgotten += u64::from(done);
-    }
+        None => requests::forget_older(&mut conn, args.older_than.unwrap_or_default()).await?,
+    };
     output::say(&format!(
         "imports forgotten: {forgotten}; their rows stay, and can no longer be undone by pg_import"
     ));

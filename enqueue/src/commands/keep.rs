@@ -1,4 +1,4 @@
-use submit::cancel;
+use submit::requests;
 
 use crate::{
     cli::ImportArgs,
@@ -9,7 +9,7 @@ use crate::{
 
 pub async fn run(args: ImportArgs) -> anyhow::Result<Exit> {
     let open = Open::checked(&args.connect).await?;
-    let kept = open.patiently(async |conn| cancel::keep(conn, args.id).await).await;
+    let kept = open.patiently(async |conn| requests::keep(conn, args.id).await).await;
     let status = follow::status(&open, args.id).await;
     open.close().await;
     kept?;

@@ -5,8 +5,9 @@ use std::{
 };
 
 use anyhow::Context as _;
+use format::csv::write;
 use ledger::{imports, rejects};
-use model::ImportOptions;
+use model::FormatSpec;
 
 use crate::{
     cli::RejectsArgs,
@@ -19,45 +20,34 @@ const PAGE: i64 = 1_000;
 
 pub async fn run(args: RejectsArgs) -> anyhow::Result<Exit> {
     let open = Open::checked(&args.connect).await?;
-    let outcome = write(&args, &open).await;
+    let outcome = write_all(&args, &open).await;
     open.close().await;
     outcome
 }
 
-async fn write(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
+async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
     let mut conn = open.connection().await?;
     let import = imports::read(&mut conn, args.id)
         .await?
         .ok_or_else(|| output::no_import(args.id))?;
+    let spec = import.spec()?;
     let mut reasons = args.reasons.as_deref().map(create).transpose()?;
     let mut records = BufWriter::new(io::stdout().lock());
-    if import.options.header {
-        // The columns' own names, in the order of the fields, so that the output can be submitted as it is.
-        let names: Vec<String> = import.columns.iter().map(|name| quote(name, &import.options)).collect();
-        writeln!(
-            records,
-            "{}",
-            names.join(&char::from(import.options.delimiter).to_string())
-        )?;
-    }
-    let (mut from, mut count) = (0, 0_u64);
+    // The columns' own names, in the order of the fields, so that the output can be submitted as it is.
+    let FormatSpec::Csv(dialect) = &spec.format;
+    write::header(&mut records, &spec.mapping.columns(), dialect)?;
+    let (mut after, mut count) = (None, 0_u64);
     loop {
-        let page = rejects::page(&mut conn, args.id, from, PAGE).await?;
+        let page = rejects::page(&mut conn, args.id, after, PAGE).await?;
         let Some(last) = page.last() else { break };
-        from = last.start_byte + 1;
+        after = Some(last.position);
         count += page.len() as u64;
         for reject in &page {
-            records.write_all(&reject.raw)?;
-            records.write_all(b"\n")?;
+            write::raw_record(&mut records, &reject.raw)?;
             if let Some(reasons) = &mut reasons {
+                let line = reject.position.line.map(|line| line.to_string()).unwrap_or_default();
                 let column = reject.column.as_deref().unwrap_or_default();
-                writeln!(
-                    reasons,
-                    "{},{},{}",
-                    reject.line,
-                    csv_field(column),
-                    csv_field(&reject.reason)
-                )?;
+                write::record(reasons, &[&line, column, &reject.reason])?;
             }
         }
     }
@@ -72,18 +62,6 @@ async fn write(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut writer = BufWriter::new(file);
-    writeln!(writer, "line,column,reason")?;
+    write::record(&mut writer, &["line", "column", "reason"])?;
     Ok(writer)
-}
-
-fn quote(name: &str, options: &ImportOptions) -> String {
-    if name.contains(['"', '\n', '\r']) || name.as_bytes().contains(&options.delimiter) {
-        csv_field(name)
-    } else {
-        name.to_owned()
-    }
-}
-
-fn csv_field(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "\"\""))
 }

@@ -1,4 +1,4 @@
-use submit::retry;
+use submit::requests;
 
 use crate::{
     cli::RetryArgs,
@@ -15,7 +15,7 @@ pub async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
 }
 
 async fn retry_and_follow(args: &RetryArgs, open: &mut Open) -> anyhow::Result<Exit> {
-    let chunks = retry::retry(&mut *open.connection().await?, args.id).await?;
+    let chunks = requests::retry(&mut *open.connection().await?, args.id).await?;
     output::say(&format!("import {}: {chunks} failed chunks are open again", args.id));
     open.start_local_worker();
     if !(args.wait || open.is_local()) {

@@ -1,5 +1,7 @@
-use ledger::read::ImportStatus;
-use ledger::{imports, workers, workers::WorkerStatus};
+use ledger::{
+    read::{self, ImportStatus},
+    workers::{self, WorkerStatus},
+};
 
 use crate::{
     cli::StatusArgs,
@@ -47,10 +49,7 @@ async fn show(args: &StatusArgs, open: &Open) -> anyhow::Result<Exit> {
 
 async fn list(args: &StatusArgs, open: &Open) -> anyhow::Result<Exit> {
     let mut conn = open.connection().await?;
-    let mut statuses = Vec::new();
-    for id in imports::latest(&mut conn, LATEST).await? {
-        statuses.extend(ImportStatus::read(&mut conn, id).await?);
-    }
+    let statuses = read::latest(&mut conn, LATEST).await?;
     let workers = workers::list(&mut conn).await?;
     if args.json {
         output::print_json(&serde_json::json!({"imports": statuses, "workers": workers}))?;
@@ -72,12 +71,17 @@ fn table(imports: &[ImportStatus], workers: &[WorkerStatus]) -> String {
         } else {
             import.state.to_string()
         };
+        let note = if import.unreadable.is_some() {
+            " (for newer workers)"
+        } else {
+            ""
+        };
         lines.push(format!(
-            "{:>6} {state:<10} {:>13} {:>9}  {}",
+            "{:>6} {state:<10} {:>13} {:>9}  {}{note}",
             import.import_id,
             group(import.remaining()),
             group(import.rejected),
-            import.source
+            output::escape(&import.source)
         ));
     }
     if imports.is_empty() {
@@ -93,7 +97,9 @@ fn table(imports: &[ImportStatus], workers: &[WorkerStatus]) -> String {
         };
         lines.push(format!(
             "  {}:{}  {doing} (seen {:.0} s ago)",
-            worker.host, worker.pid, worker.silent_s
+            output::escape(&worker.host),
+            worker.pid,
+            worker.silent_s
         ));
     }
     lines.join("\n")

@@ -2,10 +2,14 @@ use std::sync::Mutex;
 
 use indicatif::HumanBytes;
 use ledger::read::ImportStatus;
-use model::{ImportId, ImportOptions, ImportState, UndoOptions};
+use model::{
+    CompletionSpec, ConflictSpec, CsvDialect, FormatSpec, ImportId, ImportState, LoadSpec, Replace, SplitSpec, UndoSpec,
+};
 use source::Source;
-use submit::cancel;
-use submit::submission::{Event, KeyChoice, Progress, Request, Submission, SubmitError};
+use submit::{
+    requests,
+    submission::{Event, KeyChoice, Progress, Request, Submission, SubmitError},
+};
 
 use crate::{
     cli::SubmitArgs,
@@ -78,22 +82,31 @@ fn request(args: &SubmitArgs) -> Request {
         None if args.force => KeyChoice::Force,
         None => KeyChoice::Content,
     };
-    let options = ImportOptions {
-        delimiter: args.delimiter,
-        header: !args.no_header,
-        null: args.null.clone(),
-        load_method: args.load_method.into(),
-        chunk_rows: args.chunk_rows,
-        chunk_bytes: CHUNK_BYTES,
-        max_record: usize::try_from(args.max_record).unwrap_or(usize::MAX),
-        replace: args.replace,
-        replace_anyway: args.replace_anyway,
-    };
     Request {
         source,
         table: args.table.clone(),
         columns: args.columns.clone(),
-        options,
+        format: FormatSpec::Csv(CsvDialect {
+            delimiter: args.delimiter,
+            header: !args.no_header,
+            null: args.null.clone(),
+        }),
+        split: SplitSpec {
+            chunk_rows: args.chunk_rows,
+            chunk_bytes: CHUNK_BYTES,
+            max_record: usize::try_from(args.max_record).unwrap_or(usize::MAX),
+        },
+        load: LoadSpec {
+            method: args.load_method.into(),
+        },
+        conflict: ConflictSpec::Fail,
+        completion: CompletionSpec {
+            replace: match (args.replace, args.replace_anyway) {
+                (false, _) => Replace::Never,
+                (true, false) => Replace::WithoutRejects,
+                (true, true) => Replace::WithRows,
+            },
+        },
         key,
         max_pending: args.max_pending,
     }
@@ -214,8 +227,8 @@ async fn undo(args: &SubmitArgs, open: &Open, signals: &mut Signals, import: Imp
     output::say(&format!(
         "cancelling import {import}: its rows are being deleted (Ctrl+C again keeps what is left)"
     ));
-    let (options, reason) = (UndoOptions::default(), Some("cancelled by Ctrl+C"));
-    open.patiently(async |conn| cancel::request(conn, import, &options, reason).await)
+    let reason = Some("cancelled by Ctrl+C");
+    open.patiently(async |conn| requests::cancel(conn, import, UndoSpec::default(), reason).await)
         .await?;
     let mut display = Display::new();
     tokio::select! {
@@ -224,7 +237,7 @@ async fn undo(args: &SubmitArgs, open: &Open, signals: &mut Signals, import: Imp
         asked = signals.next() => {
             display.finish();
             if asked == Asked::Interrupt {
-                open.patiently(async |conn| cancel::keep(conn, import).await).await?;
+                open.patiently(async |conn| requests::keep(conn, import).await).await?;
             }
         }
     }

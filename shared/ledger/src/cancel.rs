@@ -1,28 +1,27 @@
-//! The ledger's part of a cancel's request: the state, and the job that wakes a worker up.
+//! The ledger's part of a cancel: the request, and the fence before the first deletion.
 
 use std::time::Duration;
 
-use model::{ImportId, UndoOptions};
-use queue::{self, Job};
+use model::{ImportEvent, ImportId, UndoSpec};
+use queue::Job;
 use sqlx::PgConnection;
 
-use crate::{LedgerError, chunks, imports};
+use crate::{LedgerError, chunks, imports, payloads, transition};
 
-/// Sets a locked import to `cancelling` and adds the cancel job, within the caller's transaction.
+/// Sets an import to `cancelling` and adds the cancel job, within the caller's transaction. `reason` says why, for people, where the
+/// system asks for it.
 ///
 /// # Errors
-/// [`LedgerError`] from the database.
+/// [`LedgerError::Transition`] when the import cannot be cancelled; or from the database.
 pub async fn begin(
     tx: &mut PgConnection,
     import: ImportId,
-    options: &UndoOptions,
+    undo: UndoSpec,
     reason: Option<&str>,
 ) -> Result<(), LedgerError> {
-    if imports::request_cancel(tx, import, options, reason).await? {
-        chunks::reopen_kept(tx, import).await?;
-        push_job(tx, import, Duration::ZERO).await?;
-    }
-    Ok(())
+    transition(tx, import, ImportEvent::Cancel, reason).await?;
+    imports::set_undo(tx, import, undo).await?;
+    push_job(tx, import, Duration::ZERO).await
 }
 
 /// Adds the job that runs an import's cancel.
@@ -34,4 +33,16 @@ pub async fn push_job(tx: &mut PgConnection, import: ImportId, delay: Duration) 
         imports::set_cancel_job(tx, import, &id).await?;
     }
     Ok(())
+}
+
+/// Closes what is not loaded and sets the fence, within the caller's transaction: from here on nothing is added, and what is deleted stays
+/// deleted. Call with the deletions held and the import locked by statements of their own, whose waits this one must see.
+///
+/// # Errors
+/// [`LedgerError`] from the database, a lock timeout among them when a load still runs.
+pub async fn set_fence(tx: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+    chunks::close_open(tx, import).await?;
+    payloads::delete_all(tx, import).await?;
+    let totals = chunks::totals(tx, import).await?;
+    imports::set_fenced(tx, import, &totals).await
 }

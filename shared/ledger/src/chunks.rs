@@ -4,28 +4,29 @@
 
 use std::time::Duration;
 
+use model::{ChunkKey, ChunkState, ImportId, Position, SPEC_VERSION, Span};
 use sqlx::PgConnection;
 
-use super::{LedgerError, error::expect_rows};
-use model::{ChunkKey, ChunkState, ImportId};
-use queue;
+use crate::{
+    LedgerError,
+    error::expect_rows,
+    number::{signed, unsigned, unsigned_option},
+};
 
-mod figures;
+mod stats;
 mod undo;
-pub use figures::{ChunkCounts, ChunkRow, SplitProgress, counts, errors, page, pending_payload_bytes, split_progress};
+pub use stats::{ChunkRow, SplitProgress, Totals, page, pending_payload_bytes, split_progress, totals};
 pub use undo::{
-    UndoCounts, claim_deletion, fence, finish_deletion, list_in_table, list_loaded, loaded_count, reopen_kept,
+    UndoCounts, any_in_table, claim_deletion, close_open, finish_deletion, list_in_table, list_undecided, reopen_kept,
+    rows_in_table,
 };
 
 /// A chunk as the splitter made it, with its job.
 #[derive(Debug)]
 pub struct NewChunk {
     pub ordinal: i32,
-    pub start_byte: i64,
-    pub end_byte: i64,
-    pub first_line: i64,
-    pub record_count: i64,
-    pub payload_bytes: i32,
+    pub span: Span,
+    pub payload_bytes: u64,
     pub job_id: String,
 }
 
@@ -34,23 +35,35 @@ pub struct NewChunk {
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn insert(conn: &mut PgConnection, import: ImportId, chunks: &[NewChunk]) -> Result<(), LedgerError> {
+    fn column<T>(
+        chunks: &[NewChunk],
+        value: impl Fn(&NewChunk) -> Result<T, LedgerError>,
+    ) -> Result<Vec<T>, LedgerError> {
+        chunks.iter().map(value).collect()
+    }
+    let offset = |what, value: Option<u64>| value.map(|value| signed::<u64, i64>(what, value)).transpose();
     let ordinals: Vec<i32> = chunks.iter().map(|c| c.ordinal).collect();
-    let starts: Vec<i64> = chunks.iter().map(|c| c.start_byte).collect();
-    let ends: Vec<i64> = chunks.iter().map(|c| c.end_byte).collect();
-    let lines: Vec<i64> = chunks.iter().map(|c| c.first_line).collect();
-    let records: Vec<i64> = chunks.iter().map(|c| c.record_count).collect();
-    let payloads: Vec<i32> = chunks.iter().map(|c| c.payload_bytes).collect();
+    let inputs: Vec<i32> = column(chunks, |c| signed("an input's number", c.span.start.input))?;
+    let first_records = column(chunks, |c| offset("a record's number", c.span.start.record))?;
+    let starts = column(chunks, |c| offset("a chunk's start", c.span.start.byte))?;
+    let ends = column(chunks, |c| offset("a chunk's end", c.span.end_byte))?;
+    let lines = column(chunks, |c| offset("a line's number", c.span.start.line))?;
+    let records: Vec<i64> = column(chunks, |c| signed("a chunk's records", c.span.record_count))?;
+    let payloads: Vec<i32> = column(chunks, |c| signed("a payload's size", c.payload_bytes))?;
     let jobs: Vec<&str> = chunks.iter().map(|c| c.job_id.as_str()).collect();
     let done = sqlx::query!(
         "INSERT INTO pgimport.import_chunk
-             (import_id, ordinal, start_byte, end_byte, first_line, record_count, payload_bytes, job_id)
-         SELECT $1, c.* FROM unnest($2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::integer[], $8::text[])
-             AS c (ordinal, start_byte, end_byte, first_line, record_count, payload_bytes, job_id)",
+             (import_id, ordinal, input, first_record, start_byte, end_byte, first_line, record_count, payload_bytes, job_id)
+         SELECT $1, c.* FROM unnest($2::integer[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+                                    $9::integer[], $10::text[])
+             AS c (ordinal, input, first_record, start_byte, end_byte, first_line, record_count, payload_bytes, job_id)",
         import.0,
         &ordinals,
-        &starts,
-        &ends,
-        &lines,
+        &inputs,
+        first_records as Vec<Option<i64>>,
+        starts as Vec<Option<i64>>,
+        ends as Vec<Option<i64>>,
+        lines as Vec<Option<i64>>,
         &records,
         &payloads,
         jobs as Vec<&str>,
@@ -60,26 +73,48 @@ pub async fn insert(conn: &mut PgConnection, import: ImportId, chunks: &[NewChun
     expect_rows("storing chunks", chunks.len() as u64, done.rows_affected())
 }
 
-/// A chunk whose work was just begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StartedChunk {
-    pub start_byte: u64,
-    pub first_line: u64,
-    pub record_count: u64,
+/// The columns of a chunk that say where it lies.
+struct SpanRow {
+    input: i32,
+    first_record: Option<i64>,
+    start_byte: Option<i64>,
+    end_byte: Option<i64>,
+    first_line: Option<i64>,
+    record_count: i64,
+}
+
+impl TryFrom<SpanRow> for Span {
+    type Error = LedgerError;
+
+    fn try_from(row: SpanRow) -> Result<Self, LedgerError> {
+        Ok(Self {
+            start: Position {
+                input: unsigned("an input's number", row.input.into())?,
+                record: unsigned_option("a record's number", row.first_record)?,
+                byte: unsigned_option("a chunk's start", row.start_byte)?,
+                line: unsigned_option("a line's number", row.first_line)?,
+            },
+            end_byte: unsigned_option("a chunk's end", row.end_byte)?,
+            record_count: unsigned("a chunk's records", row.record_count)?,
+        })
+    }
 }
 
 /// What became of a try to begin a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    Started(StartedChunk),
+    /// It was begun, and lies there.
+    Started(Span),
     /// Nothing was counted: the chunk has that many attempts already.
     Tried(u32),
+    /// Nothing was counted: the import's spec has this version, which this program does not know.
+    NewerSpec(i32),
     /// The chunk is not pending, or its import does not load.
     NotPending,
 }
 
 /// Counts a start, in a transaction of its own and before the work, so that a chunk that kills its worker is found out; not of a chunk
-/// that has `limit` attempts.
+/// that has `limit` attempts, nor of one that only newer workers can load.
 ///
 /// The commit is durable even in a session that defers its commits: a chunk that took the server down must have been counted.
 ///
@@ -90,32 +125,42 @@ pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit
         r#"UPDATE pgimport.import_chunk AS c SET attempts = attempts + 1, worker = $3, started_at = clock_timestamp()
            FROM pgimport.import AS i
            WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND c.attempts < $4
-             AND i.id = $1 AND i.state IN ('splitting', 'loading')
-           RETURNING c.start_byte, c.first_line, c.record_count,
+             AND i.id = $1 AND i.state IN ('splitting', 'loading') AND coalesce(i.spec_version, 1) <= $5
+           RETURNING c.input, c.first_record, c.start_byte, c.end_byte, c.first_line, c.record_count,
                set_config('synchronous_commit', 'on', true) AS "durable!""#,
         chunk.import.0,
         chunk.ordinal,
         worker,
-        i32::try_from(limit).unwrap_or(i32::MAX)
+        signed::<u32, i32>("the limit of attempts", limit)?,
+        SPEC_VERSION
     )
     .fetch_optional(&mut *conn)
     .await?;
     if let Some(row) = row {
-        return Ok(Start::Started(StartedChunk {
-            start_byte: row.start_byte.unsigned_abs(),
-            first_line: row.first_line.unsigned_abs(),
-            record_count: row.record_count.unsigned_abs(),
-        }));
+        let span = SpanRow {
+            input: row.input,
+            first_record: row.first_record,
+            start_byte: row.start_byte,
+            end_byte: row.end_byte,
+            first_line: row.first_line,
+            record_count: row.record_count,
+        };
+        return Ok(Start::Started(span.try_into()?));
     }
-    let attempts = sqlx::query_scalar!(
-        "SELECT c.attempts FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
-         WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND i.state IN ('splitting', 'loading')",
+    let row = sqlx::query!(
+        r#"SELECT c.attempts, coalesce(i.spec_version, 1) AS "version!"
+           FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
+           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND i.state IN ('splitting', 'loading')"#,
         chunk.import.0,
         chunk.ordinal
     )
     .fetch_optional(conn)
     .await?;
-    Ok(attempts.map_or(Start::NotPending, |attempts| Start::Tried(attempts.unsigned_abs())))
+    Ok(match row {
+        None => Start::NotPending,
+        Some(row) if row.version > SPEC_VERSION => Start::NewerSpec(row.version),
+        Some(row) => Start::Tried(unsigned("a chunk's attempts", row.attempts.into())?),
+    })
 }
 
 /// Claims a chunk. Call *first* in the transaction that inserts its rows: a rival blocks here until this transaction ends, then
@@ -123,13 +168,36 @@ pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit
 ///
 /// # Errors
 /// [`LedgerError`] from the database, a lock timeout among them.
-pub async fn claim(
+pub async fn claim(conn: &mut PgConnection, chunk: ChunkKey) -> Result<bool, LedgerError> {
+    let claimed = sqlx::query!(
+        "SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND ordinal = $2 AND state = 'pending' FOR UPDATE",
+        chunk.import.0,
+        chunk.ordinal
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(claimed.is_some())
+}
+
+/// What came of a chunk's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadCounts {
+    /// Rows that were put into the target.
+    pub loaded: u64,
+    /// Records that were rejected.
+    pub rejected: u64,
+}
+
+/// `pending → loaded`: records what came of a chunk that this transaction claimed.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn finish_load(
     conn: &mut PgConnection,
     chunk: ChunkKey,
     worker: &str,
-    loaded: u64,
-    rejected: u64,
-) -> Result<bool, LedgerError> {
+    counts: LoadCounts,
+) -> Result<(), LedgerError> {
     let done = sqlx::query!(
         "UPDATE pgimport.import_chunk
          SET state = 'loaded', loaded_count = $3, rejected_count = $4, worker = $5, finished_at = clock_timestamp(),
@@ -137,16 +205,16 @@ pub async fn claim(
          WHERE import_id = $1 AND ordinal = $2 AND state = 'pending'",
         chunk.import.0,
         chunk.ordinal,
-        i64::try_from(loaded).unwrap_or(i64::MAX),
-        i64::try_from(rejected).unwrap_or(i64::MAX),
+        signed::<u64, i64>("the rows loaded", counts.loaded)?,
+        signed::<u64, i64>("the records rejected", counts.rejected)?,
         worker
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    expect_rows("recording a load", 1, done.rows_affected())
 }
 
-/// Gives a chunk's failure for good. `false` when it is not pending any more.
+/// `pending → failed`: only a person can mend it. `false` when it is not pending any more.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -179,8 +247,7 @@ pub struct Retry {
 const RETRY_SILENCE: Duration = Duration::from_secs(120);
 
 /// Notes an error of `worker` after which the chunk will be tried again. With `give_back` its attempt, if it was begun, does not count.
-/// `None` when there is nothing
-/// left to retry: neither a pending chunk nor, while its import is cancelled, a loaded one.
+/// `None` when there is nothing left to retry: neither a pending chunk nor, while its import is cancelled, a loaded one.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -212,11 +279,14 @@ pub async fn note_retry(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Retry {
-        attempts: row.attempts.unsigned_abs(),
-        retries: row.retries.unsigned_abs(),
-        retrying_for: Duration::from_secs_f64(row.retrying_for.max(0.0)),
-    }))
+    row.map(|row| {
+        Ok(Retry {
+            attempts: unsigned("a chunk's attempts", row.attempts.into())?,
+            retries: unsigned("a chunk's retries", row.retries.into())?,
+            retrying_for: Duration::from_secs_f64(row.retrying_for.max(0.0)),
+        })
+    })
+    .transpose()
 }
 
 /// Gives back the attempt of a chunk whose work was abandoned by a graceful stop.
@@ -300,52 +370,6 @@ pub async fn reopen_failed(conn: &mut PgConnection, import: ImportId) -> Result<
     .fetch_all(conn)
     .await?;
     Ok(keys(import, ordinals))
-}
-
-/// Chunks that wait without a live job: pending ones of imports that load, loaded ones of imports that are cancelled. At most `limit`,
-/// locked until the caller's transaction ends; one that somebody holds has no need of a job now.
-///
-/// A job lives while it waits, or while the queue's worker that holds it does. Two statements in one, so that each side has its own
-/// partial index and history costs nothing.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn without_live_job(conn: &mut PgConnection, limit: i64) -> Result<Vec<(ChunkKey, ChunkState)>, LedgerError> {
-    let rows = sqlx::query!(
-        r#"WITH waiting AS (
-               SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
-               WHERE i.state IN ('splitting', 'loading') AND c.state = 'pending'
-               UNION ALL
-               SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
-               WHERE i.state = 'cancelling' AND c.state = 'loaded' AND c.kept_count IS NULL),
-           orphaned AS MATERIALIZED (
-               SELECT w.import_id, w.ordinal FROM waiting AS w
-               WHERE NOT EXISTS (
-                   SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS q ON q.id = j.lock_by
-                   WHERE j.id = w.job_id
-                     AND (j.status = 'Pending'
-                          OR j.status IN ('Queued', 'Running') AND q.last_seen > now() - $1 * interval '1 second'))
-               LIMIT $2)
-           SELECT c.import_id, c.ordinal, c.state AS "state: ChunkState"
-           FROM orphaned AS o JOIN pgimport.import_chunk AS c USING (import_id, ordinal)
-           FOR UPDATE OF c SKIP LOCKED"#,
-        queue::stale_after().as_secs_f64(),
-        limit
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            (
-                ChunkKey {
-                    import: ImportId(row.import_id),
-                    ordinal: row.ordinal,
-                },
-                row.state,
-            )
-        })
-        .collect())
 }
 
 fn keys(import: ImportId, ordinals: Vec<i32>) -> Vec<ChunkKey> {

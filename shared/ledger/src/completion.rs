@@ -1,19 +1,22 @@
 //! How an import ends.
 //!
 //! Whoever commits a change that could be the last one looks afterwards, without a lock, whether the import seems finished; only then it
-//! is locked, and the `UPDATE` that ends it, a second statement with a snapshot of its own, decides. Two that look at the same moment
-//! come one after the other, and the later one finds it done.
+//! is locked, and a second statement with a snapshot of its own decides. Two that look at the same moment come one after the other, and
+//! the later one finds it done.
 
+use model::{ImportEvent, ImportId, ImportState, Replace, UndoSpec};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use crate::cancel;
-use crate::{LedgerError, chunks, imports, sessions};
-use model::{ImportId, ImportState, UndoOptions};
+use crate::{
+    LedgerError, cancel, chunks,
+    imports::{self, Import},
+    sessions, transition,
+};
 
 /// Ends an import that loads, if nothing of it is open; and what it replaces is cancelled in the same transaction.
 ///
 /// # Errors
-/// [`LedgerError`] from the database.
+/// [`LedgerError`] from the database; [`LedgerError::Unreadable`] when a newer version has to end it.
 pub async fn finish_if_done(pool: &PgPool, import: ImportId) -> Result<Option<ImportState>, LedgerError> {
     finish_loading_if_done(&mut *pool.acquire().await?, import).await
 }
@@ -25,30 +28,56 @@ async fn finish_loading_if_done(conn: &mut PgConnection, import: ImportId) -> Re
     let Some(row) = imports::read(conn, import).await? else {
         return Ok(None);
     };
+    let replace = row.spec()?.completion.replace;
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
-    if row.options.replace {
+    if replace != Replace::Never {
         // Two replacing imports of one table decide one after the other, so that exactly the newest is left.
         sessions::transaction_lock(&mut tx, &format!("pgimport replace {}", row.target_oid.0)).await?;
     }
-    imports::lock(&mut tx, import).await?;
-    let state = imports::finish_loading(&mut tx, import).await?;
-    if state == Some(ImportState::Loaded) && row.options.replace {
-        replace(&mut tx, &row).await?;
+    if imports::lock(&mut tx, import).await? != Some(ImportState::Loading) {
+        return Ok(None);
     }
+    let state = match imports::loading_ended(&mut tx, import).await? {
+        None => return Ok(None),
+        Some(Err(error)) => transition(&mut tx, import, ImportEvent::SomeFailed, error.as_deref()).await?,
+        Some(Ok(())) => {
+            let (replaces, note) = decide_replace(&mut tx, &row, replace).await?;
+            let state = transition(&mut tx, import, ImportEvent::AllLoaded, note).await?;
+            if replaces {
+                cancel_replaced(&mut tx, &row).await?;
+            }
+            state
+        }
+    };
     tx.commit().await?;
-    if let Some(state) = state {
-        tracing::info!(%import, %state, duration_s = row.elapsed_s, "import ended");
+    tracing::info!(%import, state = state.as_str(), duration_s = row.elapsed_s, "import ended");
+    Ok(Some(state))
+}
+
+/// Whether an import takes the place of others, and why not, where it should but may not.
+async fn decide_replace(
+    tx: &mut PgConnection,
+    import: &Import,
+    replace: Replace,
+) -> Result<(bool, Option<&'static str>), LedgerError> {
+    if replace == Replace::Never {
+        return Ok((false, None));
     }
-    Ok(state)
+    let totals = chunks::totals(tx, import.id).await?;
+    if !replace.applies(totals.rows_loaded, totals.rejected) {
+        return Ok((false, None));
+    }
+    if !imports::may_submitter_delete(tx, import.id).await? {
+        let note = "the earlier imports of the table were not replaced: the role that submitted this one may not DELETE from it";
+        return Ok((false, Some(note)));
+    }
+    Ok((true, None))
 }
 
 /// Cancels what a loaded import replaces: the older loaded imports of its table; or itself, when a newer one was faster.
-async fn replace(tx: &mut PgConnection, import: &imports::Import) -> Result<(), LedgerError> {
-    let counts = chunks::counts(tx, import.id).await?;
-    if counts.rows_loaded == 0 || counts.rejected > 0 && !import.options.replace_anyway {
-        return Ok(());
-    }
+async fn cancel_replaced(tx: &mut PgConnection, import: &Import) -> Result<(), LedgerError> {
+    imports::set_replacing(tx, import.id).await?;
     let older = match imports::find_newer_replacing(tx, import.id, import.target_oid).await? {
         Some(newer) => {
             tracing::info!(import = %import.id, replaced_by = %newer, "a newer import replaced the table's rows already");
@@ -58,7 +87,7 @@ async fn replace(tx: &mut PgConnection, import: &imports::Import) -> Result<(), 
     };
     for replaced in older {
         let reason = format!("replaced by import {}", import.id);
-        cancel::begin(tx, replaced, &UndoOptions::default(), Some(&reason)).await?;
+        cancel::begin(tx, replaced, UndoSpec::default(), Some(&reason)).await?;
     }
     Ok(())
 }
@@ -78,24 +107,47 @@ async fn finish_undoing_if_done(conn: &mut PgConnection, import: ImportId) -> Re
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
     imports::lock(&mut tx, import).await?;
-    let state = imports::finish_undo(&mut tx, import, false).await?;
+    let state = end_undo(&mut tx, import, false).await?;
     tx.commit().await?;
     if let Some(state) = state {
-        tracing::info!(%import, %state, "undo ended");
+        tracing::info!(%import, state = state.as_str(), "undo ended");
     }
     Ok(state)
 }
 
-/// Ends every import that ended without anybody noticing, as when a worker died between its last commit and its look.
+/// Ends the undo of an import that was locked by an earlier statement, if it is decided; with `stop`, as it stands.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
+pub async fn end_undo(tx: &mut PgConnection, import: ImportId, stop: bool) -> Result<Option<ImportState>, LedgerError> {
+    let event = match imports::undo_decided(tx, import, stop).await? {
+        None => return Ok(None),
+        Some(true) => ImportEvent::Keep,
+        Some(false) => ImportEvent::AllDeleted,
+    };
+    Ok(Some(transition(tx, import, event, None).await?))
+}
+
+/// Ends every import that ended without anybody noticing, as when a worker died between its last commit and its look. What keeps one from
+/// being ended keeps none of the others; those that a newer version has to end are left to it.
+///
+/// # Errors
+/// [`LedgerError`] from the database, when it could not even be asked which.
 pub async fn finish_unnoticed(conn: &mut PgConnection) -> Result<(), LedgerError> {
     for (import, state) in imports::looking_finished(conn).await? {
-        match state {
-            ImportState::Loading => finish_loading_if_done(conn, import).await?,
-            _ => finish_undoing_if_done(conn, import).await?,
+        let outcome = match state {
+            ImportState::Loading => finish_loading_if_done(conn, import).await,
+            _ => finish_undoing_if_done(conn, import).await,
         };
+        match outcome {
+            Ok(_) => {}
+            Err(error @ LedgerError::Unreadable { .. }) => {
+                tracing::debug!(%import, error = session::describe_error(&error), "left to newer workers");
+            }
+            Err(error) => {
+                tracing::warn!(%import, error = session::describe_error(&error), "an import could not be ended and will be tried again");
+            }
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What can go wrong with the ledger, and whether trying again can help.
 
+use model::{IllegalTransition, ImportId, SPEC_VERSION, UNDO_VERSION};
 use queue::QueueError;
 
 /// An error of the ledger.
@@ -9,14 +10,44 @@ pub enum LedgerError {
     Database(#[from] sqlx::Error),
     #[error(transparent)]
     Queue(#[from] QueueError),
-    #[error("the row of import {0} cannot be read by this version: update it")]
-    Options(i64, #[source] serde_json::Error),
+    #[error("there is no import {0}")]
+    Missing(ImportId),
+    #[error("import {import}: {source}", source = .source)]
+    Unreadable { import: ImportId, source: Unreadable },
+    #[error("import {import}: {source}", source = .source)]
+    Transition {
+        import: ImportId,
+        source: IllegalTransition,
+    },
     #[error("{what}: expected {expected} rows, found {found}")]
     Rows {
         what: &'static str,
         expected: u64,
         found: u64,
     },
+    #[error("the ledger is inconsistent: {what} is {value}")]
+    Inconsistent { what: &'static str, value: i64 },
+    #[error("{what} is too large: {value}")]
+    TooLarge { what: &'static str, value: u64 },
+    #[error("what an import added up to cannot be written")]
+    Encode(#[source] serde_json::Error),
+}
+
+/// What this version cannot read of an import: it is left to newer ones.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    #[error(
+        "it was submitted by a newer version of pg_import (its spec has version {0}, this program knows {SPEC_VERSION}): only newer workers load it"
+    )]
+    NewerSpec(i32),
+    #[error(
+        "its undo was asked for by a newer version of pg_import (version {0}, this program knows {UNDO_VERSION}): only newer workers undo it"
+    )]
+    NewerUndo(i32),
+    #[error("how it was submitted cannot be read by this version of pg_import, but perhaps by a newer one: {0}")]
+    Spec(String),
+    #[error("how it shall be undone cannot be read by this version of pg_import, but perhaps by a newer one: {0}")]
+    Undo(String),
 }
 
 impl LedgerError {

@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
+use model::{ImportId, ImportSpec, ImportState, ProcessName, SPEC_VERSION, UNDO_VERSION, UndoSpec, Version1};
 use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
-use super::LedgerError;
-use model::{ImportId, ImportOptions, ImportState, ProcessName, UndoOptions};
+use crate::{
+    LedgerError, Unreadable,
+    events::{self, NewEvent},
+    number::{signed, unsigned_option},
+};
 
 mod splitting;
 mod undo;
-pub use splitting::{Abandoned, LEASE, abandoned, fail_split, finish_split, renew_lease, take_over};
+pub use splitting::{
+    Abandoned, LEASE, abandoned, count_batch, finish_split, lock_for_submitter, may_take_over, renew_lease, take_over,
+};
 pub use undo::{
-    find_newer_replacing, find_older_loaded, finish_undo, looks_undone, request_cancel, set_cancel_job, set_undo,
-    share_while_cancelling, without_cancel_job,
+    Fence, clear_key, find_newer_replacing, find_older_loaded, lock_for_deletion, lock_for_fence, looks_undone,
+    may_submitter_delete, note_cancel_error, set_cancel_job, set_fenced, set_replacing, set_undo, undo_decided,
 };
 
 /// An import as it is submitted.
@@ -22,9 +28,7 @@ pub struct NewImport<'a> {
     pub resumable: bool,
     pub target: &'a str,
     pub target_oid: Oid,
-    pub id_column: &'a str,
-    pub columns: &'a [String],
-    pub options: &'a ImportOptions,
+    pub spec: &'a ImportSpec,
     pub key: Option<&'a str>,
     pub fingerprint: Option<&'a str>,
     pub size_bytes: Option<u64>,
@@ -38,24 +42,52 @@ pub struct Import {
     pub state: ImportState,
     pub source: String,
     pub resumable: bool,
+    /// The table's name at submission; it may have been renamed since.
     pub target: String,
     pub target_oid: Oid,
-    pub id_column: String,
-    pub columns: Vec<String>,
-    pub options: ImportOptions,
+    spec: Result<ImportSpec, Unreadable>,
+    undo: Result<Option<UndoSpec>, Unreadable>,
+    /// The role that submitted it; `None` in rows of before.
+    pub submitted_by: Option<String>,
+    /// The role that asked for its undo.
+    pub cancelled_by: Option<String>,
     pub fingerprint: Option<String>,
     pub size_bytes: Option<u64>,
-    pub submitter: String,
     /// Whether the submitter was silent for too long; says something only while splitting.
     pub lease_expired: bool,
-    pub undo: Option<UndoOptions>,
-    pub error: Option<String>,
+    pub fenced: bool,
     /// Whether every chunk is stored.
     pub split: bool,
-    /// When it was submitted, ISO 8601 in UTC.
-    pub created_at: String,
     /// **Seconds** from submission to its end, or to now.
     pub elapsed_s: f64,
+}
+
+impl Import {
+    /// How it is read and loaded.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unreadable`] when a newer version has to do it.
+    pub fn spec(&self) -> Result<&ImportSpec, LedgerError> {
+        self.spec.as_ref().map_err(|error| self.unreadable(error))
+    }
+
+    /// How it is undone.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unreadable`] when a newer version has to do it.
+    pub fn undo(&self) -> Result<UndoSpec, LedgerError> {
+        match &self.undo {
+            Ok(undo) => Ok(undo.unwrap_or_default()),
+            Err(error) => Err(self.unreadable(error)),
+        }
+    }
+
+    fn unreadable(&self, error: &Unreadable) -> LedgerError {
+        LedgerError::Unreadable {
+            import: self.id,
+            source: error.clone(),
+        }
+    }
 }
 
 struct Row {
@@ -65,25 +97,61 @@ struct Row {
     resumable: bool,
     target: String,
     target_oid: Oid,
-    id_column: String,
-    columns: Vec<String>,
-    options: serde_json::Value,
+    spec: StoredSpec,
+    undo: Option<serde_json::Value>,
+    undo_version: Option<i32>,
+    submitted_by: Option<String>,
+    cancelled_by: Option<String>,
     fingerprint: Option<String>,
     size_bytes: Option<i64>,
-    submitter: String,
     lease_expired: bool,
-    undo: Option<serde_json::Value>,
-    error: Option<String>,
+    fenced: bool,
     split: bool,
-    created_at: String,
     elapsed_s: f64,
+}
+
+/// A spec as it is stored: in the form of its version.
+pub(crate) struct StoredSpec {
+    pub version: Option<i32>,
+    pub spec: Option<serde_json::Value>,
+    pub options: serde_json::Value,
+    pub columns: Vec<String>,
+    pub id_column: String,
+    pub resumable: bool,
+}
+
+impl StoredSpec {
+    pub(crate) fn read(self) -> Result<ImportSpec, Unreadable> {
+        let unreadable = |error: serde_json::Error| Unreadable::Spec(error.to_string());
+        match (self.version, self.spec) {
+            (None | Some(1), _) => Ok(Version1 {
+                options: serde_json::from_value(self.options).map_err(unreadable)?,
+                columns: self.columns,
+                id_column: self.id_column,
+                resumable: self.resumable,
+            }
+            .into()),
+            (Some(SPEC_VERSION), Some(spec)) => serde_json::from_value(spec).map_err(unreadable),
+            (Some(SPEC_VERSION), None) => Err(Unreadable::Spec("it is missing".to_owned())),
+            (Some(newer), _) => Err(Unreadable::NewerSpec(newer)),
+        }
+    }
+}
+
+fn read_undo(undo: Option<serde_json::Value>, version: Option<i32>) -> Result<Option<UndoSpec>, Unreadable> {
+    match version {
+        Some(newer) if newer > UNDO_VERSION => Err(Unreadable::NewerUndo(newer)),
+        _ => undo
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(|error| Unreadable::Undo(error.to_string())),
+    }
 }
 
 impl TryFrom<Row> for Import {
     type Error = LedgerError;
 
     fn try_from(row: Row) -> Result<Self, LedgerError> {
-        let unreadable = |error| LedgerError::Options(row.id, error);
         Ok(Self {
             id: ImportId(row.id),
             state: row.state,
@@ -91,17 +159,15 @@ impl TryFrom<Row> for Import {
             resumable: row.resumable,
             target: row.target,
             target_oid: row.target_oid,
-            id_column: row.id_column,
-            columns: row.columns,
-            options: serde_json::from_value(row.options).map_err(unreadable)?,
+            spec: row.spec.read(),
+            undo: read_undo(row.undo, row.undo_version),
+            submitted_by: row.submitted_by,
+            cancelled_by: row.cancelled_by,
             fingerprint: row.fingerprint,
-            size_bytes: row.size_bytes.map(i64::unsigned_abs),
-            submitter: row.submitter,
+            size_bytes: unsigned_option("a source's size", row.size_bytes)?,
             lease_expired: row.lease_expired,
-            undo: row.undo.map(serde_json::from_value).transpose().map_err(unreadable)?,
-            error: row.error,
+            fenced: row.fenced,
             split: row.split,
-            created_at: row.created_at,
             elapsed_s: row.elapsed_s,
         })
     }
@@ -112,57 +178,103 @@ impl TryFrom<Row> for Import {
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Option<ImportId>, LedgerError> {
+    let before = Version1::from(new.spec);
+    let size_bytes: Option<i64> = new.size_bytes.map(|n| signed("a source's size", n)).transpose()?;
+    let mut tx = sqlx::Connection::begin(conn).await?;
     let id = sqlx::query_scalar!(
         "INSERT INTO pgimport.import
-             (state, source, resumable, target, target_oid, id_column, columns, options, key, fingerprint, size_bytes, submitter, lease_until)
-         VALUES ('splitting', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, now() + $12 * interval '1 second')
+             (state, source, resumable, target, target_oid, id_column, columns, options, spec, spec_version, key, fingerprint, size_bytes,
+              submitter, lease_until, chunk_count, record_count)
+         VALUES ('splitting', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + $14 * interval '1 second', 0, 0)
          ON CONFLICT (key) WHERE state <> 'cancelled' DO NOTHING
          RETURNING id",
         new.source,
         new.resumable,
         new.target,
         new.target_oid,
-        new.id_column,
-        new.columns,
-        Json(new.options) as _,
+        before.id_column,
+        &before.columns,
+        Json(&before.options) as _,
+        Json(new.spec) as _,
+        SPEC_VERSION,
         new.key,
         new.fingerprint,
-        new.size_bytes.map(|n| i64::try_from(n).unwrap_or(i64::MAX)),
+        size_bytes,
         new.submitter.as_str(),
         LEASE.as_secs_f64()
     )
-    .fetch_optional(conn)
-    .await?;
-    Ok(id.map(ImportId))
+    .fetch_optional(&mut *tx)
+    .await?
+    .map(ImportId);
+    if let Some(import) = id {
+        let event = NewEvent {
+            import,
+            event: None,
+            from: None,
+            to: ImportState::Splitting,
+            note: None,
+            totals: None,
+        };
+        events::insert(&mut tx, &event).await?;
+    }
+    tx.commit().await?;
+    Ok(id)
 }
 
 /// Reads an import.
 ///
 /// # Errors
-/// [`LedgerError`] from the database, or when the row was written by a newer version.
+/// [`LedgerError`] from the database. What a newer version wrote is no error here: see [`Import::spec`].
 pub async fn read(conn: &mut PgConnection, import: ImportId) -> Result<Option<Import>, LedgerError> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"SELECT id, state AS "state: ImportState", source, resumable, target, target_oid, id_column, columns, options, fingerprint, size_bytes,
-               submitter, lease_until < clock_timestamp() AS "lease_expired!", undo, error, split_at IS NOT NULL AS "split!",
-               to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
+    let row = sqlx::query!(
+        r#"SELECT id, state AS "state: ImportState", source, resumable, target, target_oid, id_column, columns, options, spec, spec_version,
+               undo, undo_version, submitted_by::text, cancelled_by::text, fingerprint, size_bytes,
+               lease_until < clock_timestamp() AS "lease_expired!", fenced_at IS NOT NULL AS "fenced!", split_at IS NOT NULL AS "split!",
                extract(epoch FROM coalesce(ended_at, clock_timestamp()) - created_at)::float8 AS "elapsed_s!"
            FROM pgimport.import WHERE id = $1"#,
         import.0
     )
     .fetch_optional(conn)
     .await?;
-    row.map(Import::try_from).transpose()
+    row.map(|row| {
+        Import::try_from(Row {
+            id: row.id,
+            state: row.state,
+            source: row.source,
+            resumable: row.resumable,
+            target: row.target,
+            target_oid: row.target_oid,
+            spec: StoredSpec {
+                version: row.spec_version,
+                spec: row.spec,
+                options: row.options,
+                columns: row.columns,
+                id_column: row.id_column,
+                resumable: row.resumable,
+            },
+            undo: row.undo,
+            undo_version: row.undo_version,
+            submitted_by: row.submitted_by,
+            cancelled_by: row.cancelled_by,
+            fingerprint: row.fingerprint,
+            size_bytes: row.size_bytes,
+            lease_expired: row.lease_expired,
+            fenced: row.fenced,
+            split: row.split,
+            elapsed_s: row.elapsed_s,
+        })
+    })
+    .transpose()
 }
 
-/// The import that holds a key.
+/// The import that holds one of these keys.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn find_by_key(conn: &mut PgConnection, key: &str) -> Result<Option<ImportId>, LedgerError> {
+pub async fn find_by_key(conn: &mut PgConnection, keys: &[&str]) -> Result<Option<ImportId>, LedgerError> {
     Ok(sqlx::query_scalar!(
-        "SELECT id FROM pgimport.import WHERE key = $1 AND state <> 'cancelled'",
-        key
+        "SELECT id FROM pgimport.import WHERE key = ANY ($1) AND state <> 'cancelled' ORDER BY id DESC LIMIT 1",
+        keys as &[&str]
     )
     .fetch_optional(conn)
     .await?
@@ -192,21 +304,6 @@ pub async fn find_interrupted(
     .map(ImportId))
 }
 
-/// The newest imports, at most `limit`.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn latest(conn: &mut PgConnection, limit: i64) -> Result<Vec<ImportId>, LedgerError> {
-    Ok(
-        sqlx::query_scalar!("SELECT id FROM pgimport.import ORDER BY id DESC LIMIT $1", limit)
-            .fetch_all(conn)
-            .await?
-            .into_iter()
-            .map(ImportId)
-            .collect(),
-    )
-}
-
 /// Locks an import until the caller's transaction ends and returns its state.
 ///
 /// By id alone: after waiting for the lock, a condition in the same statement would still be judged by the old snapshot.
@@ -222,7 +319,7 @@ pub async fn lock(conn: &mut PgConnection, import: ImportId) -> Result<Option<Im
     .await?)
 }
 
-/// Whether an import that loads looks finished. Without a lock: a hint to try [`finish_loading`].
+/// Whether an import that loads looks finished. Without a lock: a hint to lock it and look again.
 ///
 /// Looks from the end, for chunks are loaded about in their order: from the beginning every look would pass the index entries of all that
 /// are done, which stay until a vacuum.
@@ -240,40 +337,28 @@ pub async fn looks_loaded(conn: &mut PgConnection, import: ImportId) -> Result<b
     .await?)
 }
 
-/// `loading → loaded | failed`, when no chunk is pending. Call with the import locked by an earlier statement. Returns the new state,
-/// or `None` when it is not finished.
+/// How loading went, of an import that was locked by an earlier statement; `None` while a chunk is open. The error is that of a failed
+/// chunk.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn finish_loading(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportState>, LedgerError> {
-    Ok(sqlx::query_scalar!(
-        r#"UPDATE pgimport.import AS i
-           SET ended_at = clock_timestamp(),
-               state = CASE WHEN EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'failed')
-                            THEN 'failed' ELSE 'loaded' END,
-               error = (SELECT min(c.last_error) FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'failed')
-           WHERE i.id = $1 AND i.state = 'loading'
-             AND NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'pending')
-           RETURNING i.state AS "state: ImportState""#,
+pub async fn loading_ended(
+    conn: &mut PgConnection,
+    import: ImportId,
+) -> Result<Option<Result<(), Option<String>>>, LedgerError> {
+    let row = sqlx::query!(
+        r#"SELECT EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'pending') AS "open!",
+               EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'failed') AS "failed!",
+               (SELECT last_error FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'failed' ORDER BY ordinal LIMIT 1) AS error"#,
         import.0
     )
-    .fetch_optional(conn)
-    .await?)
-}
-
-/// `failed → loading`. Call with the import locked, and its failed chunks opened again in the same transaction.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn reopen(conn: &mut PgConnection, import: ImportId) -> Result<bool, LedgerError> {
-    let done = sqlx::query!(
-        "UPDATE pgimport.import SET state = 'loading', ended_at = NULL, error = NULL
-         WHERE id = $1 AND state = 'failed' AND split_at IS NOT NULL",
-        import.0
-    )
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(match (row.open, row.failed) {
+        (true, _) => None,
+        (false, true) => Some(Err(row.error)),
+        (false, false) => Some(Ok(())),
+    })
 }
 
 /// Imports that may have ended without anybody noticing: loading without a pending chunk, cancelling without an undecided one.
@@ -285,17 +370,16 @@ pub async fn looking_finished(conn: &mut PgConnection) -> Result<Vec<(ImportId, 
         r#"SELECT i.id, i.state AS "state: ImportState" FROM pgimport.import AS i
            WHERE i.state = 'loading' AND NOT EXISTS (
                    SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')
-              OR i.state = 'cancelling' AND NOT EXISTS (
-                   SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'loaded' AND c.kept_count IS NULL)
-               AND NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')
-               AND NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'failed')"#
+              OR i.state = 'cancelling' AND i.fenced_at IS NOT NULL AND NOT EXISTS (
+                   SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'loaded' AND c.kept_count IS NULL)"#
     )
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (ImportId(row.id), row.state)).collect())
 }
 
-/// Whether workers may have something to do: an import that loads or is cancelled, or one that is being split by somebody alive.
+/// Whether workers may have something to do: an import that loads or is cancelled, or one that is being split by somebody alive. What
+/// only newer workers can do does not count.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -303,9 +387,13 @@ pub async fn any_open(conn: &mut PgConnection) -> Result<bool, LedgerError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM pgimport.import AS i
-               WHERE i.state IN ('loading', 'cancelling')
-                  OR i.state = 'splitting' AND (i.lease_until > clock_timestamp() OR NOT i.resumable OR EXISTS (
-                      SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending'))) AS "open!""#
+               WHERE i.state = 'cancelling' AND coalesce(i.undo_version, 1) <= $2
+                  OR coalesce(i.spec_version, 1) <= $1 AND (
+                      i.state = 'loading'
+                      OR i.state = 'splitting' AND (i.lease_until > clock_timestamp() OR NOT i.resumable OR EXISTS (
+                          SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')))) AS "open!""#,
+        SPEC_VERSION,
+        UNDO_VERSION
     )
     .fetch_one(conn)
     .await?)
@@ -325,14 +413,14 @@ pub async fn forget(conn: &mut PgConnection, import: ImportId) -> Result<bool, L
     Ok(done.rows_affected() == 1)
 }
 
-/// Imports that ended more than `age` ago.
+/// Imports that ended more than `age` ago, and that this session's role may act for.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn ended_before(conn: &mut PgConnection, age: Duration) -> Result<Vec<ImportId>, LedgerError> {
     Ok(sqlx::query_scalar!(
         "SELECT id FROM pgimport.import WHERE state IN ('loaded', 'failed', 'cancelled', 'kept')
-         AND ended_at < clock_timestamp() - $1 * interval '1 second' ORDER BY id",
+         AND ended_at < clock_timestamp() - $1 * interval '1 second' AND pgimport.may_act_for(submitted_by) ORDER BY id",
         age.as_secs_f64()
     )
     .fetch_all(conn)

@@ -1,4 +1,5 @@
-//! The ledger: one module for each table of the schema `pgimport`, and nothing else names these tables.
+//! The ledger: one module for each table of the schema `pgimport`, the transitions and the ends of imports, and what is read of them. No
+//! one else names these tables; no user's table is named here, and nothing of a file's format.
 //!
 //! Functions take `&mut PgConnection`; the caller owns the transaction. Lock order: import, then chunk, then target.
 
@@ -8,12 +9,17 @@ pub mod cancel;
 pub mod chunks;
 pub mod completion;
 mod error;
+pub mod events;
 pub mod imports;
+mod number;
 pub mod payloads;
 pub mod read;
 pub mod registry;
 pub mod rejects;
 pub mod sessions;
+mod transition;
+pub mod wakeups;
 pub mod workers;
 
-pub use error::LedgerError;
+pub use error::{LedgerError, Unreadable};
+pub use transition::transition;

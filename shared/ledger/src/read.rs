@@ -1,14 +1,19 @@
-//! What a person or a script sees of an import.
+//! What people and scripts see of imports: the one read model, of which the command line's JSON is made.
+//!
+//! What it costs does not grow with an import's chunks. One that ended has its totals frozen; of one that runs, the chunks and records
+//! are counted as they are stored, and only what waits, failed or is otherwise rare is added up, each by an index of its own. Imports of
+//! before have no such counts, and are added up as long as they run.
 
+use model::{ImportId, ImportState};
 use serde::Serialize;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 
 use crate::{
     LedgerError,
-    chunks::{self, ChunkCounts},
-    imports,
+    chunks::{self, Totals},
+    imports::StoredSpec,
+    number::{unsigned, unsigned_option},
 };
-use model::{ImportId, ImportState};
 
 /// One import with what its chunks add up to. The names of its fields are part of the command line's contract.
 #[derive(Debug, Clone, Serialize)]
@@ -16,7 +21,10 @@ pub struct ImportStatus {
     pub import_id: ImportId,
     pub state: ImportState,
     pub source: String,
+    /// The table as it is called now.
     pub target: String,
+    /// The table's name when the import was submitted, if it has another now.
+    pub renamed_from: Option<String>,
     /// Records found so far.
     pub records: u64,
     /// Rows that were put into the target.
@@ -39,7 +47,11 @@ pub struct ImportStatus {
     pub elapsed_s: f64,
     /// While splitting: whether the submitter was silent for too long.
     pub interrupted: bool,
-    /// Why it failed, was kept, or was cancelled by the system.
+    /// The role that submitted it; `None` of imports of before.
+    pub submitted_by: Option<String>,
+    /// Why this program leaves it to newer ones.
+    pub unreadable: Option<String>,
+    /// Why it failed, was kept, or was cancelled by the system; while it is cancelled, what keeps that from being done.
     pub error: Option<String>,
     /// The first errors of chunks.
     pub chunk_errors: Vec<ChunkError>,
@@ -49,8 +61,8 @@ pub struct ImportStatus {
 #[derive(Debug, Clone, Serialize)]
 pub struct ChunkError {
     pub ordinal: i32,
-    /// The line of the source on which the chunk begins.
-    pub first_line: u64,
+    /// The line of the source on which the chunk begins, where it has lines.
+    pub first_line: Option<u64>,
     pub error: String,
 }
 
@@ -58,54 +70,201 @@ pub struct ChunkError {
 const CHUNK_ERRORS: i64 = 5;
 
 impl ImportStatus {
-    /// Reads the status of an import; `None` when there is none.
-    ///
-    /// # Errors
-    /// [`LedgerError`] from the database.
-    pub async fn read(conn: &mut PgConnection, import: ImportId) -> Result<Option<Self>, LedgerError> {
-        let Some(row) = imports::read(conn, import).await? else {
-            return Ok(None);
-        };
-        let counts = chunks::counts(conn, import).await?;
-        let chunk_errors = chunks::errors(conn, import, CHUNK_ERRORS).await?;
-        Ok(Some(Self::new(row, &counts, chunk_errors)))
-    }
-
-    fn new(row: imports::Import, counts: &ChunkCounts, errors: Vec<(i32, u64, String)>) -> Self {
-        Self {
-            import_id: row.id,
-            state: row.state,
-            source: row.source,
-            target: row.target,
-            records: counts.records,
-            loaded: counts.rows_loaded,
-            rejected: counts.rejected,
-            deleted: counts.rows_deleted,
-            kept: counts.rows_kept,
-            missing: counts.rows_missing,
-            chunks: counts.chunks,
-            chunks_pending: counts.pending,
-            chunks_loaded: counts.loaded,
-            chunks_failed: counts.failed,
-            size_bytes: row.size_bytes,
-            created_at: row.created_at,
-            elapsed_s: row.elapsed_s,
-            interrupted: row.state == ImportState::Splitting && row.lease_expired,
-            error: row.error,
-            chunk_errors: errors
-                .into_iter()
-                .map(|(ordinal, first_line, error)| ChunkError {
-                    ordinal,
-                    first_line,
-                    error,
-                })
-                .collect(),
-        }
-    }
-
     /// Rows still in the target, as far as the ledger knows.
     #[must_use]
     pub fn remaining(&self) -> u64 {
         self.loaded.saturating_sub(self.deleted).saturating_sub(self.missing)
     }
+}
+
+/// Reads the status of an import; `None` when there is none.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn status(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportStatus>, LedgerError> {
+    Ok(statuses(conn, Some(import), 1).await?.pop())
+}
+
+/// Reads the newest imports, at most `limit`, the newest first.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn latest(conn: &mut PgConnection, limit: i64) -> Result<Vec<ImportStatus>, LedgerError> {
+    statuses(conn, None, limit).await
+}
+
+async fn statuses(
+    conn: &mut PgConnection,
+    only: Option<ImportId>,
+    limit: i64,
+) -> Result<Vec<ImportStatus>, LedgerError> {
+    // Chunks that are open cost the sum of those that wait, which the submission's back-pressure bounds.
+    let rows = sqlx::query!(
+        r#"SELECT i.id, i.state AS "state: ImportState", i.source, i.resumable, i.target, i.columns, i.id_column, i.options, i.spec,
+               i.spec_version, i.submitted_by::text, i.size_bytes, i.lease_until < clock_timestamp() AS "lease_expired!",
+               i.fenced_at IS NOT NULL AS "fenced!", i.chunk_count, i.record_count, i.totals AS "totals: Json<Totals>",
+               coalesce(i.cancel_error, i.error) AS error,
+               to_char(i.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
+               extract(epoch FROM coalesce(i.ended_at, clock_timestamp()) - i.created_at)::float8 AS "elapsed_s!",
+               (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+                WHERE c.oid = i.target_oid) AS current_name,
+               pending.chunks AS "pending_chunks!", pending.records AS "pending_records!",
+               failed.chunks AS "failed_chunks!", failed.records AS "failed_records!", rejected.records AS "rejected!",
+               undecided.chunks AS "undecided_chunks!", undecided.rows AS "undecided_rows!",
+               kept.chunks AS "kept_chunks!", kept.rows AS "kept!", kept.missing AS "missing!"
+           FROM (SELECT * FROM pgimport.import WHERE id = $1 OR $1 IS NULL ORDER BY id DESC LIMIT $2) AS i
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS chunks, coalesce(sum(c.record_count), 0)::bigint AS records FROM pgimport.import_chunk AS c
+               WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id AND c.state = 'pending') AS pending
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS chunks, coalesce(sum(c.record_count), 0)::bigint AS records FROM pgimport.import_chunk AS c
+               WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id AND c.state = 'failed') AS failed
+           CROSS JOIN LATERAL (
+               SELECT coalesce(sum(c.rejected_count), 0)::bigint AS records FROM pgimport.import_chunk AS c
+               WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id AND c.rejected_count > 0) AS rejected
+           CROSS JOIN LATERAL (
+               SELECT count(*) AS chunks, coalesce(sum(c.loaded_count - coalesce(c.deleted_count, 0)), 0)::bigint AS rows
+               FROM pgimport.import_chunk AS c
+               WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL
+                 AND c.import_id = i.id AND c.state = 'loaded' AND c.kept_count IS NULL) AS undecided
+           CROSS JOIN LATERAL (
+               SELECT count(*) FILTER (WHERE c.kept_count > 0) AS chunks, coalesce(sum(c.kept_count), 0)::bigint AS rows,
+                   coalesce(sum(c.missing_count), 0)::bigint AS missing
+               FROM pgimport.import_chunk AS c
+               WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL
+                 AND c.import_id = i.id AND (c.kept_count > 0 OR c.missing_count > 0)) AS kept
+           ORDER BY i.id DESC"#,
+        only.map(|import| import.0),
+        limit
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut statuses = Vec::with_capacity(rows.len());
+    for row in rows {
+        let import = ImportId(row.id);
+        let open = Open {
+            pending: count(row.pending_chunks)?,
+            failed: count(row.failed_chunks)?,
+            open_records: count(row.pending_records)? + count(row.failed_records)?,
+            rejected: count(row.rejected)?,
+            undecided: count(row.undecided_chunks)?,
+            undecided_rows: count(row.undecided_rows)?,
+            kept_chunks: count(row.kept_chunks)?,
+            kept: count(row.kept)?,
+            missing: count(row.missing)?,
+        };
+        let stored = unsigned_option("the number of chunks", row.chunk_count)?
+            .zip(unsigned_option("the number of records", row.record_count)?);
+        let frozen = row.totals.map(|Json(totals)| totals);
+        let totals = match (row.state, frozen, stored) {
+            (state, Some(totals), _) if state.is_final() => totals,
+            (ImportState::Cancelling, Some(totals), _) if row.fenced => undoing(&totals, &open),
+            // Until the fence nothing is taken away.
+            (ImportState::Cancelling, Some(totals), _) => totals,
+            (_, _, Some((chunks, records))) => loading(chunks, records, &open),
+            _ => chunks::totals(conn, import).await?,
+        };
+        let stored = StoredSpec {
+            version: row.spec_version,
+            spec: row.spec,
+            options: row.options,
+            columns: row.columns,
+            id_column: row.id_column,
+            resumable: row.resumable,
+        };
+        let target = row.current_name.unwrap_or_else(|| row.target.clone());
+        statuses.push(ImportStatus {
+            import_id: import,
+            state: row.state,
+            source: row.source,
+            renamed_from: (row.target != target).then_some(row.target),
+            target,
+            records: totals.records,
+            loaded: totals.rows_loaded,
+            rejected: totals.rejected,
+            deleted: totals.rows_deleted,
+            kept: totals.rows_kept,
+            missing: totals.rows_missing,
+            chunks: totals.chunks,
+            chunks_pending: totals.pending,
+            chunks_loaded: totals.loaded,
+            chunks_failed: totals.failed,
+            size_bytes: unsigned_option("a source's size", row.size_bytes)?,
+            created_at: row.created_at,
+            elapsed_s: row.elapsed_s,
+            interrupted: row.state == ImportState::Splitting && row.lease_expired,
+            submitted_by: row.submitted_by,
+            unreadable: stored.read().err().map(|error| error.to_string()),
+            error: row.error,
+            chunk_errors: chunk_errors(conn, import).await?,
+        });
+    }
+    Ok(statuses)
+}
+
+fn count(value: i64) -> Result<u64, LedgerError> {
+    unsigned("a sum of chunks", value)
+}
+
+/// What of an import's chunks is not as it shall be in the end.
+struct Open {
+    pending: u64,
+    failed: u64,
+    /// Records of pending and failed chunks.
+    open_records: u64,
+    rejected: u64,
+    /// Of an undo: what it has not decided, and what it left.
+    undecided: u64,
+    undecided_rows: u64,
+    kept_chunks: u64,
+    kept: u64,
+    missing: u64,
+}
+
+/// The totals of an import that loads: what is stored, less what is open.
+fn loading(chunks: u64, records: u64, open: &Open) -> Totals {
+    Totals {
+        chunks,
+        pending: open.pending,
+        failed: open.failed,
+        loaded: chunks.saturating_sub(open.pending + open.failed),
+        records,
+        rejected: open.rejected,
+        rows_loaded: records.saturating_sub(open.open_records + open.rejected),
+        ..Totals::default()
+    }
+}
+
+/// The totals of an import whose undo is fenced: as they were at the fence, less what is decided.
+fn undoing(at_fence: &Totals, open: &Open) -> Totals {
+    let decided = at_fence.rows_loaded.saturating_sub(open.undecided_rows);
+    let loaded = open.undecided + open.kept_chunks;
+    Totals {
+        loaded,
+        deleted: (at_fence.loaded + at_fence.deleted).saturating_sub(loaded),
+        rows_kept: open.kept,
+        rows_missing: open.missing,
+        rows_deleted: decided.saturating_sub(open.kept + open.missing),
+        ..*at_fence
+    }
+}
+
+async fn chunk_errors(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkError>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"SELECT ordinal, first_line, last_error AS "last_error!" FROM pgimport.import_chunk
+           WHERE import_id = $1 AND last_error IS NOT NULL AND state IN ('pending', 'failed', 'loaded') ORDER BY ordinal LIMIT $2"#,
+        import.0,
+        CHUNK_ERRORS
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(ChunkError {
+                ordinal: row.ordinal,
+                first_line: unsigned_option("a line's number", row.first_line)?,
+                error: row.last_error,
+            })
+        })
+        .collect()
 }

@@ -1,9 +1,13 @@
-//! Table `import_registry`: which ids of the target are whose.
+//! Table `import_registry`: where an import's rows are, and which transactions wrote them.
 
+use model::ChunkKey;
 use sqlx::{PgConnection, postgres::types::Oid};
 
-use super::{LedgerError, error::expect_rows};
-use model::{ChunkKey, ImportId};
+use crate::{
+    LedgerError,
+    error::expect_rows,
+    number::{signed, unsigned, unsigned_option},
+};
 
 /// The ids `start_id, start_id + step, … end_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,18 +31,16 @@ impl IdRange {
     }
 }
 
-/// Ids that were taken from a target's sequence.
+/// The transactions that wrote a chunk's rows: a row with another `xmin` is not as the import left it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TakenIds {
-    /// In ascending order, as few as can be.
-    pub ranges: Vec<IdRange>,
-    /// The file that the sequence had then. It gets another when it is restarted, or its values are altered in any other way but by
-    /// `setval`.
-    pub sequence_filenode: Oid,
+pub struct RowXids {
+    /// As rows have them: the lower halves.
+    pub xmins: Vec<u32>,
+    /// The oldest of them in full; `None` in rows of before, which had the lower halves alone.
+    pub oldest: Option<u64>,
 }
 
-/// Registers the ids that a chunk puts into its target, and voids older ranges that hold any of them: where ids come again, the table
-/// was emptied and its sequence restarted, and the older rows are gone.
+/// Registers the ids that a chunk put into its target, and the transactions that wrote the rows.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -46,41 +48,26 @@ pub async fn insert(
     conn: &mut PgConnection,
     chunk: ChunkKey,
     target: Oid,
-    ids: &TakenIds,
-    row_xids: &[i64],
+    ranges: &[IdRange],
+    xids: &[u64],
 ) -> Result<(), LedgerError> {
-    let ranges = &ids.ranges;
     let starts: Vec<i64> = ranges.iter().map(|r| r.start_id).collect();
     let ends: Vec<i64> = ranges.iter().map(|r| r.end_id).collect();
     let steps: Vec<i64> = ranges.iter().map(|r| r.step).collect();
-    let (Some(lowest), Some(highest)) = (starts.iter().min(), ends.iter().max()) else {
-        return Ok(());
-    };
-    sqlx::query!(
-        "UPDATE pgimport.import_registry AS r SET voided_by = $2
-         WHERE r.target_oid = $1 AND r.end_id >= $3 AND r.start_id <= $4 AND r.voided_by IS NULL
-           AND EXISTS (SELECT FROM unnest($5::bigint[], $6::bigint[], $7::bigint[]) AS n (start_id, end_id, step)
-                       WHERE n.start_id <= r.end_id AND n.end_id >= r.start_id
-                         AND (n.start_id - r.start_id) % gcd(n.step, r.step) = 0)",
-        target,
-        chunk.import.0,
-        lowest,
-        highest,
-        &starts,
-        &ends,
-        &steps
-    )
-    .execute(&mut *conn)
-    .await?;
+    let xids = xids
+        .iter()
+        .map(|&xid| signed("a transaction id", xid))
+        .collect::<Result<Vec<i64>, LedgerError>>()?;
+    let lower: Vec<i64> = xids.iter().map(|xid| xid & i64::from(u32::MAX)).collect();
     let done = sqlx::query!(
-        "INSERT INTO pgimport.import_registry (import_id, ordinal, target_oid, row_xids, sequence_filenode, start_id, end_id, step)
+        "INSERT INTO pgimport.import_registry (import_id, ordinal, target_oid, row_xids, xids, start_id, end_id, step)
          SELECT $1, $2, $3, $4, $5, r.start_id, r.end_id, r.step
          FROM unnest($6::bigint[], $7::bigint[], $8::bigint[]) AS r (start_id, end_id, step)",
         chunk.import.0,
         chunk.ordinal,
         target,
-        row_xids,
-        ids.sequence_filenode,
+        &lower,
+        &xids,
         &starts,
         &ends,
         &steps
@@ -90,15 +77,11 @@ pub async fn insert(
     expect_rows("registering ids", ranges.len() as u64, done.rows_affected())
 }
 
-/// The ranges of a chunk that still name its rows.
+/// A range of ids that a chunk put into its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisteredRange {
     pub range: IdRange,
-    pub row_xids: Vec<i64>,
-    /// Whether a later import was given some of these ids again.
-    pub voided: bool,
-    /// See [`TakenIds::sequence_filenode`]; `None` in rows that an earlier version wrote.
-    pub sequence_filenode: Option<Oid>,
+    pub xids: RowXids,
 }
 
 /// Reads the ranges of a chunk, in ascending order.
@@ -107,57 +90,72 @@ pub struct RegisteredRange {
 /// [`LedgerError`] from the database.
 pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<RegisteredRange>, LedgerError> {
     let rows = sqlx::query!(
-        "SELECT start_id, end_id, step, row_xids, voided_by, sequence_filenode FROM pgimport.import_registry
+        "SELECT start_id, end_id, step, row_xids, xids FROM pgimport.import_registry
          WHERE import_id = $1 AND ordinal = $2 ORDER BY start_id",
         chunk.import.0,
         chunk.ordinal
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| RegisteredRange {
-            range: IdRange {
-                start_id: row.start_id,
-                end_id: row.end_id,
-                step: row.step,
-            },
-            row_xids: row.row_xids,
-            voided: row.voided_by.is_some(),
-            sequence_filenode: row.sequence_filenode,
+    rows.into_iter()
+        .map(|row| {
+            let oldest = row.xids.as_ref().and_then(|xids| xids.iter().copied().min());
+            let xmins = row.xids.unwrap_or(row.row_xids);
+            Ok(RegisteredRange {
+                range: IdRange {
+                    start_id: row.start_id,
+                    end_id: row.end_id,
+                    step: row.step,
+                },
+                xids: RowXids {
+                    xmins: xmins.into_iter().map(xmin).collect::<Result<_, _>>()?,
+                    oldest: unsigned_option("a transaction id", oldest)?,
+                },
+            })
         })
-        .collect())
+        .collect()
 }
 
-/// Reads the ranges of a chunk whose rows are about to be deleted, locked: a load that is given some of the ids again waits to void them,
-/// and one that did so before is seen.
+/// The `xmin` of a row that the transaction wrote: the lower half of its id.
+fn xmin(xid: i64) -> Result<u32, LedgerError> {
+    unsigned("a transaction id", xid & i64::from(u32::MAX))
+}
+
+/// The `xmin`s of the rows that *other* chunks, of any import, put into a table under ids from `lowest` to `highest`: where a sequence was
+/// set back, the same ids have been given twice.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn lock(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<RegisteredRange>, LedgerError> {
-    sqlx::query!(
-        "SELECT FROM pgimport.import_registry WHERE import_id = $1 AND ordinal = $2 ORDER BY start_id FOR UPDATE",
+pub async fn xmins_of_others(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    target: Oid,
+    lowest: i64,
+    highest: i64,
+) -> Result<Vec<u32>, LedgerError> {
+    let xids = sqlx::query_scalar!(
+        r#"SELECT DISTINCT unnest(coalesce(xids, row_xids)) AS "xid!" FROM pgimport.import_registry
+           WHERE target_oid = $1 AND end_id >= $2 AND start_id <= $3 AND (import_id, ordinal) <> ($4, $5)"#,
+        target,
+        lowest,
+        highest,
         chunk.import.0,
         chunk.ordinal
     )
-    .fetch_all(&mut *conn)
+    .fetch_all(conn)
     .await?;
-    // A second statement: its snapshot has what the first one waited for.
-    read(conn, chunk).await
+    xids.into_iter().map(xmin).collect()
 }
 
-/// The smallest and the largest id registered for an import; `None` without any.
+/// The transaction id that the server gives out next, in full.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn extent(conn: &mut PgConnection, import: ImportId) -> Result<Option<(i64, i64)>, LedgerError> {
-    let row = sqlx::query!(
-        "SELECT min(start_id) AS lowest, max(end_id) AS highest FROM pgimport.import_registry WHERE import_id = $1",
-        import.0
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(row.lowest.zip(row.highest))
+pub async fn next_xid(conn: &mut PgConnection) -> Result<u64, LedgerError> {
+    let next = sqlx::query_scalar!(r#"SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS "xid!""#)
+        .fetch_one(conn)
+        .await?;
+    unsigned("a transaction id", next)
 }
 
 /// Removes the ranges of a chunk whose rows are deleted.

@@ -1,17 +1,18 @@
 //! Table `import_reject`: records that could not be loaded.
 
+use model::{ChunkKey, ImportId, Position};
 use sqlx::PgConnection;
 
-use super::{LedgerError, error::expect_rows};
-use model::{ChunkKey, ImportId};
+use crate::{
+    LedgerError,
+    error::expect_rows,
+    number::{signed, unsigned, unsigned_option},
+};
 
 /// A record that could not be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
-    /// **Bytes** from the start of the decompressed source to its first byte.
-    pub start_byte: u64,
-    /// Line on which it starts, from 1.
-    pub line: u64,
+    pub position: Position,
     /// The target's column at fault; `None` when the record as a whole does not fit.
     pub column: Option<String>,
     pub reason: String,
@@ -27,21 +28,35 @@ pub async fn insert(conn: &mut PgConnection, chunk: ChunkKey, rejects: &[Reject]
     if rejects.is_empty() {
         return Ok(());
     }
-    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let starts: Vec<i64> = rejects.iter().map(|r| signed(r.start_byte)).collect();
-    let lines: Vec<i64> = rejects.iter().map(|r| signed(r.line)).collect();
+    let places = |value: fn(&Position) -> Option<u64>| {
+        rejects
+            .iter()
+            .map(|r| {
+                value(&r.position)
+                    .map(|n| signed::<u64, i64>("a record's place", n))
+                    .transpose()
+            })
+            .collect::<Result<Vec<Option<i64>>, LedgerError>>()
+    };
+    let inputs = rejects
+        .iter()
+        .map(|r| signed::<u32, i32>("an input's number", r.position.input))
+        .collect::<Result<Vec<i32>, LedgerError>>()?;
+    let (records, starts, lines) = (places(|p| p.record)?, places(|p| p.byte)?, places(|p| p.line)?);
     let columns: Vec<Option<&str>> = rejects.iter().map(|r| r.column.as_deref()).collect();
     let reasons: Vec<&str> = rejects.iter().map(|r| r.reason.as_str()).collect();
     let raws: Vec<&[u8]> = rejects.iter().map(|r| r.raw.as_slice()).collect();
     let done = sqlx::query!(
-        "INSERT INTO pgimport.import_reject (import_id, ordinal, start_byte, line, column_name, reason, raw)
-         SELECT $1, $2, r.start_byte, r.line, r.column_name, r.reason, r.raw
-         FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bytea[])
-             AS r (start_byte, line, column_name, reason, raw)",
+        "INSERT INTO pgimport.import_reject (import_id, ordinal, input, record, start_byte, line, column_name, reason, raw)
+         SELECT $1, $2, r.*
+         FROM unnest($3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::bytea[])
+             AS r (input, record, start_byte, line, column_name, reason, raw)",
         chunk.import.0,
         chunk.ordinal,
-        &starts,
-        &lines,
+        &inputs,
+        records as Vec<Option<i64>>,
+        starts as Vec<Option<i64>>,
+        lines as Vec<Option<i64>>,
         columns as Vec<Option<&str>>,
         reasons as Vec<&str>,
         raws as Vec<&[u8]>,
@@ -51,27 +66,39 @@ pub async fn insert(conn: &mut PgConnection, chunk: ChunkKey, rejects: &[Reject]
     expect_rows("storing rejects", rejects.len() as u64, done.rows_affected())
 }
 
-/// Up to `limit` rejects of an import that start at or after byte `from`, in the order of the source.
+/// Up to `limit` rejects of an import that lie behind `after`, in the order of the source.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn page(
     conn: &mut PgConnection,
     import: ImportId,
-    from: u64,
+    after: Option<Position>,
     limit: i64,
 ) -> Result<Vec<Reject>, LedgerError> {
+    let place = |n: Option<u64>| signed::<u64, i64>("a record's place", n.unwrap_or(0));
+    let (input, record, byte) = match after {
+        None => (-1, 0, 0),
+        Some(after) => (
+            signed::<u32, i32>("an input's number", after.input)?,
+            place(after.record)?,
+            place(after.byte)?,
+        ),
+    };
     let rows = sqlx::query_as!(
         Row,
-        "SELECT start_byte, line, column_name, reason, raw FROM pgimport.import_reject
-         WHERE import_id = $1 AND start_byte >= $2 ORDER BY start_byte LIMIT $3",
+        "SELECT input, record, start_byte, line, column_name, reason, raw FROM pgimport.import_reject
+         WHERE import_id = $1 AND (input, coalesce(record, 0), coalesce(start_byte, 0)) > ($2, $3, $4)
+         ORDER BY import_id, input, coalesce(record, 0), coalesce(start_byte, 0) LIMIT $5",
         import.0,
-        i64::try_from(from).unwrap_or(i64::MAX),
+        input,
+        record,
+        byte,
         limit
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(Reject::from).collect())
+    rows.into_iter().map(Reject::try_from).collect()
 }
 
 /// The rejects of one chunk, in the order of the source.
@@ -81,32 +108,40 @@ pub async fn page(
 pub async fn of_chunk(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Reject>, LedgerError> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT start_byte, line, column_name, reason, raw FROM pgimport.import_reject
-         WHERE import_id = $1 AND ordinal = $2 ORDER BY start_byte",
+        "SELECT input, record, start_byte, line, column_name, reason, raw FROM pgimport.import_reject
+         WHERE import_id = $1 AND ordinal = $2 ORDER BY input, record, start_byte",
         chunk.import.0,
         chunk.ordinal
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(Reject::from).collect())
+    rows.into_iter().map(Reject::try_from).collect()
 }
 
 struct Row {
-    start_byte: i64,
-    line: i64,
+    input: i32,
+    record: Option<i64>,
+    start_byte: Option<i64>,
+    line: Option<i64>,
     column_name: Option<String>,
     reason: String,
     raw: Vec<u8>,
 }
 
-impl From<Row> for Reject {
-    fn from(row: Row) -> Self {
-        Self {
-            start_byte: row.start_byte.unsigned_abs(),
-            line: row.line.unsigned_abs(),
+impl TryFrom<Row> for Reject {
+    type Error = LedgerError;
+
+    fn try_from(row: Row) -> Result<Self, LedgerError> {
+        Ok(Self {
+            position: Position {
+                input: unsigned("an input's number", row.input.into())?,
+                record: unsigned_option("a record's number", row.record)?,
+                byte: unsigned_option("a record's start", row.start_byte)?,
+                line: unsigned_option("a line's number", row.line)?,
+            },
             column: row.column_name,
             reason: row.reason,
             raw: row.raw,
-        }
+        })
     }
 }

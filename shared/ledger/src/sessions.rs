@@ -4,7 +4,7 @@
 
 use sqlx::PgConnection;
 
-use super::LedgerError;
+use crate::{LedgerError, number::unsigned};
 use model::ImportId;
 
 /// What came of ending sessions.
@@ -33,8 +33,8 @@ pub async fn terminate(conn: &mut PgConnection, names: &[String]) -> Result<Term
     .fetch_one(conn)
     .await?;
     Ok(Terminated {
-        ended: row.ended.unsigned_abs(),
-        out_of_reach: row.out_of_reach.unsigned_abs(),
+        ended: unsigned("the sessions ended", row.ended)?,
+        out_of_reach: unsigned("the sessions out of reach", row.out_of_reach)?,
     })
 }
 
@@ -57,7 +57,7 @@ pub async fn terminate_unregistered(conn: &mut PgConnection, prefix: &str) -> Re
     )
     .fetch_one(conn)
     .await?;
-    Ok(ended.unsigned_abs())
+    unsigned("the sessions ended", ended)
 }
 
 /// Tries to become the one session that does `purpose`, until its transaction ends.

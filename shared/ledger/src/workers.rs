@@ -2,9 +2,11 @@
 
 use sqlx::PgConnection;
 
-use super::LedgerError;
-use model::ProcessName;
-use queue;
+use crate::{
+    LedgerError,
+    number::{signed, unsigned},
+};
+use model::{PROTOCOL, ProcessName};
 
 /// A worker as it registers itself.
 #[derive(Debug, Clone)]
@@ -13,6 +15,8 @@ pub struct NewWorker<'a> {
     pub host: &'a str,
     pub pid: u32,
     pub concurrency: u32,
+    /// The version of its program, for people.
+    pub version: &'a str,
 }
 
 /// Registers a worker under a name that nobody had before.
@@ -21,11 +25,13 @@ pub struct NewWorker<'a> {
 /// [`LedgerError`] from the database.
 pub async fn register(conn: &mut PgConnection, worker: &NewWorker<'_>) -> Result<(), LedgerError> {
     sqlx::query!(
-        "INSERT INTO pgimport.worker (name, host, pid, concurrency) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO pgimport.worker (name, host, pid, concurrency, protocol, version) VALUES ($1, $2, $3, $4, $5, $6)",
         worker.name.as_str(),
         worker.host,
-        i32::try_from(worker.pid).unwrap_or(i32::MAX),
-        i32::try_from(worker.concurrency).unwrap_or(i32::MAX)
+        signed::<u32, i32>("a process's id", worker.pid)?,
+        signed::<u32, i32>("a worker's concurrency", worker.concurrency)?,
+        PROTOCOL,
+        worker.version
     )
     .execute(conn)
     .await?;
@@ -98,7 +104,7 @@ pub async fn count_alive(conn: &mut PgConnection) -> Result<u64, LedgerError> {
     )
     .fetch_one(conn)
     .await?;
-    Ok(count.unsigned_abs())
+    unsigned("the number of workers", count)
 }
 
 /// A worker and what it is doing.
@@ -108,6 +114,8 @@ pub struct WorkerStatus {
     pub host: String,
     pub pid: i32,
     pub concurrency: i32,
+    /// The version of its program; empty for those of before.
+    pub version: String,
     /// **Seconds** since it registered.
     pub uptime_s: f64,
     /// **Seconds** since its last heartbeat.
@@ -122,7 +130,7 @@ pub struct WorkerStatus {
 /// [`LedgerError`] from the database.
 pub async fn list(conn: &mut PgConnection) -> Result<Vec<WorkerStatus>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT w.name, w.host, w.pid, w.concurrency,
+        r#"SELECT w.name, w.host, w.pid, w.concurrency, w.version,
                extract(epoch FROM clock_timestamp() - w.started_at)::float8 AS "uptime_s!",
                extract(epoch FROM clock_timestamp() - w.last_seen)::float8 AS "silent_s!",
                ARRAY(SELECT c.import_id || '/' || c.ordinal
@@ -140,6 +148,7 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<WorkerStatus>, LedgerEr
             host: row.host,
             pid: row.pid,
             concurrency: row.concurrency,
+            version: row.version,
             uptime_s: row.uptime_s,
             silent_s: row.silent_s.max(0.0),
             chunks: row.chunks,

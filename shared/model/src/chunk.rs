@@ -1,6 +1,4 @@
-//! The states of a chunk, and where it sits in its source.
-
-use std::ops::Range;
+//! The states of a chunk.
 
 use serde::Serialize;
 
@@ -18,10 +16,3 @@ pub enum ChunkState {
     Cancelled,
     Deleted,
 }
-
-/// Where one chunk sits in its source.
-///
-/// **Bytes** from the start of the decompressed stream, header included, end-exclusive. Made only by the splitter, which cuts at
-/// record ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ByteSpan(pub Range<u64>);

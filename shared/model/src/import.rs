@@ -21,12 +21,14 @@ pub enum ImportState {
     Cancelling,
     /// None of its rows is left.
     Cancelled,
-    /// A cancel that left rows in the target.
+    /// Partially undone: a cancel that left rows in the target.
     Kept,
 }
 
 /// What can happen to an import.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum ImportEvent {
     /// The last chunk is stored.
     SourceEnded,
@@ -48,10 +50,25 @@ pub enum ImportEvent {
 
 /// An event that cannot happen in a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an import that is {state} cannot take the event {event:?}")]
+#[error("an import that is {state} cannot take the event {event}")]
 pub struct IllegalTransition {
     pub state: ImportState,
     pub event: ImportEvent,
+}
+
+impl fmt::Display for ImportEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SourceEnded => "source ended",
+            Self::SplitFailed => "split failed",
+            Self::AllLoaded => "all loaded",
+            Self::SomeFailed => "some failed",
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+            Self::AllDeleted => "all deleted",
+            Self::Keep => "keep",
+        })
+    }
 }
 
 impl ImportState {
@@ -96,6 +113,7 @@ impl ImportState {
         matches!(self, Self::Loaded | Self::Failed | Self::Cancelled | Self::Kept)
     }
 
+    /// As the ledger and JSON have it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -110,9 +128,13 @@ impl ImportState {
     }
 }
 
+/// For people.
 impl fmt::Display for ImportState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(match self {
+            Self::Kept => "partially undone",
+            _ => self.as_str(),
+        })
     }
 }
 
@@ -167,7 +189,7 @@ mod tests {
         let error = S::Cancelled.after(E::Cancel).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "an import that is cancelled cannot take the event Cancel"
+            "an import that is cancelled cannot take the event cancel"
         );
     }
 }

@@ -1,4 +1,5 @@
-//! The vocabulary as types: ids, states, spans and options. No I/O, and nothing else of this project.
+//! The vocabulary as types: ids, states and their transitions, positions, the spec of an import and of its undo. No I/O, and nothing
+//! else of this project.
 
 #![warn(clippy::unwrap_used)]
 
@@ -6,10 +7,21 @@ mod chunk;
 mod codec;
 mod ids;
 mod import;
-mod options;
+mod position;
+mod spec;
+mod undo;
 
-pub use chunk::{ByteSpan, ChunkState};
+pub use chunk::ChunkState;
 pub use codec::Codec;
 pub use ids::{ChunkKey, ImportId, ProcessName};
 pub use import::{IllegalTransition, ImportEvent, ImportState};
-pub use options::{ImportOptions, LoadMethod, UndoOptions};
+pub use position::{Position, Span};
+pub use spec::{
+    CompletionSpec, ConflictSpec, CsvDialect, FieldSpec, FormatSpec, IdentitySpec, ImportSpec, LoadMethod, LoadSpec,
+    MappingSpec, Replace, SPEC_VERSION, SourceKind, SourceSpec, SplitSpec, Version1, Version1Options,
+};
+pub use undo::{UNDO_VERSION, UndoSpec};
+
+/// What a program can live with, as the schema asks it: see `pgimport.oldest_protocol()`. Raised when what workers do beside one another
+/// changes.
+pub const PROTOCOL: i32 = 1;

@@ -7,8 +7,6 @@
 
 use std::time::Duration;
 
-use apalis_core::{backend::queue::Queue, task::task_id::TaskId};
-use apalis_postgres::{PgTask, queries};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use ulid::Ulid;
@@ -28,8 +26,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 pub const MISSED_HEARTBEATS: u32 = 5;
 
 /// Deletions and cancels go first: people wait for them, and every chunk loaded meanwhile would have to be deleted too.
-const PRIORITY_UNDO: usize = 10;
-const PRIORITY_LOAD: usize = 1;
+const PRIORITY_UNDO: i32 = 10;
+const PRIORITY_LOAD: i32 = 1;
 
 /// What a worker is told to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +43,8 @@ pub enum Job {
 pub enum QueueError {
     #[error("the database refused a statement")]
     Database(#[from] sqlx::Error),
-    #[error("the queue refused a job")]
-    Push(#[source] apalis_postgres::Error),
+    #[error("adding jobs: expected {expected} rows, found {found}")]
+    Rows { expected: u64, found: u64 },
     #[error("a job could not be written as JSON")]
     Encode(#[source] serde_json::Error),
 }
@@ -56,7 +54,7 @@ impl QueueError {
     #[must_use]
     pub fn database(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Database(error) | Self::Push(apalis_postgres::Error::Database(error)) => Some(error),
+            Self::Database(error) => Some(error),
             _ => None,
         }
     }
@@ -77,24 +75,34 @@ struct Envelope {
 pub enum JobError {
     #[error("the job is not one of ours")]
     Decode(#[from] serde_json::Error),
-    #[error("the job has version {0}, this worker knows {ENVELOPE_VERSION}: update it")]
-    Version(u32),
+    #[error("the job is of a newer version ({version}, {kind}): only newer workers know it")]
+    Newer { version: u32, kind: String },
+}
+
+/// What every version of a job says.
+#[derive(Deserialize)]
+struct Label {
+    version: u32,
+    kind: String,
 }
 
 impl Job {
+    const KINDS: [&str; 3] = ["load_chunk", "delete_chunk", "cancel_import"];
+
     /// Reads a job as the queue delivers it: any bytes at all.
     ///
     /// # Errors
     /// [`JobError`]; the caller must not fail the queue's worker because of it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, JobError> {
-        let envelope: Envelope = serde_json::from_slice(bytes)?;
-        match envelope.version {
-            ENVELOPE_VERSION => Ok(envelope.job),
-            other => Err(JobError::Version(other)),
+        let Label { version, kind } = serde_json::from_slice(bytes)?;
+        if version > ENVELOPE_VERSION || !Self::KINDS.contains(&kind.as_str()) {
+            return Err(JobError::Newer { version, kind });
         }
+        let envelope: Envelope = serde_json::from_slice(bytes)?;
+        Ok(envelope.job)
     }
 
-    fn priority(self) -> usize {
+    fn priority(self) -> i32 {
         match self {
             Self::LoadChunk(_) => PRIORITY_LOAD,
             Self::DeleteChunk(_) | Self::CancelImport { .. } => PRIORITY_UNDO,
@@ -110,42 +118,61 @@ impl Job {
 /// # Errors
 /// [`QueueError`] from the database.
 pub async fn push(conn: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<Vec<String>, QueueError> {
+    let mut arguments = Vec::with_capacity(jobs.len());
+    for &job in jobs {
+        let envelope = Envelope {
+            version: ENVELOPE_VERSION,
+            job,
+        };
+        arguments.push(serde_json::to_vec(&envelope).map_err(QueueError::Encode)?);
+    }
+    let priorities: Vec<i32> = jobs.iter().map(|job| job.priority()).collect();
+    insert(conn, &arguments, &priorities, delay).await
+}
+
+/// Adds a job again that this program could not read, as it came.
+///
+/// # Errors
+/// [`QueueError`] from the database.
+pub async fn push_unread(conn: &mut PgConnection, job: &[u8], delay: Duration) -> Result<(), QueueError> {
+    insert(conn, &[job.to_vec()], &[PRIORITY_LOAD], delay).await?;
+    Ok(())
+}
+
+/// Not the crate's own statement, which finds the type of its column of metadata by the search path. A job that failed is not fetched
+/// again: retries are new jobs, so that they can wait.
+async fn insert(
+    conn: &mut PgConnection,
+    jobs: &[Vec<u8>],
+    priorities: &[i32],
+    delay: Duration,
+) -> Result<Vec<String>, QueueError> {
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let due = sqlx::query_scalar!(
-        r#"SELECT CASE WHEN $1::float8 > 0 THEN ceil(extract(epoch FROM clock_timestamp()) + $1::float8)
-                       ELSE floor(extract(epoch FROM clock_timestamp())) - 1 END::bigint AS "due!""#,
-        delay.as_secs_f64()
+    let ids: Vec<String> = jobs.iter().map(|_| Ulid::generate().to_string()).collect();
+    let done = sqlx::query!(
+        "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority)
+         SELECT j.id, $1, j.job, 'Pending', 0, 1,
+             to_timestamp(CASE WHEN $2::float8 > 0 THEN ceil(extract(epoch FROM clock_timestamp()) + $2::float8)
+                               ELSE floor(extract(epoch FROM clock_timestamp())) - 1 END),
+             j.priority
+         FROM unnest($3::text[], $4::bytea[], $5::integer[]) AS j (id, job, priority)",
+        QUEUE,
+        delay.as_secs_f64(),
+        &ids,
+        jobs,
+        priorities
     )
-    .fetch_one(&mut *conn)
+    .execute(conn)
     .await?;
-    let due = u64::try_from(due).unwrap_or_default();
-    let mut ids = Vec::with_capacity(jobs.len());
-    let mut tasks: Vec<PgTask> = Vec::with_capacity(jobs.len());
-    for &job in jobs {
-        let id = Ulid::generate();
-        let arguments = serde_json::to_vec(&Envelope {
-            version: ENVELOPE_VERSION,
-            job,
-        })
-        .map_err(QueueError::Encode)?;
-        tasks.push(
-            apalis_core::task::builder::TaskBuilder::new(arguments)
-                .task_id(TaskId::from_ulid(id))
-                .queue(Queue::from(QUEUE))
-                .priority(job.priority())
-                .run_at_timestamp(due)
-                // A job that failed is not fetched again: retries are new jobs, so that they can wait.
-                .max_attempts(1)
-                .build(),
-        );
-        ids.push(id.to_string());
+    match done.rows_affected() {
+        found if found == ids.len() as u64 => Ok(ids),
+        found => Err(QueueError::Rows {
+            expected: ids.len() as u64,
+            found,
+        }),
     }
-    queries::push_tasks(&mut *conn, QUEUE, tasks)
-        .await
-        .map_err(QueueError::Push)?;
-    Ok(ids)
 }
 
 /// Gives back the jobs that the queue's workers `names` hold, so that others can take them at once.
@@ -266,7 +293,11 @@ mod tests {
     fn a_job_of_another_version_or_of_nobody_is_an_error() {
         assert!(matches!(
             Job::from_bytes(br#"{"version": 2, "kind": "load_chunk", "import": 3, "ordinal": 4}"#),
-            Err(JobError::Version(2))
+            Err(JobError::Newer { version: 2, .. })
+        ));
+        assert!(matches!(
+            Job::from_bytes(br#"{"version": 1, "kind": "polish_chunk", "import": 3}"#),
+            Err(JobError::Newer { .. })
         ));
         for bad in [b"\"?\"".as_slice(), b"{}", b"", b"\xff"] {
             assert!(matches!(Job::from_bytes(bad), Err(JobError::Decode(_))), "{bad:?}");

@@ -1,6 +1,6 @@
 //! From the splitter to the ledger: chunk rows, payloads and jobs, added together while the source is still being read.
 //!
-//! A thread of its own reads, splits and compresses; the batches it feeds are stored here, each in one transaction. Memory is bounded by
+//! A thread of its own reads, splits and compresses; the batches of what it produces are stored here, each in one transaction. Memory is bounded by
 //! the batch, the channel and one chunk, whatever the size of the source.
 
 use std::{
@@ -15,8 +15,8 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::{sync::mpsc, time::Instant};
 
 use format::csv::split::{SplitError, Splitter};
-use ledger::{LedgerError, chunks, chunks::NewChunk, imports, payloads, workers};
-use model::{ChunkKey, Codec, ImportId, ProcessName};
+use ledger::{LedgerError, chunks, chunks::NewChunk, imports, payloads, transition, workers};
+use model::{ChunkKey, Codec, ImportEvent, ImportId, Position, ProcessName, Span};
 use queue::{self, Job};
 use session::retry::{MaybeTransient, through_outages};
 use source::{Fingerprint, SourceReader};
@@ -28,7 +28,7 @@ const FIRST_BATCH_BYTES: u64 = 256 << 10;
 /// A batch that does not fill is stored after this time, so that workers need not wait for a slow source.
 const BATCH_DELAY: Duration = Duration::from_millis(200);
 /// Chunks that may wait between the splitting thread and the database.
-const FEED_CHUNKS: usize = 2;
+const PRODUCED_CHUNKS: usize = 2;
 /// How soon back-pressure looks whether workers caught up; the pause doubles from look to look.
 const FIRST_PRESSURE_INTERVAL: Duration = Duration::from_millis(20);
 /// The longest such pause.
@@ -51,6 +51,8 @@ pub enum IntakeError {
         "the database holds {stored} chunks of the import where {sent} were stored: it was restored, or failed over to a server that lagged behind; cancel the import and submit again"
     )]
     Gap { stored: i32, sent: i32 },
+    #[error("the source has more chunks than can be numbered: make them larger")]
+    TooManyChunks,
     #[error("the thread that reads the source ended unexpectedly")]
     Reader,
     #[error(transparent)]
@@ -69,36 +71,40 @@ pub enum Notice {
 }
 
 /// A chunk on its way to the ledger.
-struct FedChunk {
-    start_byte: u64,
-    end_byte: u64,
-    first_line: u64,
-    record_count: u64,
+struct ProducedChunk {
+    span: Span,
     codec: Codec,
     data: Vec<u8>,
 }
 
-enum Fed {
-    Chunk(FedChunk),
+impl ProducedChunk {
+    /// **Bytes** of the source before and up to its end; CSV always has them.
+    fn bytes(&self) -> (u64, u64) {
+        (self.span.start.byte.unwrap_or(0), self.span.end_byte.unwrap_or(0))
+    }
+}
+
+enum Produced {
+    Chunk(ProducedChunk),
     End(Fingerprint),
     Failed(SplitError),
 }
 
 /// The thread's end of the source: what it reads, splits and compresses.
-pub struct Feed {
-    receiver: mpsc::Receiver<Fed>,
+pub struct Producer {
+    receiver: mpsc::Receiver<Produced>,
     read: Arc<AtomicU64>,
 }
 
-impl Feed {
+impl Producer {
     /// Starts the thread. A blocked read of standard input cannot be interrupted, so nothing waits for the thread: it ends with the
-    /// process, or when the feed is dropped.
+    /// process, or when the producer is dropped.
     #[must_use]
     pub fn start(splitter: Splitter<SourceReader>) -> Self {
-        let (sender, receiver) = mpsc::channel(FEED_CHUNKS);
+        let (sender, receiver) = mpsc::channel(PRODUCED_CHUNKS);
         let read = Arc::new(AtomicU64::new(0));
         let progress = Arc::clone(&read);
-        std::thread::spawn(move || feed(splitter, &sender, &progress));
+        std::thread::spawn(move || produce(splitter, &sender, &progress));
         Self { receiver, read }
     }
 
@@ -109,26 +115,35 @@ impl Feed {
     }
 }
 
-fn feed(mut splitter: Splitter<SourceReader>, sender: &mpsc::Sender<Fed>, progress: &AtomicU64) {
+fn produce(mut splitter: Splitter<SourceReader>, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
+    let mut next_record = 1;
     loop {
-        let fed = match splitter.next_chunk() {
+        let produced = match splitter.next_chunk() {
             Ok(Some(chunk)) => {
                 progress.store(chunk.span.end, Ordering::Relaxed);
                 let (codec, data) = source::codec::compress(&chunk.bytes);
-                Fed::Chunk(FedChunk {
-                    start_byte: chunk.span.start,
-                    end_byte: chunk.span.end,
-                    first_line: chunk.first_line,
-                    record_count: chunk.record_count,
+                let start = Position {
+                    input: 0,
+                    record: Some(next_record),
+                    byte: Some(chunk.span.start),
+                    line: Some(chunk.first_line),
+                };
+                next_record += chunk.record_count;
+                Produced::Chunk(ProducedChunk {
+                    span: Span {
+                        start,
+                        end_byte: Some(chunk.span.end),
+                        record_count: chunk.record_count,
+                    },
                     codec,
                     data,
                 })
             }
-            Ok(None) => Fed::End(splitter.reader().fingerprint()),
-            Err(error) => Fed::Failed(error),
+            Ok(None) => Produced::End(splitter.reader().fingerprint()),
+            Err(error) => Produced::Failed(error),
         };
-        let last = !matches!(fed, Fed::Chunk(_));
-        if sender.blocking_send(fed).is_err() || last {
+        let last = !matches!(produced, Produced::Chunk(_));
+        if sender.blocking_send(produced).is_err() || last {
             return;
         }
     }
@@ -146,15 +161,19 @@ pub struct Intake<'a> {
 }
 
 impl Intake<'_> {
-    /// Stores everything that the feed brings, and moves the import to `loading`.
+    /// Stores everything that is produced, and moves the import to `loading`.
     ///
     /// With chunks stored already (an interrupted submission that goes on), those are skipped after checking that the source has the
     /// same chunks still. `expected` is the fingerprint that the source had at submission.
     ///
     /// # Errors
     /// [`IntakeError`]. When the source is at fault the import is `failed` then.
-    pub async fn run(&self, mut feed: Feed, expected: Option<&Fingerprint>) -> Result<Fingerprint, IntakeError> {
-        match self.store_all(&mut feed, expected).await {
+    pub async fn run(
+        &self,
+        mut producer: Producer,
+        expected: Option<&Fingerprint>,
+    ) -> Result<Fingerprint, IntakeError> {
+        match self.store_all(&mut producer, expected).await {
             Err(
                 error @ (IntakeError::Split(_)
                 | IntakeError::Changed
@@ -168,7 +187,11 @@ impl Intake<'_> {
         }
     }
 
-    async fn store_all(&self, feed: &mut Feed, expected: Option<&Fingerprint>) -> Result<Fingerprint, IntakeError> {
+    async fn store_all(
+        &self,
+        producer: &mut Producer,
+        expected: Option<&Fingerprint>,
+    ) -> Result<Fingerprint, IntakeError> {
         let stored = self
             .through_outages(async |conn| Ok(chunks::split_progress(conn, self.import).await?))
             .await?;
@@ -183,16 +206,16 @@ impl Intake<'_> {
             let mut bytes = 0_u64;
             let mut deadline = Instant::now() + LEASE_INTERVAL;
             while (batch.is_empty() || bytes < batch_bytes) && end.is_none() {
-                match tokio::time::timeout_at(deadline, feed.receiver.recv()).await {
+                match tokio::time::timeout_at(deadline, producer.receiver.recv()).await {
                     Err(_) => break,
                     Ok(None) => return Err(IntakeError::Reader),
-                    Ok(Some(Fed::Failed(error))) => return Err(error.into()),
-                    Ok(Some(Fed::End(fingerprint))) => end = Some(fingerprint),
-                    Ok(Some(Fed::Chunk(chunk))) if chunk.end_byte <= resume_at => {}
-                    Ok(Some(Fed::Chunk(chunk))) if chunk.start_byte < resume_at => {
+                    Ok(Some(Produced::Failed(error))) => return Err(error.into()),
+                    Ok(Some(Produced::End(fingerprint))) => end = Some(fingerprint),
+                    Ok(Some(Produced::Chunk(chunk))) if chunk.bytes().1 <= resume_at => {}
+                    Ok(Some(Produced::Chunk(chunk))) if chunk.bytes().0 < resume_at => {
                         return Err(IntakeError::Prefix { byte: resume_at });
                     }
-                    Ok(Some(Fed::Chunk(chunk))) => {
+                    Ok(Some(Produced::Chunk(chunk))) => {
                         if batch.is_empty() {
                             deadline = deadline.min(Instant::now() + BATCH_DELAY);
                         }
@@ -207,7 +230,10 @@ impl Intake<'_> {
                 return Err(IntakeError::Changed);
             }
             self.store_batch(next_ordinal, &batch).await?;
-            next_ordinal += i32::try_from(batch.len()).unwrap_or(i32::MAX);
+            next_ordinal = i32::try_from(batch.len())
+                .ok()
+                .and_then(|added| next_ordinal.checked_add(added))
+                .ok_or(IntakeError::TooManyChunks)?;
             if let Some(fingerprint) = end {
                 self.finish(&fingerprint).await?;
                 return Ok(fingerprint);
@@ -220,7 +246,7 @@ impl Intake<'_> {
     }
 
     /// Stores a batch, or renews the lease where there is none, for as long as the database may be away.
-    async fn store_batch(&self, first_ordinal: i32, batch: &[FedChunk]) -> Result<(), IntakeError> {
+    async fn store_batch(&self, first_ordinal: i32, batch: &[ProducedChunk]) -> Result<(), IntakeError> {
         self.through_outages(async |conn| self.try_store_batch(conn, first_ordinal, batch).await)
             .await
     }
@@ -229,7 +255,7 @@ impl Intake<'_> {
         &self,
         conn: &mut PgConnection,
         first_ordinal: i32,
-        batch: &[FedChunk],
+        batch: &[ProducedChunk],
     ) -> Result<(), IntakeError> {
         let mut tx = conn.begin().await.map_err(LedgerError::from)?;
         if !imports::renew_lease(&mut tx, self.import, self.submitter).await? {
@@ -240,7 +266,7 @@ impl Intake<'_> {
             let stored = chunks::split_progress(&mut tx, self.import).await?;
             if stored.chunks == first_ordinal {
                 self.insert(&mut tx, first_ordinal, batch).await?;
-            } else if stored.end_byte != Some(last.end_byte) {
+            } else if stored.end_byte != last.span.end_byte {
                 return Err(IntakeError::Gap {
                     stored: stored.chunks,
                     sent: first_ordinal,
@@ -251,7 +277,12 @@ impl Intake<'_> {
         Ok(())
     }
 
-    async fn insert(&self, tx: &mut PgConnection, first_ordinal: i32, batch: &[FedChunk]) -> Result<(), LedgerError> {
+    async fn insert(
+        &self,
+        tx: &mut PgConnection,
+        first_ordinal: i32,
+        batch: &[ProducedChunk],
+    ) -> Result<(), LedgerError> {
         let ordinals: Vec<i32> = (first_ordinal..).take(batch.len()).collect();
         let jobs: Vec<Job> = ordinals
             .iter()
@@ -263,29 +294,31 @@ impl Intake<'_> {
             })
             .collect();
         let job_ids = queue::push(tx, &jobs, Duration::ZERO).await?;
-        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let rows: Vec<NewChunk> = std::iter::zip(&ordinals, job_ids)
             .zip(batch)
             .map(|((&ordinal, job_id), chunk)| NewChunk {
                 ordinal,
-                start_byte: signed(chunk.start_byte),
-                end_byte: signed(chunk.end_byte),
-                first_line: signed(chunk.first_line),
-                record_count: signed(chunk.record_count),
-                payload_bytes: i32::try_from(chunk.data.len()).unwrap_or(i32::MAX),
+                span: chunk.span,
+                payload_bytes: chunk.data.len() as u64,
                 job_id,
             })
             .collect();
         chunks::insert(tx, self.import, &rows).await?;
         let data: Vec<&[u8]> = batch.iter().map(|chunk| chunk.data.as_slice()).collect();
         let codecs: Vec<Codec> = batch.iter().map(|chunk| chunk.codec).collect();
-        payloads::insert(tx, self.import, &ordinals, &codecs, &data).await
+        payloads::insert(tx, self.import, &ordinals, &codecs, &data).await?;
+        let records = batch.iter().map(|chunk| chunk.span.record_count).sum();
+        imports::count_batch(tx, self.import, batch.len() as u64, records).await
     }
 
     async fn finish(&self, found: &Fingerprint) -> Result<(), IntakeError> {
         self.through_outages(async |conn| {
             let mut tx = conn.begin().await.map_err(LedgerError::from)?;
-            let moved = imports::finish_split(&mut tx, self.import, self.submitter, &found.hash, found.size).await?;
+            let moved = imports::lock_for_submitter(&mut tx, self.import, self.submitter).await?;
+            if moved {
+                imports::finish_split(&mut tx, self.import, &found.hash, found.size).await?;
+                transition(&mut tx, self.import, ImportEvent::SourceEnded, None).await?;
+            }
             tx.commit().await.map_err(LedgerError::from)?;
             // A lost answer to an earlier try may hide that it was this process that moved it.
             let split = imports::read(conn, self.import)
@@ -300,13 +333,18 @@ impl Intake<'_> {
         let message = session::describe_error(error);
         self.through_outages(async |conn| {
             let mut tx = conn.begin().await.map_err(LedgerError::from)?;
-            if imports::fail_split(&mut tx, self.import, self.submitter, &message).await? {
+            if imports::lock_for_submitter(&mut tx, self.import, self.submitter).await? {
                 chunks::fail_pending(
                     &mut tx,
                     self.import,
                     "the import's source could not be split to its end",
                 )
                 .await?;
+                transition(&mut tx, self.import, ImportEvent::SplitFailed, Some(&message)).await?;
+                // Of which nothing is stored, that need not be cancelled before the source is submitted in another way.
+                if chunks::split_progress(&mut tx, self.import).await?.chunks == 0 {
+                    imports::clear_key(&mut tx, self.import).await?;
+                }
             }
             tx.commit().await.map_err(LedgerError::from)?;
             Ok(())

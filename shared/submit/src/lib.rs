@@ -1,8 +1,7 @@
-//! The steps of a submission, and what a person asks of an import afterwards: cancel, keep, retry.
+//! The steps of a submission, and what a person asks of an import afterwards.
 
 #![warn(clippy::unwrap_used)]
 
-pub mod cancel;
 pub mod intake;
-pub mod retry;
+pub mod requests;
 pub mod submission;

@@ -12,13 +12,16 @@ use std::{
 
 use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 
-use crate::intake::{Feed, Intake, Notice};
+use crate::intake::{Intake, Notice, Producer};
 use format::csv::split::Splitter;
 use ledger::{
     imports::{self, Import, NewImport},
     sessions,
 };
-use model::{ImportId, ImportOptions, ImportState, ProcessName};
+use model::{
+    CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportSpec, ImportState, LoadSpec, MappingSpec, ProcessName,
+    SourceKind, SourceSpec, SplitSpec,
+};
 use session::database::{self, Commit};
 use session::retry::through_outages;
 use source::{Fingerprint, Source, SourceReader};
@@ -29,7 +32,7 @@ mod error;
 mod identity;
 
 pub use error::SubmitError;
-use identity::{check_same, check_stream, content_key};
+use identity::{Keys, check_same, check_stream};
 
 /// How often a submission looks again at an import that somebody else splits or cancels.
 const POLL: Duration = Duration::from_millis(250);
@@ -53,7 +56,11 @@ pub struct Request {
     pub table: String,
     /// The target's column for each field, in place of the header's names.
     pub columns: Option<Vec<String>>,
-    pub options: ImportOptions,
+    pub format: FormatSpec,
+    pub split: SplitSpec,
+    pub load: LoadSpec,
+    pub conflict: ConflictSpec,
+    pub completion: CompletionSpec,
     pub key: KeyChoice,
     /// **Bytes** of payload that may wait for workers.
     pub max_pending: u64,
@@ -99,8 +106,6 @@ pub enum Event {
 pub struct Progress {
     /// The import that this process fills, once there is one.
     pub own_import: OnceLock<ImportId>,
-    /// **Bytes** of the source, where they are known beforehand.
-    pub total_bytes: OnceLock<u64>,
     read: OnceLock<Arc<AtomicU64>>,
 }
 
@@ -125,12 +130,12 @@ pub struct Submission<'a> {
 struct Prepared {
     origin: String,
     target: Target,
-    columns: Vec<String>,
+    spec: ImportSpec,
     splitter: Splitter<SourceReader>,
     /// Known beforehand for a regular file.
     fingerprint: Option<Fingerprint>,
     resumable: bool,
-    key: Option<String>,
+    keys: Option<Keys>,
 }
 
 impl<'a> Submission<'a> {
@@ -164,25 +169,27 @@ impl<'a> Submission<'a> {
             resumable: prepared.resumable,
             target: &prepared.target.name,
             target_oid: prepared.target.oid,
-            id_column: &prepared.target.id.name,
-            columns: &prepared.columns,
-            options: &request.options,
-            key: prepared.key.as_deref(),
+            spec: &prepared.spec,
+            key: prepared.keys.as_ref().map(|keys| keys.new.as_str()),
             fingerprint: prepared.fingerprint.as_ref().map(|f| f.hash.as_str()),
             size_bytes: prepared.fingerprint.as_ref().map(|f| f.size),
             submitter: &self.name,
         };
         let (import, taken_over) = loop {
-            let inserted = match prepared.key.as_deref() {
+            let inserted = match &prepared.keys {
                 // Without a key, one whose answer was lost could be there twice.
                 None => imports::insert(&mut *self.pool.acquire().await.map_err(SubmitError::Connect)?, &new)
                     .await?
                     .map(Inserted::New),
                 // This waits for a rival's batch, at worst one that is frozen.
-                Some(key) => {
-                    self.through_outages(async |conn| match imports::insert(conn, &new).await? {
-                        Some(import) => Ok(Some(Inserted::New(import))),
-                        None => Ok(imports::find_by_key(conn, key).await?.map(Inserted::Existing)),
+                Some(keys) => {
+                    let keys = keys.all();
+                    self.through_outages(async |conn| {
+                        if let Some(existing) = imports::find_by_key(conn, &keys).await? {
+                            return Ok(Some(Inserted::Existing(existing)));
+                        }
+                        // Taken in this moment: look again.
+                        Ok(imports::insert(conn, &new).await?.map(Inserted::New))
                     })
                     .await?
                 }
@@ -203,12 +210,12 @@ impl<'a> Submission<'a> {
                     });
                 }
                 Answer::Gone => {}
-                Answer::TakenOver(options) => break (existing, Some(options)),
+                Answer::TakenOver(spec) => break (existing, Some(spec)),
             }
         };
-        if let Some(options) = taken_over {
+        if let Some(spec) = taken_over {
             // The chunks must be cut as the first submission cut them.
-            prepared.splitter = beginning::read(&request.source, &options).await?.0;
+            prepared.splitter = beginning::read(&request.source, &spec.format, spec.split).await?.0;
         }
         self.split(import, request, prepared).await
     }
@@ -231,9 +238,10 @@ impl<'a> Submission<'a> {
         let target = Target::describe(&mut conn, &request.table).await?;
         drop(conn);
         let origin = request.source.describe();
-        let (splitter, header, fingerprint) = beginning::read(&request.source, &request.options).await?;
+        let (splitter, header, fingerprint) = beginning::read(&request.source, &request.format, request.split).await?;
+        let FormatSpec::Csv(dialect) = &request.format;
         let names = request.columns.as_deref().or(header.as_deref());
-        let header_alone_is_missing = request.options.header && header.is_none() && request.columns.is_none();
+        let header_alone_is_missing = dialect.header && header.is_none() && request.columns.is_none();
         // An input without any record has no header either; it is an empty import of every column.
         let columns = map_fields(&target, if header_alone_is_missing { None } else { names }).map_err(|source| {
             SubmitError::Mapping {
@@ -241,25 +249,37 @@ impl<'a> Submission<'a> {
                 source,
             }
         })?;
-        target.check_method(request.options.load_method, &columns)?;
-        if let Some(size) = fingerprint.as_ref().map(|f| f.size) {
-            let _ = self.progress.total_bytes.set(size);
-        }
-        let key = match (&request.key, &fingerprint) {
+        target.check_method(request.load.method, &columns)?;
+        let kind = if fingerprint.is_some() {
+            SourceKind::File
+        } else {
+            SourceKind::Stream
+        };
+        let spec = ImportSpec {
+            source: SourceSpec { kind },
+            format: request.format.clone(),
+            mapping: MappingSpec::of_columns(columns),
+            split: request.split,
+            load: request.load,
+            identity: target.identity.spec(),
+            conflict: request.conflict,
+            completion: request.completion,
+        };
+        let keys = match (&request.key, &fingerprint) {
             (KeyChoice::Force, _) | (KeyChoice::Content, None) => None,
-            (KeyChoice::Given(key), _) => Some(format!("key:{key}")),
-            (KeyChoice::Content, Some(content)) => Some(content_key(content, &target, &columns, &request.options)),
+            (KeyChoice::Given(key), _) => Some(Keys::given(key)),
+            (KeyChoice::Content, Some(content)) => Some(Keys::of_content(content, &target, &spec)),
         };
         // Who has no key cannot be found again by the same command.
-        let resumable = fingerprint.is_some() && key.is_some();
+        let resumable = fingerprint.is_some() && keys.is_some();
         Ok(Prepared {
             origin,
             target,
-            columns,
+            spec,
             splitter,
             fingerprint,
             resumable,
-            key,
+            keys,
         })
     }
 
@@ -283,7 +303,7 @@ impl<'a> Submission<'a> {
                 ImportState::Splitting => {
                     if prepared.resumable && self.take_over(existing).await? {
                         (self.observe)(Event::TakenOver { import: existing });
-                        return Ok(Answer::TakenOver(import.options));
+                        return Ok(Answer::TakenOver(Box::new(import.spec()?.clone())));
                     }
                     // A stream cannot be taken over: once its lease is over, maintenance cancels it.
                     if import.lease_expired && !import.resumable {
@@ -313,6 +333,9 @@ impl<'a> Submission<'a> {
     /// Takes an import whose submitter was silent for too long.
     async fn take_over(&self, import: ImportId) -> Result<bool, SubmitError> {
         self.through_outages(async |conn| {
+            if let Err(role) = imports::may_take_over(conn, import).await? {
+                return Err(SubmitError::NotYours { import, role });
+            }
             let Some(before) = imports::take_over(conn, import, &self.name).await? else {
                 return Ok(false);
             };
@@ -338,8 +361,8 @@ impl<'a> Submission<'a> {
         if let Some(superseded) = superseded {
             (self.observe)(Event::Superseded { import: superseded });
         }
-        let feed = Feed::start(prepared.splitter);
-        let _ = self.progress.read.set(feed.progress());
+        let producer = Producer::start(prepared.splitter);
+        let _ = self.progress.read.set(producer.progress());
         let notify = |notice| (self.observe)(Event::Intake(notice));
         let intake = Intake {
             pool: &self.pool,
@@ -348,15 +371,14 @@ impl<'a> Submission<'a> {
             max_pending: request.max_pending,
             notify: &notify,
         };
-        let found = intake
-            .run(feed, prepared.fingerprint.as_ref())
+        intake
+            .run(producer, prepared.fingerprint.as_ref())
             .await
             .map_err(|source| SubmitError::Intake {
                 origin: prepared.origin,
                 import,
                 source,
             })?;
-        let _ = self.progress.total_bytes.set(found.size);
         if let Err(error) = ledger::completion::finish_if_done(&self.pool, import).await {
             // Every chunk is stored, so this submission is done; maintenance ends the import if need be.
             tracing::debug!(%import, error = session::describe_error(&error), "left the ending to others");
@@ -371,7 +393,7 @@ enum Answer {
     /// It no longer holds the key.
     Gone,
     /// This process goes on in the place of the one that submitted it.
-    TakenOver(ImportOptions),
+    TakenOver(Box<ImportSpec>),
 }
 
 enum Inserted {

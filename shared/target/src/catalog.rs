@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, postgres::types::Oid};
 
-use super::{Column, ColumnType, IdColumn, SequenceState, Target, TargetError, UndoTarget, quote_identifier};
+use super::{Column, ColumnType, Identity, SequenceIdentity, Target, TargetError, UndoTarget, quote_identifier};
 
 /// The oid of the table that SQL would find under `name`.
 pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, TargetError> {
@@ -20,9 +20,17 @@ pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, 
     }
 }
 
+/// The oid of the table of this name, schema-qualified and quoted; `None` when there is none.
+pub(super) async fn resolve_exact(conn: &mut PgConnection, name: &str) -> Result<Option<Oid>, TargetError> {
+    sqlx::query_scalar!(r#"SELECT to_regclass($1)::oid AS "oid""#, name)
+        .fetch_one(conn)
+        .await
+        .map_err(TargetError::Catalog)
+}
+
 pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target, TargetError> {
     let table = sqlx::query!(
-        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!", c.relkind::text AS "kind!", c.relpersistence::text AS "persistence!",
+        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!", n.nspname IN ('pgimport', 'apalis') AS "own!", c.relkind::text AS "kind!", c.relpersistence::text AS "persistence!",
                row_security_active(c.oid) AS "row_security!",
                has_table_privilege(c.oid, 'INSERT') AS "may_insert!", has_table_privilege(c.oid, 'SELECT') AS "may_select!",
                current_user::text AS "role!",
@@ -36,6 +44,9 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
     .map_err(TargetError::Catalog)?
     .ok_or_else(|| TargetError::Missing { name: format!("with oid {}", oid.0) })?;
     let name = table.name;
+    if table.own {
+        return Err(TargetError::Own { name });
+    }
     let partitioned = table.kind == "p";
     match table.kind.as_str() {
         "r" | "p" => {}
@@ -77,7 +88,7 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
             format!("GRANT SELECT, INSERT, DELETE ON {name} TO {role}"),
         ));
     }
-    let id = describe_id(conn, oid, &name).await?;
+    let id = describe_identity(conn, oid, &name).await?;
     let may_use = sqlx::query_scalar!(
         r#"SELECT has_sequence_privilege($1::oid, 'USAGE') AS "may_use!""#,
         id.sequence_oid
@@ -91,7 +102,7 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
             format!("GRANT USAGE ON SEQUENCE {} TO {role}", id.sequence),
         ));
     }
-    let columns = describe_columns(conn, oid, &id.name).await?;
+    let columns = describe_columns(conn, oid, &id.column).await?;
     let copy_obstacle = table
         .row_security
         .then(|| "it has row-level security, which COPY FROM does not support".to_owned());
@@ -101,11 +112,26 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
         oid,
         name,
         from,
-        id,
+        identity: Identity::Sequence(id),
         columns,
         has_triggers: table.has_triggers || partitioned,
         copy_obstacle,
     })
+}
+
+/// Whether a role has a privilege on a table; one that is gone has none.
+pub(super) async fn may(conn: &mut PgConnection, role: &str, oid: Oid, privilege: &str) -> Result<bool, TargetError> {
+    sqlx::query_scalar!(
+        r#"SELECT coalesce(
+               (SELECT pg_catalog.has_table_privilege(r.oid, $2::oid, $3::text) FROM pg_catalog.pg_roles AS r
+                WHERE r.rolname = $1::text::name), false) AS "may!""#,
+        role,
+        oid,
+        privilege
+    )
+    .fetch_one(conn)
+    .await
+    .map_err(TargetError::Catalog)
 }
 
 /// Tables that inherit from an ordinary one may hold the same ids; the partitions of a partitioned one hold its rows.
@@ -117,35 +143,25 @@ fn from_clause(name: &str, kind: &str) -> String {
     }
 }
 
-pub(super) async fn describe_undo(
-    conn: &mut PgConnection,
-    name: &str,
-    oid: Oid,
-    id: &str,
-) -> Result<UndoTarget, TargetError> {
+pub(super) async fn describe_undo(conn: &mut PgConnection, oid: Oid) -> Result<Option<UndoTarget>, TargetError> {
     let table = sqlx::query!(
-        r#"SELECT c.relkind::text AS "kind!", row_security_active(c.oid) AS "row_security!",
+        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!", c.relkind::text AS "kind!",
+               row_security_active(c.oid) AS "row_security!",
                c.relkind = 'p' OR EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
                    OR EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid) AS "has_triggers!"
-           FROM pg_class AS c WHERE c.oid = $1"#,
+           FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1"#,
         oid
     )
-    .fetch_one(&mut *conn)
+    .fetch_optional(conn)
     .await
     .map_err(TargetError::Catalog)?;
-    let mut sequences = Vec::new();
-    for sequence in find_sequences(conn, oid).await? {
-        if sequence.column == id {
-            sequences.extend(describe_sequence(conn, sequence.oid).await?);
-        }
-    }
-    Ok(UndoTarget {
-        from: from_clause(name, &table.kind),
-        id: id.to_owned(),
+    Ok(table.map(|table| UndoTarget {
+        oid,
+        from: from_clause(&table.name, &table.kind),
+        name: table.name,
         has_triggers: table.has_triggers,
         row_security: table.row_security,
-        sequences,
-    })
+    }))
 }
 
 /// Foreign keys of other tables whose rows would change when rows of this table are deleted: constraint and table.
@@ -162,23 +178,6 @@ pub(super) async fn cascades(conn: &mut PgConnection, oid: Oid) -> Result<Vec<(S
     Ok(rows.into_iter().map(|row| (row.constraint, row.table)).collect())
 }
 
-async fn describe_sequence(conn: &mut PgConnection, oid: Oid) -> Result<Option<SequenceState>, TargetError> {
-    let row = sqlx::query!(
-        r#"SELECT seqincrement > 0 AS "ascends!", pg_relation_filenode(seqrelid) AS "filenode!",
-               CASE WHEN has_sequence_privilege(seqrelid, 'USAGE, SELECT') THEN pg_sequence_last_value(seqrelid) END AS last
-           FROM pg_sequence WHERE seqrelid = $1"#,
-        oid
-    )
-    .fetch_optional(conn)
-    .await
-    .map_err(TargetError::Catalog)?;
-    Ok(row.map(|row| SequenceState {
-        last: row.last.unwrap_or(if row.ascends { i64::MIN } else { i64::MAX }),
-        ascends: row.ascends,
-        filenode: row.filenode,
-    }))
-}
-
 /// An integer column, and a sequence that fills it.
 struct FillingSequence {
     column: String,
@@ -187,7 +186,8 @@ struct FillingSequence {
     oid: Oid,
     name: String,
     cache: i64,
-    /// Whether the column has a unique index of its own.
+    /// Whether an index finds rows by the column, and whether one does so that is the column's own and unique.
+    indexed: bool,
     unique: bool,
 }
 
@@ -197,6 +197,8 @@ async fn find_sequences(conn: &mut PgConnection, oid: Oid) -> Result<Vec<Filling
         FillingSequence,
         r#"SELECT DISTINCT a.attname::text AS "column!", a.attlen AS "width!", s.oid AS "oid!", s.oid::regclass::text AS "name!",
                q.seqcache AS "cache!",
+               EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisvalid AND x.indpred IS NULL
+                       AND x.indkey[0] = a.attnum) AS "indexed!",
                EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
                        AND x.indnkeyatts = 1 AND x.indkey[0] = a.attnum) AS "unique!"
            FROM pg_attribute AS a
@@ -216,17 +218,18 @@ async fn find_sequences(conn: &mut PgConnection, oid: Oid) -> Result<Vec<Filling
     .map_err(TargetError::Catalog)
 }
 
-/// Finds the one column that is filled by a sequence and unique.
-async fn describe_id(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<IdColumn, TargetError> {
+/// Finds the one column that is filled by a sequence and leads an index; of several, the one that is unique.
+async fn describe_identity(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<SequenceIdentity, TargetError> {
     let candidates = find_sequences(conn, oid).await?;
-    let mut unique = candidates.iter().filter(|c| c.unique);
-    match (unique.next(), unique.next(), candidates.first()) {
-        (Some(id), None, _) => Ok(IdColumn {
-            name: id.column.clone(),
-            width: id.width,
-            sequence_oid: id.oid,
-            sequence: id.name.clone(),
-            sequence_cache: id.cache.unsigned_abs(),
+    let unique = candidates.iter().any(|c| c.unique);
+    let mut indexed = candidates.iter().filter(|c| if unique { c.unique } else { c.indexed });
+    match (indexed.next(), indexed.next(), candidates.first()) {
+        (Some(found), None, _) => Ok(SequenceIdentity {
+            column: found.column.clone(),
+            width: found.width,
+            sequence_oid: found.oid,
+            sequence: found.name.clone(),
+            cache: u64::try_from(found.cache).unwrap_or(1),
         }),
         (Some(_), Some(_), _) => Err(TargetError::SeveralIds {
             name: name.to_owned(),
@@ -236,7 +239,7 @@ async fn describe_id(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<Id
                 .collect::<Vec<_>>()
                 .join(", "),
         }),
-        (None, _, Some(candidate)) => Err(TargetError::NoUniqueIndex {
+        (None, _, Some(candidate)) => Err(TargetError::NoIndex {
             name: name.to_owned(),
             column: quote_identifier(&candidate.column),
         }),

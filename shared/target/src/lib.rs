@@ -1,7 +1,7 @@
 //! The table being loaded, described by what the catalog says of it.
 //!
-//! Owns every question about a target's shape: its columns and types, which column holds the ids, the sequence behind it, and what keeps
-//! it from being loaded. Reads the catalog only; rows are the loader's and the eraser's.
+//! Owns every question about a target's shape: its columns and types, how an import can find its rows again, and what keeps it from being
+//! loaded. Reads the catalog only; rows are the worker's.
 
 #![warn(clippy::unwrap_used)]
 
@@ -10,10 +10,14 @@ use std::collections::HashSet;
 use sqlx::{PgConnection, postgres::types::Oid};
 
 mod catalog;
+mod identity;
 mod mapping;
+mod undo;
 pub mod values;
 
+pub use identity::{Identity, SequenceIdentity};
 pub use mapping::{MappingError, map_fields};
+pub use undo::{UndoTarget, check_cascades};
 
 use model::LoadMethod;
 
@@ -64,19 +68,6 @@ pub struct Column {
     pub array_oid: Oid,
 }
 
-/// The column that is filled from the target's own sequence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdColumn {
-    pub name: String,
-    /// **Bytes** of its integer type: 2, 4 or 8.
-    pub width: i16,
-    pub sequence_oid: Oid,
-    /// The sequence's name, quoted where SQL needs it.
-    pub sequence: String,
-    /// How many values `nextval` sets aside for a session at once: the sequence's `CACHE`, 1 where nobody set it.
-    pub sequence_cache: u64,
-}
-
 /// A table that can be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -85,8 +76,8 @@ pub struct Target {
     pub name: String,
     /// What statements name in FROM: the table alone, without those that inherit from it.
     pub from: String,
-    pub id: IdColumn,
-    /// The columns that a file can fill, in the table's order: neither the id nor generated ones.
+    pub identity: Identity,
+    /// The columns that a file can fill, in the table's order: neither those of its identity nor generated ones.
     pub columns: Vec<Column>,
     /// Whether rows may be written by other transaction ids than the loading one: a trigger can open a subtransaction.
     pub has_triggers: bool,
@@ -110,9 +101,9 @@ pub enum TargetError {
     #[error("{name} has several columns filled by a sequence ({columns}): pg_import cannot tell which one is the id")]
     SeveralIds { name: String, columns: String },
     #[error(
-        "the id column {column} of {name} has no valid unique index of its own: CREATE UNIQUE INDEX ON {name} ({column})"
+        "the id column {column} of {name} leads no valid index, so that an import's rows could not be found again: CREATE INDEX ON {name} ({column})"
     )]
-    NoUniqueIndex { name: String, column: String },
+    NoIndex { name: String, column: String },
     #[error("the role '{role}' may not {what}: {remedy}")]
     Privilege { role: String, what: String, remedy: String },
     #[error(
@@ -129,8 +120,12 @@ pub enum TargetError {
     Rules { name: String },
     #[error("--load-method copy cannot load {name}: {obstacle}; use --load-method insert")]
     Copy { name: String, obstacle: String },
-    #[error("the table {name} was dropped and made again since the import was submitted: this import cannot go on")]
-    Replaced { name: String },
+    #[error(
+        "the table {name} was dropped, or dropped and made again since the import was submitted: this import cannot go on, nor be undone"
+    )]
+    Gone { name: String },
+    #[error("{name} belongs to pg_import itself")]
+    Own { name: String },
     #[error("the table {name} no longer has the column {column}, which this import fills")]
     ColumnGone { name: String, column: String },
     #[error(
@@ -151,25 +146,30 @@ impl Target {
         catalog::describe(conn, oid).await
     }
 
-    /// Describes the table of an import that was submitted earlier.
+    /// Describes the table of an import that was submitted earlier, whatever it is called now. `name` is what it was called then.
     ///
     /// # Errors
-    /// [`TargetError::Replaced`] when the name now means another table, and every error of [`Target::describe`].
+    /// [`TargetError::Gone`] when it was dropped, and every error of [`Target::describe`].
     pub async fn describe_again(conn: &mut PgConnection, name: &str, oid: Oid) -> Result<Self, TargetError> {
-        Self::check_same(conn, name, oid).await?;
-        catalog::describe(conn, oid).await
+        match catalog::describe(conn, oid).await {
+            Err(TargetError::Missing { .. }) => Err(TargetError::Gone { name: name.to_owned() }),
+            outcome => outcome,
+        }
     }
 
-    /// Whether `name` still means the table with this oid.
+    /// Checks that a role may itself put rows into the table.
     ///
     /// # Errors
-    /// [`TargetError::Replaced`], [`TargetError::Missing`] or [`TargetError::Catalog`].
-    pub async fn check_same(conn: &mut PgConnection, name: &str, oid: Oid) -> Result<(), TargetError> {
-        if catalog::resolve(conn, name).await? == oid {
-            Ok(())
-        } else {
-            Err(TargetError::Replaced { name: name.to_owned() })
+    /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::Catalog`].
+    pub async fn check_may_insert(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
+        if catalog::may(conn, role, self.oid, "INSERT").await? {
+            return Ok(());
         }
+        Err(TargetError::Privilege {
+            role: role.to_owned(),
+            what: format!("insert into {}, and submitted this import", self.name),
+            remedy: format!("GRANT INSERT ON {} TO {}", self.name, quote_identifier(role)),
+        })
     }
 
     /// Checks that the chosen method can load the table.
@@ -215,84 +215,6 @@ impl Target {
             })
             .collect()
     }
-}
-
-/// What has to be known of a table to delete an import's rows from it: less than to load it, for an undo must be possible when loading no
-/// longer is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UndoTarget {
-    /// What statements name in FROM: the table alone, without those that inherit from it.
-    pub from: String,
-    /// The column that holds the ids.
-    pub id: String,
-    /// Whether a deletion may leave rows: by a trigger, or a rule.
-    pub has_triggers: bool,
-    /// Whether row-level security may hide rows from this role.
-    pub row_security: bool,
-    /// The sequences that fill the ids: one, unless somebody has altered the column since it was loaded.
-    sequences: Vec<SequenceState>,
-}
-
-/// Where a sequence stands, and what file it has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct SequenceState {
-    /// The last value given; what lies before the first one where there is none, or where this role may not know it.
-    last: i64,
-    ascends: bool,
-    filenode: Oid,
-}
-
-impl UndoTarget {
-    /// Describes the table of an import.
-    ///
-    /// # Errors
-    /// [`TargetError`], when the name means another table now.
-    pub async fn describe(conn: &mut PgConnection, name: &str, oid: Oid, id: &str) -> Result<Self, TargetError> {
-        Target::check_same(conn, name, oid).await?;
-        catalog::describe_undo(conn, name, oid, id).await
-    }
-
-    /// Whether a sequence stands before ids from `lowest` to `highest`, which were taken from it: it was set back since, and may have
-    /// given them again.
-    #[must_use]
-    pub fn stands_before(&self, lowest: i64, highest: i64) -> bool {
-        self.sequences.iter().any(|sequence| {
-            if sequence.ascends {
-                sequence.last < highest
-            } else {
-                sequence.last > lowest
-            }
-        })
-    }
-
-    /// Whether ids that were taken from a sequence with this file may have been given again, however far it is by now: it was restarted,
-    /// altered or replaced since. What was not recorded tells nothing.
-    ///
-    /// To ask where a sequence stands takes a lock on it: it stays as it is until the transaction's end.
-    #[must_use]
-    pub fn may_have_given_again(&self, filenode: Option<Oid>) -> bool {
-        filenode.is_some_and(|then| !matches!(self.sequences.as_slice(), [now] if now.filenode == then))
-    }
-}
-
-/// Checks that deleting rows of the table `name` changes rows of no other by a foreign key `ON DELETE CASCADE`, `SET NULL` or
-/// `SET DEFAULT`, unless that is `allowed`.
-///
-/// # Errors
-/// [`TargetError::Cascades`], naming them; [`TargetError::Catalog`].
-pub async fn check_cascades(conn: &mut PgConnection, name: &str, oid: Oid, allowed: bool) -> Result<(), TargetError> {
-    let cascades = catalog::cascades(conn, oid).await?;
-    if allowed || cascades.is_empty() {
-        return Ok(());
-    }
-    let references: Vec<String> = cascades
-        .iter()
-        .map(|(constraint, table)| format!("{table} ({constraint})"))
-        .collect();
-    Err(TargetError::Cascades {
-        table: name.to_owned(),
-        references: references.join(", "),
-    })
 }
 
 /// Quotes an identifier for SQL.

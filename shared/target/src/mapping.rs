@@ -82,7 +82,7 @@ fn find(target: &Target, field: &str, position: usize) -> Result<String, Mapping
         .collect();
     match candidates.as_slice() {
         [one] => Ok((*one).to_owned()),
-        [] if target.id.name.to_lowercase() == folded => Err(MappingError::Id {
+        [] if target.identity.column().to_lowercase() == folded => Err(MappingError::Id {
             field: field.to_owned(),
             position,
             table: target.name.clone(),
@@ -125,20 +125,20 @@ mod tests {
     use sqlx::postgres::types::Oid;
 
     use super::*;
-    use crate::{Column, ColumnType, IdColumn};
+    use crate::{Column, ColumnType, Identity, SequenceIdentity};
 
     fn target(columns: &[(&str, bool)]) -> Target {
         Target {
             oid: Oid(1),
             name: "public.t".to_owned(),
             from: "ONLY public.t".to_owned(),
-            id: IdColumn {
-                name: "id".to_owned(),
+            identity: Identity::Sequence(SequenceIdentity {
+                column: "id".to_owned(),
                 width: 8,
                 sequence_oid: Oid(2),
                 sequence: "t_id_seq".to_owned(),
-                sequence_cache: 1,
-            },
+                cache: 1,
+            }),
             columns: columns
                 .iter()
                 .map(|&(name, optional)| Column {

@@ -1,70 +1,118 @@
 //! Deletes the rows of one chunk of an import that is being cancelled.
 
-use ledger::completion::finish_undo_if_done;
-use ledger::{chunks, imports, registry, sessions};
+use ledger::{
+    LedgerError, chunks,
+    completion::finish_undo_if_done,
+    imports::{self, Fence, Import},
+    registry, sessions,
+};
 use model::ChunkKey;
 use sqlx::{Connection as _, PgConnection};
-use target::{Target, TargetError, UndoTarget, check_cascades};
+use target::{TargetError, UndoTarget, check_cascades};
 
-use super::{Failure, JobContext};
-use crate::eraser;
+use super::{Failure, JobContext, cancel_import};
+use crate::undo::erase::Rows;
 
 /// What is said of a chunk that keeps rows without an error.
 const KEPT: &str =
-    "rows were kept: edited since they were loaded, protected by a trigger, or not to be told from rows of others";
-const KEPT_FOR_OTHERS: &str = "rows that differ from what was loaded were kept, for they may be others': the sequence of the ids was set back, altered or replaced since (cancel with --trust-ids deletes them)";
+    "rows stay that are not as they were loaded: edited since, somebody else's, or protected by a trigger";
+const ALL_KEPT: &str = "every row differs from what was loaded, as after a rewrite of the table: nobody can tell which were edited, and all stay";
+
+/// What came of a deletion.
+enum Deletion {
+    Done,
+    /// Nothing is left to do.
+    Nothing,
+    /// The import's fence is not set: nothing may be deleted before it.
+    Unfenced,
+}
 
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
     let mut conn = context.loader().await?;
-    let deleted = delete(context, &mut conn, chunk).await?;
+    let deletion = delete(context, &mut conn, chunk).await?;
     conn.give_back();
-    if deleted {
-        finish_undo_if_done(&context.pool, chunk.import).await?;
+    match deletion {
+        Deletion::Nothing => {}
+        Deletion::Done => {
+            finish_undo_if_done(&context.pool, chunk.import).await?;
+        }
+        // This job came of a worker of before, or was added by hand; the fence adds one for each chunk.
+        Deletion::Unfenced => cancel_import::run(context, chunk.import).await?,
     }
     Ok(())
 }
 
-async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) -> Result<bool, Failure> {
-    let Some(import) = imports::read(conn, chunk.import).await? else {
-        return Ok(false);
-    };
-    let options = import.undo.clone().unwrap_or_default();
+async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) -> Result<Deletion, Failure> {
     let mut tx = conn.begin().await?;
     sessions::join_deletions(&mut tx, chunk.import).await?;
-    if !imports::share_while_cancelling(&mut tx, chunk.import).await?
-        || !chunks::claim_deletion(&mut tx, chunk, context.worker.as_str()).await?
-    {
+    let fence = imports::lock_for_deletion(&mut tx, chunk.import).await?;
+    if fence != Fence::Set || !chunks::claim_deletion(&mut tx, chunk).await? {
         tx.rollback().await?;
-        return Ok(false);
+        return Ok(if fence == Fence::Open {
+            Deletion::Unfenced
+        } else {
+            Deletion::Nothing
+        });
     }
     fail::fail_point!("after-delete-claim");
-    let ranges = registry::lock(&mut tx, chunk).await?;
+    // Only now: before the locks, somebody may have asked for another undo.
+    let import = imports::read(&mut tx, chunk.import).await?;
+    let import = import.ok_or(LedgerError::Missing(chunk.import))?;
+    let (undo, spec) = (import.undo()?, import.spec()?);
+    let ranges = registry::read(&mut tx, chunk).await?;
     fail::fail_point!("after-ranges");
-    let target = UndoTarget::describe(&mut tx, &import.target, import.target_oid, &import.id_column).await?;
-    if target.row_security {
-        return Err(TargetError::RowSecurity { name: import.target }.into());
-    }
+    let target = UndoTarget::describe(&mut tx, &import.target, import.target_oid).await?;
+    check_rights(&mut tx, &import, &target).await?;
     fail::fail_point!("after-describe");
     // Again here, within the transaction that deletes: a foreign key may have come since the request, and some requests come from
     // the system itself.
-    check_cascades(&mut tx, &import.target, import.target_oid, options.cascade).await?;
+    check_cascades(&mut tx, &target.name, target.oid, undo.cascade).await?;
     fail::fail_point!("after-cascades");
-    let counts = eraser::erase(&mut tx, &target, &ranges, &options).await?;
+    let rows = Rows {
+        chunk,
+        target: &target,
+        identity: &spec.identity,
+        ranges: &ranges,
+    };
+    let counts = rows.erase(&mut tx, undo).await?;
     fail::fail_point!("after-delete");
     // The name is resolved again by every statement; while this transaction has written to the table, it cannot change any more.
-    Target::check_same(&mut tx, &import.target, import.target_oid).await?;
-    let may_be_of_others = |range| eraser::may_be_of_others(range, &target, &options);
-    let reason = match counts.kept {
-        0 => None,
-        _ if ranges.iter().any(may_be_of_others) => Some(KEPT_FOR_OTHERS),
+    if !target.is_named_so_still(&mut tx).await? {
+        return Err(Failure::Transient(format!(
+            "the table {} was renamed or replaced in this moment",
+            target.name
+        )));
+    }
+    let reason = match (counts.kept, counts.deleted + counts.missing) {
+        (0, _) => None,
+        (_, 0) => Some(ALL_KEPT),
         _ => Some(KEPT),
     };
-    chunks::finish_deletion(&mut tx, chunk, counts, reason).await?;
+    chunks::finish_deletion(&mut tx, chunk, context.worker.as_str(), counts, reason).await?;
     if counts.kept == 0 {
         registry::delete(&mut tx, chunk).await?;
     }
     fail::fail_point!("before-delete-commit");
     tx.commit().await?;
     tracing::debug!(%chunk, deleted = counts.deleted, kept = counts.kept, missing = counts.missing, "chunk deleted");
-    Ok(true)
+    Ok(Deletion::Done)
+}
+
+/// Checks that this worker sees every row, and that whoever asked for the undo may delete them too.
+async fn check_rights(tx: &mut PgConnection, import: &Import, target: &UndoTarget) -> Result<(), Failure> {
+    if target.row_security {
+        return Err(TargetError::RowSecurity {
+            name: target.name.clone(),
+        }
+        .into());
+    }
+    match &import.cancelled_by {
+        Some(role) if !target.may_delete(tx, role).await? => Err(TargetError::Privilege {
+            role: role.clone(),
+            what: format!("delete from {}, and asked for this undo", target.name),
+            remedy: format!("GRANT DELETE ON {} TO {}", target.name, target::quote_identifier(role)),
+        }
+        .into()),
+        _ => Ok(()),
+    }
 }

@@ -1,22 +1,23 @@
-//! Loads one chunk: attempt, parse, then claim, ids, rows, registry, rejects and payload in one transaction.
+//! Loads one chunk: attempt, parse, then claim, ids, rows, registry, rejects, payload and counts in one transaction.
 
 use std::sync::Arc;
 
-use ledger::completion::finish_if_done;
 use ledger::{
-    chunks::{self, Start, StartedChunk},
+    LedgerError, Unreadable,
+    chunks::{self, LoadCounts, Start},
+    completion::finish_if_done,
     imports,
     payloads::{self, Payload},
     registry, rejects,
 };
-use model::{ChunkKey, ImportId};
+use model::{ChunkKey, ImportId, Span};
 use sqlx::{Connection as _, PgConnection};
 use target::Target;
 
 use super::{Failure, ImportPlan, JobContext};
-use crate::{
-    loader::LoadPlan,
-    parser::{self, ChunkOrigin, ParsedChunk, RecordShape},
+use crate::load::{
+    plan::LoadPlan,
+    rows::{self, ParsedChunk, RecordShape},
 };
 
 /// What came of a chunk's load.
@@ -38,6 +39,11 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
         return match start {
             Start::Tried(attempts) if attempts >= context.max_attempts => Err(Failure::Exhausted { attempts }),
             Start::Tried(_) => Ok(Load::NotBegun),
+            Start::NewerSpec(version) => Err(LedgerError::Unreadable {
+                import: chunk.import,
+                source: Unreadable::NewerSpec(version),
+            }
+            .into()),
             Start::Started(_) | Start::NotPending => Ok(Load::Done),
         };
     };
@@ -63,16 +69,11 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     Ok(Load::Done)
 }
 
-async fn parse(plan: &Arc<ImportPlan>, payload: Payload, started: StartedChunk) -> Result<ParsedChunk, Failure> {
+async fn parse(plan: &Arc<ImportPlan>, payload: Payload, span: Span) -> Result<ParsedChunk, Failure> {
     let plan = Arc::clone(plan);
-    let origin = ChunkOrigin {
-        start_byte: started.start_byte,
-        first_line: started.first_line,
-        record_count: started.record_count,
-    };
     let parsed = tokio::task::spawn_blocking(move || {
         let bytes = source::codec::decompress(payload.codec, &payload.data)?;
-        Ok(parser::parse(&bytes, &plan.shape, origin)?)
+        Ok(rows::parse(&bytes, &plan.shape, span, plan.load.sink())?)
     })
     .await;
     match parsed {
@@ -93,30 +94,27 @@ async fn load(
     plan: &ImportPlan,
     parsed: ParsedChunk,
 ) -> Result<bool, Failure> {
-    let ParsedChunk { rows, rejects } = parsed;
+    let ParsedChunk { rows, rejects, .. } = parsed;
     let mut tx = conn.begin().await?;
     fail::fail_point!("before-claim");
-    let claimed = chunks::claim(
-        &mut tx,
-        chunk,
-        context.worker.as_str(),
-        rows.len() as u64,
-        rejects.len() as u64,
-    )
-    .await?;
-    if !claimed {
+    if !chunks::claim(&mut tx, chunk).await? {
         tx.rollback().await?;
         return Ok(false);
     }
     fail::fail_point!("after-claim");
+    let counts = LoadCounts {
+        loaded: rows.len() as u64,
+        rejected: rejects.len() as u64,
+    };
     let loaded = plan.load.load(&mut tx, rows).await?;
     fail::fail_point!("after-rows");
     if let Some(loaded) = loaded {
-        registry::insert(&mut tx, chunk, plan.load.target().oid, &loaded.ids, &loaded.row_xids).await?;
+        registry::insert(&mut tx, chunk, plan.load.target().oid, &loaded.ids, &loaded.xids).await?;
     }
     fail::fail_point!("after-registry");
     rejects::insert(&mut tx, chunk, &rejects).await?;
     payloads::delete(&mut tx, chunk).await?;
+    chunks::finish_load(&mut tx, chunk, context.worker.as_str(), counts).await?;
     fail::fail_point!("before-commit");
     tx.commit().await?;
     Ok(true)
@@ -127,19 +125,22 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
         return Ok(plan);
     }
     let row = imports::read(conn, import).await?;
-    let row = row.ok_or_else(|| Failure::Permanent(format!("import {import} was forgotten")))?;
+    let row = row.ok_or(LedgerError::Missing(import))?;
+    let spec = row.spec()?;
+    let columns = spec.mapping.columns();
     let target = Target::describe_again(conn, &row.target, row.target_oid).await?;
-    target.check_method(row.options.load_method, &row.columns)?;
-    let columns: Vec<_> = target.select(&row.columns)?.into_iter().cloned().collect();
-    let shape = RecordShape {
-        columns: columns.clone(),
-        delimiter: row.options.delimiter,
-        null: row.options.null,
-        method: row.options.load_method,
-        id_width: target.id.width,
-    };
-    let load = LoadPlan::new(target, &columns);
-    let plan = Arc::new(ImportPlan { shape, load });
+    if let Some(role) = &row.submitted_by {
+        target.check_may_insert(conn, role).await?;
+    }
+    target.check_method(spec.load.method, &columns)?;
+    let columns: Vec<_> = target.select(&columns)?.into_iter().cloned().collect();
+    let plan = Arc::new(ImportPlan {
+        shape: RecordShape {
+            columns: columns.clone(),
+            format: spec.format.clone(),
+        },
+        load: LoadPlan::new(target, columns, spec.load.method, row.submitted_by),
+    });
     context.keep_plan(import, &plan);
     Ok(plan)
 }

@@ -2,27 +2,32 @@
 
 use std::{any::Any, time::Duration};
 
-use ledger::cancel;
-use ledger::completion::{finish_if_done, finish_undo_if_done};
 use ledger::{
-    LedgerError,
+    LedgerError, cancel,
     chunks::{self, UndoCounts},
+    completion::{finish_if_done, finish_undo_if_done},
+    imports::{self, Fence},
     sessions,
 };
-use model::ChunkKey;
-use queue::{self, Job, QueueError};
+use model::{ChunkKey, ImportId};
+use queue::{Job, QueueError};
 use rand::RngExt as _;
 use session::{describe_error, is_transient};
 use source::codec::CodecError;
-use sqlx::{Connection as _, postgres::PgDatabaseError};
+use sqlx::{Connection as _, PgConnection, postgres::PgDatabaseError};
 use target::TargetError;
 
-use super::{JobContext, chunk_of};
-use crate::{loader::LoadError, parser::ParseError};
+use super::JobContext;
+use crate::{
+    load::{plan::LoadError, rows::ParseError},
+    undo::erase::EraseError,
+};
 
 /// The first wait after a transient error; doubled with each, up to [`MAX_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// For how long, at most, a job is left alone that only newer workers can do.
+const LEFT_ALONE: Duration = Duration::from_secs(15);
 
 /// Why a job did not succeed.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub enum Failure {
     /// The handler panicked: a fault of ours, which may be this chunk's alone.
     Panicked(String),
     TimedOut(Duration),
+    /// Only newer workers can do it.
+    Newer(String),
     /// The worker stops.
     Abandoned,
     /// The chunk was begun as often as allowed, and never to an end.
@@ -54,17 +61,31 @@ impl Failure {
 
 impl From<LedgerError> for Failure {
     fn from(error: LedgerError) -> Self {
-        Self::of(&error, error.database())
+        match &error {
+            LedgerError::Unreadable { .. } => Self::Newer(describe_error(&error)),
+            _ => Self::of(&error, error.database()),
+        }
+    }
+}
+
+impl From<EraseError> for Failure {
+    fn from(error: EraseError) -> Self {
+        match error {
+            EraseError::Ledger(error) => error.into(),
+            EraseError::Database(ref database) => Self::of(&error, Some(database)),
+            error => Self::of(&error, None),
+        }
     }
 }
 
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
-        let database = match &error {
-            LoadError::Database(database) => Some(database),
-            _ => None,
-        };
-        Self::of(&error, database)
+        match &error {
+            // The next plan knows what the table is like now.
+            LoadError::Outdated { .. } => Self::Transient(describe_error(&error)),
+            LoadError::Database(database) => Self::of(&error, Some(database)),
+            _ => Self::of(&error, None),
+        }
     }
 }
 
@@ -117,71 +138,116 @@ pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
 /// Writes what came of a job: a new job that waits, a chunk's failure, or an attempt given back.
 pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) -> Result<(), LedgerError> {
     let message = match failure {
-        Failure::Abandoned => return abandon(context, job).await,
-        Failure::Transient(message) => message.clone(),
+        Failure::Abandoned => return give_back(context, job).await,
+        Failure::Newer(message) => {
+            tracing::info!(?job, reason = message, "left to newer workers");
+            give_back(context, job).await?;
+            return push_again(context, job, left_for()).await;
+        }
+        Failure::Transient(message) | Failure::Permanent(message) => message.clone(),
         Failure::TimedOut(limit) => format!("not done within {} s", limit.as_secs()),
         Failure::Panicked(message) => format!("the worker panicked: {message}"),
-        Failure::Permanent(message) => message.clone(),
         Failure::Exhausted { attempts } => {
             format!("begun {attempts} times, and each time its worker ended before the chunk did")
         }
     };
-    let Some(chunk) = chunk_of(job) else {
-        // Without the server's detail, which may hold data.
-        tracing::warn!(?job, "a cancel could not be run and will be tried again");
-        return retry(context, job, &message, true).await;
+    let chunk = match job {
+        Job::CancelImport { import } => return retry_cancel(context, import, &message).await,
+        Job::LoadChunk(chunk) => {
+            context.forget_plan(chunk.import);
+            chunk
+        }
+        Job::DeleteChunk(chunk) => chunk,
     };
-    if let Job::LoadChunk(_) = job {
-        context.forget_plan(chunk.import);
-    }
     match failure {
         Failure::Transient(_) | Failure::TimedOut(_) => {
             tracing::info!(%chunk, error = message, "will be tried again");
-            retry(context, job, &message, true).await
+            retry(context, job, chunk, &message, true).await
         }
         // The attempt stays counted, so that this ends.
         Failure::Panicked(_) => {
             tracing::error!(%chunk, error = message, "a chunk's handler panicked");
-            retry(context, job, &message, false).await
+            retry(context, job, chunk, &message, false).await
         }
         _ => give_up(context, job, chunk, &message).await,
     }
 }
 
-/// Adds a job that waits, or gives up when that was done for too long.
-async fn retry(context: &JobContext, job: Job, message: &str, give_back: bool) -> Result<(), LedgerError> {
+/// Adds the job of a cancel again, which waits longer from time to time, and says on the import why it could not be run: only a person
+/// can mend that, or it passes by itself.
+async fn retry_cancel(context: &JobContext, import: ImportId, message: &str) -> Result<(), LedgerError> {
     let mut conn = context.pool.acquire().await?;
     let mut tx = conn.begin().await?;
-    let Some(chunk) = chunk_of(job) else {
-        if let Job::CancelImport { import } = job {
-            cancel::push_job(&mut tx, import, FIRST_BACKOFF).await?;
-        }
-        return Ok(tx.commit().await?);
+    let Some(retries) = imports::note_cancel_error(&mut tx, import, message).await? else {
+        return Ok(());
     };
+    cancel::push_job(&mut tx, import, backoff(retries)).await?;
+    tx.commit().await?;
+    // Without the server's detail, which may hold data.
+    tracing::warn!(%import, retries, "a cancel could not be run and will be tried again; see `enqueue status {import}`");
+    Ok(())
+}
+
+/// Adds a chunk's job again, which waits, or gives up when that was done for too long.
+async fn retry(
+    context: &JobContext,
+    job: Job,
+    chunk: ChunkKey,
+    message: &str,
+    give_back: bool,
+) -> Result<(), LedgerError> {
+    let mut conn = context.pool.acquire().await?;
+    let mut tx = conn.begin().await?;
     let Some(state) = chunks::note_retry(&mut tx, chunk, context.worker.as_str(), message, give_back).await? else {
         return Ok(());
     };
-    if state.retrying_for > context.retry_for {
-        drop(tx);
-        drop(conn);
-        let tried = format!("{message} (tried again for {} s)", state.retrying_for.as_secs());
-        return give_up(context, job, chunk, &tried).await;
-    }
     let exhausted = !give_back && matches!(job, Job::LoadChunk(_)) && state.attempts >= context.max_attempts;
-    if exhausted {
-        drop(tx);
-        drop(conn);
-        return give_up(
-            context,
-            job,
-            chunk,
-            &format!("{message} (tried {} times)", state.attempts),
-        )
-        .await;
+    let tried = if state.retrying_for > context.retry_for {
+        format!("tried again for {} s", state.retrying_for.as_secs())
+    } else if exhausted {
+        format!("tried {} times", state.attempts)
+    } else {
+        let ids = queue::push(&mut tx, &[job], backoff(state.retries)).await?;
+        chunks::set_jobs(&mut tx, &[chunk], &ids).await?;
+        return Ok(tx.commit().await?);
+    };
+    drop(tx);
+    drop(conn);
+    give_up(context, job, chunk, &format!("{message} ({tried})")).await
+}
+
+/// Leaves a job of a kind that this program does not know to newer workers: it comes again after a while, to whoever takes it then.
+pub(super) async fn leave_to_newer(context: &JobContext, arguments: &[u8]) {
+    let push = async {
+        let mut conn = context.pool.acquire().await?;
+        queue::push_unread(&mut conn, arguments, left_for()).await?;
+        Ok::<(), LedgerError>(())
+    };
+    if let Err(error) = push.await {
+        tracing::warn!(
+            error = describe_error(&error),
+            "a job of a newer version was lost; its own workers add it again"
+        );
     }
-    let ids = queue::push(&mut tx, &[job], backoff(state.retries)).await?;
-    chunks::set_jobs(&mut tx, &[chunk], &ids).await?;
+}
+
+/// Adds a job again.
+async fn push_again(context: &JobContext, job: Job, delay: Duration) -> Result<(), LedgerError> {
+    let mut conn = context.pool.acquire().await?;
+    let mut tx = conn.begin().await?;
+    match job {
+        Job::CancelImport { import } => cancel::push_job(&mut tx, import, delay).await?,
+        Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => {
+            let ids = queue::push(&mut tx, &[job], delay).await?;
+            chunks::set_jobs(&mut tx, &[chunk], &ids).await?;
+        }
+    }
     Ok(tx.commit().await?)
+}
+
+/// How long a job is left alone that only newer workers can do; spread, so that they do not come back together.
+fn left_for() -> Duration {
+    LEFT_ALONE.mul_f64(rand::rng().random_range(0.5..1.0))
 }
 
 /// Doubled with each retry and spread, so that what failed together does not come back together.
@@ -194,30 +260,20 @@ fn backoff(retries: u32) -> Duration {
 
 /// Records that a person has to look: a load is failed, a deletion keeps its rows.
 async fn give_up(context: &JobContext, job: Job, chunk: ChunkKey, message: &str) -> Result<(), LedgerError> {
-    // The ledger has the whole message; a detail of the server's may hold data, which does not belong into a log.
-    tracing::error!(%chunk, "a chunk was given up; see `enqueue status {}`", chunk.import);
     let mut conn = context.pool.acquire().await?;
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
-    match job {
-        Job::DeleteChunk(_) => {
-            if ledger::imports::share_while_cancelling(&mut tx, chunk.import).await?
-                && chunks::claim_deletion(&mut tx, chunk, context.worker.as_str()).await?
-            {
-                let kept = chunks::loaded_count(&mut tx, chunk).await?;
-                let counts = UndoCounts {
-                    kept,
-                    ..UndoCounts::default()
-                };
-                chunks::finish_deletion(&mut tx, chunk, counts, Some(message)).await?;
-            }
-        }
-        _ => {
-            chunks::fail(&mut tx, chunk, message).await?;
-        }
-    }
+    let given_up = match job {
+        Job::DeleteChunk(_) => keep_rows(context, &mut tx, chunk, message).await?,
+        _ => chunks::fail(&mut tx, chunk, message).await?,
+    };
     tx.commit().await?;
     drop(conn);
+    // Somebody else may have done it meanwhile.
+    if given_up {
+        // The ledger has the whole message; a detail of the server's may hold data, which does not belong into a log.
+        tracing::error!(%chunk, "a chunk was given up; see `enqueue status {}`", chunk.import);
+    }
     match job {
         Job::DeleteChunk(_) => finish_undo_if_done(&context.pool, chunk.import).await?,
         _ => finish_if_done(&context.pool, chunk.import).await?,
@@ -225,8 +281,27 @@ async fn give_up(context: &JobContext, job: Job, chunk: ChunkKey, message: &str)
     Ok(())
 }
 
-/// Leaves a job as if it had not been begun; the worker's end gives the job itself back.
-async fn abandon(context: &JobContext, job: Job) -> Result<(), LedgerError> {
+/// Decides a deletion that is refused: the chunk keeps its rows. `false` when there is nothing to decide any more.
+async fn keep_rows(
+    context: &JobContext,
+    tx: &mut PgConnection,
+    chunk: ChunkKey,
+    message: &str,
+) -> Result<bool, LedgerError> {
+    let fence = imports::lock_for_deletion(tx, chunk.import).await?;
+    if fence != Fence::Set || !chunks::claim_deletion(tx, chunk).await? {
+        return Ok(false);
+    }
+    let counts = UndoCounts {
+        kept: chunks::rows_in_table(tx, chunk).await?,
+        ..UndoCounts::default()
+    };
+    chunks::finish_deletion(tx, chunk, context.worker.as_str(), counts, Some(message)).await?;
+    Ok(true)
+}
+
+/// Leaves a chunk as if it had not been begun.
+async fn give_back(context: &JobContext, job: Job) -> Result<(), LedgerError> {
     if let Job::LoadChunk(chunk) = job {
         chunks::give_back(&mut *context.pool.acquire().await?, chunk, context.worker.as_str()).await?;
     }

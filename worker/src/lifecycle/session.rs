@@ -105,6 +105,7 @@ impl Session {
             host: &session::host_name(),
             pid: std::process::id(),
             concurrency: config.concurrency,
+            version: env!("CARGO_PKG_VERSION"),
         };
         workers::register(&mut heartbeat, &new).await?;
         let unreadable = queue::set_aside_unreadable(&mut heartbeat).await?;

@@ -13,11 +13,12 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr3};
+use model::{CsvDialect, SplitSpec};
+
+use super::{BYTE_ORDER_MARK, QUOTE};
 
 /// Large enough that reads cost little, small enough that a block stays in the processor's cache until it is copied.
 const BLOCK_BYTES: usize = 256 * 1024;
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-const QUOTE: u8 = b'"';
 
 /// How records are delimited, and how large chunks may become.
 #[derive(Debug, Clone)]
@@ -30,6 +31,19 @@ pub struct SplitterConfig {
     pub chunk_bytes: usize,
     /// Most bytes in one record, its line ending and the empty lines after it included.
     pub max_record: usize,
+}
+
+impl SplitterConfig {
+    /// The splitter of an import.
+    #[must_use]
+    pub fn new(dialect: &CsvDialect, split: &SplitSpec) -> Self {
+        Self {
+            delimiter: dialect.delimiter,
+            chunk_rows: split.chunk_rows,
+            chunk_bytes: split.chunk_bytes,
+            max_record: split.max_record,
+        }
+    }
 }
 
 /// Where reading (re)starts.
@@ -77,7 +91,7 @@ pub enum SplitError {
     Read(#[source] io::Error),
     #[error(
         "the record at line {line} (byte {byte}) is longer than {limit} bytes: \
-         close its quote if one is left open, or allow longer records with --max-record"
+         close its quote if one is left open, or allow longer records"
     )]
     RecordTooLong { line: u64, byte: u64, limit: usize },
 }

@@ -1,9 +1,10 @@
 //! The changes of state that belong to an undo.
 
+use model::{ChunkKey, ImportId};
 use sqlx::PgConnection;
 
 use super::{LedgerError, expect_rows};
-use model::{ChunkKey, ImportId};
+use crate::number::{signed, unsigned};
 
 /// What became of a chunk's rows when it was undone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct UndoCounts {
 ///
 /// # Errors
 /// [`LedgerError`] from the database, a lock timeout among them.
-pub async fn fence(conn: &mut PgConnection, import: ImportId) -> Result<u64, LedgerError> {
+pub async fn close_open(conn: &mut PgConnection, import: ImportId) -> Result<u64, LedgerError> {
     let done = sqlx::query!(
         "UPDATE pgimport.import_chunk SET state = 'cancelled', finished_at = clock_timestamp()
          WHERE import_id = $1 AND state IN ('pending', 'failed')",
@@ -33,7 +34,7 @@ pub async fn fence(conn: &mut PgConnection, import: ImportId) -> Result<u64, Led
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn list_loaded(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkKey>, LedgerError> {
+pub async fn list_undecided(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkKey>, LedgerError> {
     let ordinals = sqlx::query_scalar!(
         "SELECT ordinal FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NULL ORDER BY ordinal",
         import.0
@@ -57,19 +58,32 @@ pub async fn list_in_table(conn: &mut PgConnection, import: ImportId) -> Result<
     Ok(super::keys(import, ordinals))
 }
 
-/// Lets the next undo decide again about chunks that an earlier one kept.
+/// Whether a chunk of an import has rows in the target, as far as the ledger knows.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn reopen_kept(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
-    sqlx::query!(
+pub async fn any_in_table(conn: &mut PgConnection, import: ImportId) -> Result<bool, LedgerError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' AND loaded_count > 0) AS "any!""#,
+        import.0
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// Lets an undo decide again about chunks of which an earlier one kept rows. Those that no undo looked at stay as they are.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn reopen_kept(conn: &mut PgConnection, import: ImportId) -> Result<u64, LedgerError> {
+    let done = sqlx::query!(
         "UPDATE pgimport.import_chunk SET kept_count = NULL, missing_count = NULL, retries = 0, retrying_since = NULL, last_error = NULL
-         WHERE import_id = $1 AND state = 'loaded'",
+         WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NOT NULL",
         import.0
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(done.rows_affected())
 }
 
 /// Claims the deletion of a loaded chunk's rows. Call first in the transaction that deletes them, with the import locked for share:
@@ -77,17 +91,16 @@ pub async fn reopen_kept(conn: &mut PgConnection, import: ImportId) -> Result<()
 ///
 /// # Errors
 /// [`LedgerError`] from the database, a lock timeout among them.
-pub async fn claim_deletion(conn: &mut PgConnection, chunk: ChunkKey, worker: &str) -> Result<bool, LedgerError> {
-    let done = sqlx::query!(
-        "UPDATE pgimport.import_chunk SET state = 'deleted', worker = $3, finished_at = clock_timestamp()
-         WHERE import_id = $1 AND ordinal = $2 AND state = 'loaded' AND kept_count IS NULL",
+pub async fn claim_deletion(conn: &mut PgConnection, chunk: ChunkKey) -> Result<bool, LedgerError> {
+    let claimed = sqlx::query!(
+        "SELECT FROM pgimport.import_chunk
+         WHERE import_id = $1 AND ordinal = $2 AND state = 'loaded' AND kept_count IS NULL FOR UPDATE",
         chunk.import.0,
-        chunk.ordinal,
-        worker
+        chunk.ordinal
     )
-    .execute(conn)
+    .fetch_optional(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(claimed.is_some())
 }
 
 /// Records what became of the rows of a chunk that this transaction claimed. One that keeps rows stays `loaded`.
@@ -97,23 +110,25 @@ pub async fn claim_deletion(conn: &mut PgConnection, chunk: ChunkKey, worker: &s
 pub async fn finish_deletion(
     conn: &mut PgConnection,
     chunk: ChunkKey,
+    worker: &str,
     counts: UndoCounts,
     error: Option<&str>,
 ) -> Result<(), LedgerError> {
-    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let number = |n: u64| signed::<u64, i64>("the rows of an undo", n);
     let done = sqlx::query!(
         "UPDATE pgimport.import_chunk
          SET deleted_count = coalesce(deleted_count, 0) + $3, kept_count = $4,
              missing_count = greatest($5 - coalesce(deleted_count, 0), 0),
              state = CASE WHEN $4::bigint > 0 THEN 'loaded' ELSE 'deleted' END,
-             retries = 0, retrying_since = NULL, last_error = $6
-         WHERE import_id = $1 AND ordinal = $2",
+             retries = 0, retrying_since = NULL, last_error = $6, worker = $7, finished_at = clock_timestamp()
+         WHERE import_id = $1 AND ordinal = $2 AND state = 'loaded' AND kept_count IS NULL",
         chunk.import.0,
         chunk.ordinal,
-        signed(counts.deleted),
-        signed(counts.kept),
-        signed(counts.missing),
-        error
+        number(counts.deleted)?,
+        number(counts.kept)?,
+        number(counts.missing)?,
+        error,
+        worker
     )
     .execute(conn)
     .await?;
@@ -124,7 +139,7 @@ pub async fn finish_deletion(
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn loaded_count(conn: &mut PgConnection, chunk: ChunkKey) -> Result<u64, LedgerError> {
+pub async fn rows_in_table(conn: &mut PgConnection, chunk: ChunkKey) -> Result<u64, LedgerError> {
     let count = sqlx::query_scalar!(
         r#"SELECT coalesce(loaded_count, 0) - coalesce(deleted_count, 0) AS "count!" FROM pgimport.import_chunk
            WHERE import_id = $1 AND ordinal = $2"#,
@@ -133,5 +148,5 @@ pub async fn loaded_count(conn: &mut PgConnection, chunk: ChunkKey) -> Result<u6
     )
     .fetch_one(conn)
     .await?;
-    Ok(count.max(0).unsigned_abs())
+    unsigned("the rows of a chunk", count)
 }

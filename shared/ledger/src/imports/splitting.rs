@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use model::{ImportId, ProcessName};
 use sqlx::PgConnection;
 
-use crate::LedgerError;
-use model::{ImportId, ProcessName};
+use crate::{LedgerError, error::expect_rows, number::signed};
 
 /// How long a submitter may be silent before another may go on in its place.
 pub const LEASE: Duration = Duration::from_secs(8);
@@ -35,6 +35,31 @@ pub async fn renew_lease(
     Ok(done.rows_affected() == 1)
 }
 
+/// Counts chunks that were added in the caller's transaction.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn count_batch(
+    conn: &mut PgConnection,
+    import: ImportId,
+    chunks: u64,
+    records: u64,
+) -> Result<(), LedgerError> {
+    let (chunks, records): (i64, i64) = (
+        signed("the number of chunks", chunks)?,
+        signed("the number of records", records)?,
+    );
+    let done = sqlx::query!(
+        "UPDATE pgimport.import SET chunk_count = chunk_count + $2, record_count = record_count + $3 WHERE id = $1",
+        import.0,
+        chunks,
+        records
+    )
+    .execute(conn)
+    .await?;
+    expect_rows("counting chunks", 1, done.rows_affected())
+}
+
 /// Takes over an import whose submitter was silent for too long, and returns the name that submitter had. `None` when it is not to be had.
 ///
 /// # Errors
@@ -58,50 +83,64 @@ pub async fn take_over(
     .await?)
 }
 
-/// `splitting → loading`: the last chunk is stored. `false` when the import is no longer this submitter's.
+/// Locks an import until the caller's transaction ends. `false` when it is no longer this submitter's to split.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn lock_for_submitter(
+    conn: &mut PgConnection,
+    import: ImportId,
+    submitter: &ProcessName,
+) -> Result<bool, LedgerError> {
+    // By id alone, and what it says in a second statement: a condition beside the lock is judged by the old snapshot.
+    super::lock(conn, import).await?;
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pgimport.import WHERE id = $1 AND submitter = $2 AND state = 'splitting') AS "own!""#,
+        import.0,
+        submitter.as_str()
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
+/// Records what was read, of an import whose last chunk is stored.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn finish_split(
     conn: &mut PgConnection,
     import: ImportId,
-    submitter: &ProcessName,
     fingerprint: &str,
     size_bytes: u64,
-) -> Result<bool, LedgerError> {
+) -> Result<(), LedgerError> {
+    let size: i64 = signed("a source's size", size_bytes)?;
     let done = sqlx::query!(
-        "UPDATE pgimport.import SET state = 'loading', split_at = clock_timestamp(), fingerprint = $3, size_bytes = $4
-         WHERE id = $1 AND submitter = $2 AND state = 'splitting'",
+        "UPDATE pgimport.import SET fingerprint = $2, size_bytes = $3 WHERE id = $1",
         import.0,
-        submitter.as_str(),
         fingerprint,
-        i64::try_from(size_bytes).unwrap_or(i64::MAX)
+        size
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    expect_rows("recording what was read", 1, done.rows_affected())
 }
 
-/// `splitting → failed`. Call with the pending chunks failed in the same transaction.
+/// Whether this session's role may go on in the place of whoever submitted an import; if not, whose it is.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn fail_split(
-    conn: &mut PgConnection,
-    import: ImportId,
-    submitter: &ProcessName,
-    error: &str,
-) -> Result<bool, LedgerError> {
-    let done = sqlx::query!(
-        "UPDATE pgimport.import SET state = 'failed', ended_at = clock_timestamp(), error = $3
-         WHERE id = $1 AND submitter = $2 AND state = 'splitting'",
-        import.0,
-        submitter.as_str(),
-        error
+pub async fn may_take_over(conn: &mut PgConnection, import: ImportId) -> Result<Result<(), String>, LedgerError> {
+    let row = sqlx::query!(
+        r#"SELECT pgimport.may_act_for(submitted_by) AS "may!", coalesce(submitted_by::text, '') AS "role!"
+           FROM pgimport.import WHERE id = $1"#,
+        import.0
     )
-    .execute(conn)
+    .fetch_optional(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(match row {
+        Some(row) if !row.may => Err(row.role),
+        _ => Ok(()),
+    })
 }
 
 /// An import whose submitter was silent for too long.

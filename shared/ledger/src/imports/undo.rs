@@ -1,46 +1,24 @@
-//! The changes of state that belong to an undo.
+//! An import while it is undone: how, by whom, the fence before the first deletion, and how it ends.
 
+use model::{ImportId, ImportState, UNDO_VERSION, UndoSpec};
 use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
-use super::LedgerError;
-use model::{ImportId, ImportState, UndoOptions};
-use queue;
+use crate::{LedgerError, chunks::Totals, error::expect_rows};
 
-/// `splitting | loading | loaded | failed | kept → cancelling`. Call with the import locked. `false` when it is in no such state.
+/// Says how an import is undone; in the transaction that asks for it.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn request_cancel(
-    conn: &mut PgConnection,
-    import: ImportId,
-    options: &UndoOptions,
-    reason: Option<&str>,
-) -> Result<bool, LedgerError> {
+pub async fn set_undo(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) -> Result<(), LedgerError> {
     let done = sqlx::query!(
-        "UPDATE pgimport.import SET state = 'cancelling', undo = $2, error = $3, ended_at = NULL, job_id = NULL
-         WHERE id = $1 AND state IN ('splitting', 'loading', 'loaded', 'failed', 'kept')",
+        "UPDATE pgimport.import SET undo = $2, undo_version = $3 WHERE id = $1",
         import.0,
-        Json(options) as _,
-        reason
+        Json(undo) as _,
+        UNDO_VERSION
     )
     .execute(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Records how an import that is being cancelled is undone from now on.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn set_undo(conn: &mut PgConnection, import: ImportId, options: &UndoOptions) -> Result<(), LedgerError> {
-    sqlx::query!(
-        "UPDATE pgimport.import SET undo = $2 WHERE id = $1",
-        import.0,
-        Json(options) as _
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+    expect_rows("saying how to undo", 1, done.rows_affected())
 }
 
 /// Names the job that was just added to run an import's cancel.
@@ -54,87 +32,143 @@ pub async fn set_cancel_job(conn: &mut PgConnection, import: ImportId, job_id: &
     Ok(())
 }
 
-/// Keeps an import from leaving `cancelling` until the caller's transaction ends, beside others who do the same. `false` when it is
-/// not cancelling.
+/// Records why a cancel could not be run. Returns how many times in a row that was; `None` when there is nothing left to run.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn share_while_cancelling(conn: &mut PgConnection, import: ImportId) -> Result<bool, LedgerError> {
-    let state = sqlx::query_scalar!(
-        r#"SELECT state AS "state: ImportState" FROM pgimport.import WHERE id = $1 FOR SHARE"#,
+pub async fn note_cancel_error(
+    conn: &mut PgConnection,
+    import: ImportId,
+    error: &str,
+) -> Result<Option<u32>, LedgerError> {
+    let retries = sqlx::query_scalar!(
+        "UPDATE pgimport.import SET cancel_error = $2, cancel_retries = least(cancel_retries, 1000) + 1
+         WHERE id = $1 AND state = 'cancelling' AND fenced_at IS NULL RETURNING cancel_retries",
+        import.0,
+        error
+    )
+    .fetch_optional(conn)
+    .await?;
+    crate::number::unsigned_option("the cancel's retries", retries.map(i64::from))
+}
+
+/// Where the fence of an undo stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// The import is not being cancelled.
+    NotCancelling,
+    /// It has to be set yet.
+    Open,
+    /// It is set: nothing is added any more, and deletions may begin.
+    Set,
+}
+
+/// Locks an import until the caller's transaction ends, and says where its fence stands.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn lock_for_fence(conn: &mut PgConnection, import: ImportId) -> Result<Fence, LedgerError> {
+    super::lock(conn, import).await?;
+    fence(conn, import).await
+}
+
+/// Keeps an import from leaving `cancelling` until the caller's transaction ends, beside others who do the same, and says where its fence
+/// stands.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn lock_for_deletion(conn: &mut PgConnection, import: ImportId) -> Result<Fence, LedgerError> {
+    sqlx::query!("SELECT FROM pgimport.import WHERE id = $1 FOR SHARE", import.0)
+        .fetch_optional(&mut *conn)
+        .await?;
+    fence(conn, import).await
+}
+
+/// Where the fence stands; a statement of its own, for its snapshot has what the lock waited for.
+async fn fence(conn: &mut PgConnection, import: ImportId) -> Result<Fence, LedgerError> {
+    let row = sqlx::query!(
+        r#"SELECT state AS "state: ImportState", fenced_at IS NOT NULL AS "fenced!" FROM pgimport.import WHERE id = $1"#,
         import.0
     )
     .fetch_optional(conn)
     .await?;
-    Ok(state == Some(ImportState::Cancelling))
+    Ok(match row {
+        Some(row) if row.state == ImportState::Cancelling => {
+            if row.fenced {
+                Fence::Set
+            } else {
+                Fence::Open
+            }
+        }
+        _ => Fence::NotCancelling,
+    })
 }
 
-/// `cancelling → cancelled | kept`. With `keep`, deleting stops here; without, only when every chunk is decided. Call with the import
-/// locked by an earlier statement. Returns the new state, or `None` when it is not finished.
+/// Sets the fence, with what the chunks add up to now that nothing is added.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn finish_undo(
-    conn: &mut PgConnection,
-    import: ImportId,
-    keep: bool,
-) -> Result<Option<ImportState>, LedgerError> {
-    Ok(sqlx::query_scalar!(
-        r#"UPDATE pgimport.import AS i
-           SET ended_at = clock_timestamp(), job_id = NULL,
-               state = CASE WHEN EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'loaded')
-                            THEN 'kept' ELSE 'cancelled' END
-           WHERE i.id = $1 AND i.state = 'cancelling'
-             AND ($2 OR NOT EXISTS (
-                     SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state = 'loaded' AND c.kept_count IS NULL)
-                 AND NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = $1 AND c.state IN ('pending', 'failed')))
-           RETURNING i.state AS "state: ImportState""#,
+pub async fn set_fenced(conn: &mut PgConnection, import: ImportId, totals: &Totals) -> Result<(), LedgerError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import SET fenced_at = clock_timestamp(), totals = $2, cancel_retries = 0, cancel_error = NULL, job_id = NULL
+         WHERE id = $1 AND state = 'cancelling' AND fenced_at IS NULL",
         import.0,
-        keep
+        Json(totals) as _
     )
-    .fetch_optional(conn)
-    .await?)
+    .execute(conn)
+    .await?;
+    expect_rows("setting the fence", 1, done.rows_affected())
 }
 
-/// Whether an import that is being cancelled looks done. Without a lock: a hint to try [`finish_undo`]. From the end, as
-/// [`looks_loaded`](super::looks_loaded) does; each state by itself, for each has an index of its own.
+/// Whether an undo is decided, of an import that was locked by an earlier statement: `None` while a chunk is open; else whether rows were
+/// left. With `stop`, what is not decided is left.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn undo_decided(conn: &mut PgConnection, import: ImportId, stop: bool) -> Result<Option<bool>, LedgerError> {
+    let row = sqlx::query!(
+        r#"SELECT i.state = 'cancelling' AND i.fenced_at IS NOT NULL AS "fenced!",
+               EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NULL) AS "open!",
+               EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded') AS "left!"
+           FROM pgimport.import AS i WHERE i.id = $1"#,
+        import.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.filter(|row| row.fenced && (stop || !row.open)).map(|row| row.left))
+}
+
+/// Whether an import that is being cancelled looks done. Without a lock: a hint to lock it and look again. From the end, as
+/// [`looks_loaded`](super::looks_loaded) does.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn looks_undone(conn: &mut PgConnection, import: ImportId) -> Result<bool, LedgerError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM pgimport.import WHERE id = $1 AND state = 'cancelling')
+        r#"SELECT EXISTS (SELECT FROM pgimport.import WHERE id = $1 AND state = 'cancelling' AND fenced_at IS NOT NULL)
                AND (SELECT ordinal FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NULL
-                    ORDER BY ordinal DESC LIMIT 1) IS NULL
-               AND NOT EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'pending')
-               AND NOT EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'failed') AS "finished!""#,
+                    ORDER BY ordinal DESC LIMIT 1) IS NULL AS "finished!""#,
         import.0
     )
     .fetch_one(conn)
     .await?)
 }
 
-/// Imports that are being cancelled, are not fenced yet, and have no live job to do it.
+/// Whether the role that submitted an import may itself delete from the table; `true` where nobody knows the role, or the table is gone.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn without_cancel_job(conn: &mut PgConnection) -> Result<Vec<ImportId>, LedgerError> {
+pub async fn may_submitter_delete(conn: &mut PgConnection, import: ImportId) -> Result<bool, LedgerError> {
     Ok(sqlx::query_scalar!(
-        "SELECT i.id FROM pgimport.import AS i
-         WHERE i.state = 'cancelling'
-           AND EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state IN ('pending', 'failed'))
-           AND NOT EXISTS (
-               SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS w ON w.id = j.lock_by
-               WHERE j.id = i.job_id
-                 AND (j.status = 'Pending'
-                      OR j.status IN ('Queued', 'Running') AND w.last_seen > now() - $1 * interval '1 second'))",
-        queue::stale_after().as_secs_f64()
+        r#"SELECT i.submitted_by IS NULL OR coalesce(
+               (SELECT has_table_privilege(r.oid, i.target_oid, 'DELETE') FROM pg_roles AS r WHERE r.rolname = i.submitted_by), false)
+               AS "may!"
+           FROM pgimport.import AS i WHERE i.id = $1"#,
+        import.0
     )
-    .fetch_all(conn)
+    .fetch_optional(conn)
     .await?
-    .into_iter()
-    .map(ImportId)
-    .collect())
+    .unwrap_or(false))
 }
 
 /// The loaded imports of a table that were submitted before `import`, locked until the caller's transaction ends.
@@ -158,7 +192,7 @@ pub async fn find_older_loaded(
     .collect())
 }
 
-/// A loaded import of the same table that was submitted after `import` and did replace: with rows, and without rejects or regardless.
+/// A loaded import of the same table that was submitted after `import` and took the place of those before it.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -168,16 +202,33 @@ pub async fn find_newer_replacing(
     target_oid: Oid,
 ) -> Result<Option<ImportId>, LedgerError> {
     Ok(sqlx::query_scalar!(
-        "SELECT id FROM pgimport.import
-         WHERE target_oid = $1 AND state = 'loaded' AND id > $2 AND (options -> 'replace')::boolean
-           AND EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = import.id AND c.loaded_count > 0)
-           AND ((options -> 'replace_anyway')::boolean
-                OR NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = import.id AND c.rejected_count > 0))
-         ORDER BY id DESC LIMIT 1",
+        "SELECT id FROM pgimport.import WHERE target_oid = $1 AND state = 'loaded' AND id > $2 AND replacing ORDER BY id DESC LIMIT 1",
         target_oid,
         import.0
     )
     .fetch_optional(conn)
     .await?
     .map(ImportId))
+}
+
+/// Records that an import took the place of those before it.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn set_replacing(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+    let done = sqlx::query!("UPDATE pgimport.import SET replacing = true WHERE id = $1", import.0)
+        .execute(conn)
+        .await?;
+    expect_rows("recording a replacement", 1, done.rows_affected())
+}
+
+/// Gives up the key of an import of which nothing was stored, so that the same source can be submitted in another way.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn clear_key(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+    sqlx::query!("UPDATE pgimport.import SET key = NULL WHERE id = $1", import.0)
+        .execute(conn)
+        .await?;
+    Ok(())
 }

@@ -1,13 +1,15 @@
-//! When two submissions are the same.
+//! When two submissions are the same: keys.
 
 use std::path::PathBuf;
 
-use super::{KeyChoice, Prepared, Request, SubmitError};
 use format::csv::split::Splitter;
 use ledger::imports::Import;
-use model::ImportOptions;
+use model::{ImportSpec, Version1};
 use source::{Fingerprint, SourceError, SourceReader};
+use sqlx::postgres::types::Oid;
 use target::Target;
+
+use super::{KeyChoice, Prepared, Request, SubmitError};
 
 /// A key given twice must mean the same rows.
 pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared) -> Result<(), SubmitError> {
@@ -18,7 +20,7 @@ pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared
         "content"
     } else if import.target_oid != prepared.target.oid {
         "target"
-    } else if import.columns != prepared.columns || import.options.row_changing() != request.options.row_changing() {
+    } else if import.spec()?.row_changing() != prepared.spec.row_changing() {
         "delimiter, header, null text or column mapping"
     } else {
         return Ok(());
@@ -57,22 +59,66 @@ pub(super) async fn check_stream(
     Ok(())
 }
 
-/// The key of a file: its content and everything that decides which rows come of it.
-pub(super) fn content_key(
-    content: &Fingerprint,
-    target: &Target,
-    columns: &[String],
-    options: &ImportOptions,
-) -> String {
+/// By what a submission is known again.
+pub(super) struct Keys {
+    /// The key that a new import gets.
+    pub new: String,
+    /// Another by which an import of before may hold the same rows.
+    pub before: Option<String>,
+}
+
+impl Keys {
+    pub(super) fn given(key: &str) -> Self {
+        Self {
+            new: format!("key:{key}"),
+            before: None,
+        }
+    }
+
+    /// Those of a file: its content, the target, and everything that decides which rows come of it.
+    pub(super) fn of_content(content: &Fingerprint, target: &Target, spec: &ImportSpec) -> Self {
+        Self {
+            new: content_key(content, target.oid, spec),
+            before: Some(version1_key(content, target, spec)),
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<&str> {
+        std::iter::once(self.new.as_str())
+            .chain(self.before.as_deref())
+            .collect()
+    }
+}
+
+/// The parts are told apart by their lengths: no two lists of parts read the same.
+fn hash(parts: &[&[u8]]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&part.len().to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+fn content_key(content: &Fingerprint, target: Oid, spec: &ImportSpec) -> String {
+    let target = target.0.to_le_bytes();
+    format!(
+        "blake3-2:{}",
+        hash(&[content.hash.as_bytes(), &target, &spec.row_changing()])
+    )
+}
+
+/// The key of the first version, which imports of before hold.
+fn version1_key(content: &Fingerprint, target: &Target, spec: &ImportSpec) -> String {
+    let before = Version1::from(spec);
     let mut hasher = blake3::Hasher::new();
     hasher.update(content.hash.as_bytes());
     for part in [
         target.oid.0.to_string(),
         target.name.clone(),
-        format!("{columns:?}"),
-        options.row_changing(),
+        format!("{:?}", before.columns),
+        before.options.row_changing(),
     ] {
-        // The length keeps two lists of parts from reading the same.
         hasher.update(&part.len().to_le_bytes());
         hasher.update(part.as_bytes());
     }

@@ -17,10 +17,11 @@ fn column(name: &str, kind: ColumnType, nullable: bool) -> Column {
 fn shape(columns: Vec<Column>) -> RecordShape {
     RecordShape {
         columns,
-        delimiter: b';',
-        null: None,
-        method: LoadMethod::Insert,
-        id_width: 8,
+        format: FormatSpec::Csv(model::CsvDialect {
+            delimiter: b';',
+            header: false,
+            null: None,
+        }),
     }
 }
 
@@ -32,12 +33,30 @@ fn orders() -> RecordShape {
     ])
 }
 
-fn origin(record_count: u64) -> ChunkOrigin {
-    ChunkOrigin {
-        start_byte: 100,
-        first_line: 10,
+fn origin(record_count: u64) -> Span {
+    Span {
+        start: model::Position {
+            input: 0,
+            record: Some(7),
+            byte: Some(100),
+            line: Some(10),
+        },
+        end_byte: None,
         record_count,
     }
+}
+
+fn place(record: u64, byte: u64, line: u64) -> model::Position {
+    model::Position {
+        input: 0,
+        record: Some(record),
+        byte: Some(byte),
+        line: Some(line),
+    }
+}
+
+fn parse(bytes: &[u8], shape: &RecordShape, span: Span) -> Result<ParsedChunk, ParseError> {
+    super::parse(bytes, shape, span, Sink::arrays(&shape.columns))
 }
 
 #[test]
@@ -48,15 +67,17 @@ fn a_bad_record_is_rejected_with_its_place_and_the_others_are_rows() {
     let places: Vec<_> = parsed
         .rejects
         .iter()
-        .map(|r| (r.line, r.start_byte, r.column.as_deref(), r.raw.as_slice()))
+        .map(|r| (r.position, r.column.as_deref(), r.raw.as_slice()))
         .collect();
     assert_eq!(
         places,
         [
-            (12, 118, Some("Date"), b"b;2024-02-30;2".as_slice()),
-            (15, 154, Some("Stock"), b"e;2024-01-04;x".as_slice()),
+            (place(8, 118, 12), Some("Date"), b"b;2024-02-30;2".as_slice()),
+            (place(10, 154, 15), Some("Stock"), b"e;2024-01-04;x".as_slice()),
         ]
     );
+    // The rows are the first and the third of the records.
+    assert_eq!([0, 1].map(|row| parsed.record_of_row(row)), [0, 2]);
 }
 
 #[test]
@@ -88,7 +109,8 @@ fn an_empty_field_is_null_where_it_can_be_and_the_empty_string_in_required_text(
 #[test]
 fn the_null_text_is_null() {
     let mut shape = orders();
-    shape.null = Some("NA".to_owned());
+    let FormatSpec::Csv(dialect) = &mut shape.format;
+    dialect.null = Some("NA".to_owned());
     let parsed = parse(b"NA;2024-01-01;NA\na;2024-01-01;NA\n", &shape, origin(2)).unwrap();
     assert_eq!((parsed.rows.len(), parsed.rejects.len()), (1, 1));
 }
@@ -107,7 +129,7 @@ fn a_byte_order_mark_within_the_file_is_data() {
     let text = shape(vec![column("a", ColumnType::Text { max_chars: Some(2) }, false)]);
     let parsed = parse(b"\xef\xbb\xbfx\n\xef\xbb\xbfxyz\n", &text, origin(2)).unwrap();
     assert_eq!((parsed.rows.len(), parsed.rejects.len()), (1, 1));
-    assert_eq!(parsed.rejects[0].start_byte, 105);
+    assert_eq!(parsed.rejects[0].position.byte, Some(105));
 }
 
 #[test]
@@ -123,21 +145,22 @@ proptest! {
         prop_oneof![Just(b'"'), Just(b';'), Just(b'\n'), Just(b'\r'), Just(b'a'), Just(b'1'), Just(0xef), Just(0xbb), Just(0xbf)], 0..80),
         copy in any::<bool>())
     {
-        let mut shape = shape(vec![
+        let shape = shape(vec![
             column("a", ColumnType::Text { max_chars: None }, false),
             column("b", ColumnType::Int4, true),
         ]);
-        shape.method = if copy { LoadMethod::Copy } else { LoadMethod::Insert };
+        let sink = if copy { Sink::tuples(2, 8) } else { Sink::arrays(&shape.columns) };
         let expected = {
             let mut guarded = b"\n".to_vec();
             guarded.extend_from_slice(&bytes);
             let mut reader = csv_core_reader(&guarded);
             std::iter::from_fn(move || reader.next()).count()
         };
-        let parsed = parse(&bytes, &shape, ChunkOrigin { start_byte: 0, first_line: 1, record_count: expected as u64 }).unwrap();
+        let span = Span { start: place(1, 0, 1), ..origin(expected as u64) };
+        let parsed = super::parse(&bytes, &shape, span, sink).unwrap();
         prop_assert_eq!(parsed.rows.len() + parsed.rejects.len(), expected);
         for reject in parsed.rejects {
-            let start = usize::try_from(reject.start_byte).unwrap();
+            let start = usize::try_from(reject.position.byte.unwrap()).unwrap();
             prop_assert_eq!(&bytes[start..start + reject.raw.len()], &reject.raw);
         }
     }

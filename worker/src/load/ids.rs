@@ -1,8 +1,8 @@
 //! Takes ids for a chunk's rows from the target's own sequence.
 
-use ledger::registry::{IdRange, TakenIds};
+use ledger::registry::IdRange;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
-use target::IdColumn;
+use target::SequenceIdentity;
 
 /// The upper half of the advisory lock's key under which ids are taken; the lower half is the sequence's oid.
 const LOCK_SPACE: i64 = 0x7067_696d; // "pgim"
@@ -20,14 +20,14 @@ const LEAST_BLOCK: u64 = 100;
 ///
 /// # Errors
 /// Of the database; the connection must be closed then, not used again: it may still hold the lock.
-pub async fn take(conn: &mut PgConnection, id: &IdColumn, count: u64) -> Result<TakenIds, sqlx::Error> {
+pub async fn take(conn: &mut PgConnection, id: &SequenceIdentity, count: u64) -> Result<Vec<IdRange>, sqlx::Error> {
     let mut ranges = Vec::new();
-    let (mut missing, mut block) = (count, id.sequence_cache);
-    let sequence_filenode = loop {
+    let (mut missing, mut block) = (count, id.cache);
+    loop {
         if block < LEAST_BLOCK || missing < block {
             let each = take_each(conn, id.sequence_oid, missing).await?;
-            ranges.extend(each.ranges);
-            break each.sequence_filenode;
+            ranges.extend(each);
+            break;
         }
         let blocks = take_blocks(conn, id.sequence_oid, missing, block).await?;
         for start in blocks.starts {
@@ -36,29 +36,25 @@ pub async fn take(conn: &mut PgConnection, id: &IdColumn, count: u64) -> Result<
             missing -= values;
         }
         if missing == 0 {
-            break blocks.filenode;
+            break;
         }
         block = blocks.shape.cache;
-    };
-    Ok(TakenIds {
-        ranges: join(ranges),
-        sequence_filenode,
-    })
+    }
+    Ok(join(ranges))
 }
 
 /// Calls `nextval` for each of `count` values.
 ///
 /// The parts of the statement depend on one another, so the server cannot run them in another order: lock, take, unlock. The ids travel
 /// only where they are more than one range.
-async fn take_each(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<TakenIds, sqlx::Error> {
+async fn take_each(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<Vec<IdRange>, sqlx::Error> {
     let row = sqlx::query!(
         r#"WITH locked AS MATERIALIZED (SELECT pg_advisory_lock($1)),
                taken AS MATERIALIZED (
                    SELECT array_agg(nextval($2::oid::regclass)) AS ids FROM (SELECT generate_series(1, $3::integer) FROM locked) AS n),
                unlocked AS MATERIALIZED (SELECT pg_advisory_unlock($1) FROM taken)
            SELECT ids[1] AS "first!", ids[$3] AS "last!", increment AS "increment!",
-               CASE WHEN ids[$3] - ids[1] = ($3 - 1) * increment THEN '{}' ELSE ids END AS "ids!",
-               pg_relation_filenode($2::oid::regclass) AS "filenode!"
+               CASE WHEN ids[$3] - ids[1] = ($3 - 1) * increment THEN '{}' ELSE ids END AS "ids!"
            FROM taken, unlocked, pg_sequence_parameters(CASE WHEN taken.ids IS NOT NULL THEN $2::oid END)"#,
         lock_key(sequence),
         sequence,
@@ -74,17 +70,13 @@ async fn take_each(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result
     } else {
         row.ids.into_iter().map(|id| range(id, id)).collect()
     };
-    Ok(TakenIds {
-        ranges,
-        sequence_filenode: row.filenode,
-    })
+    Ok(ranges)
 }
 
 /// The first values of blocks that were taken from a sequence, and what it was like then.
 struct Blocks {
     starts: Vec<i64>,
     shape: Shape,
-    filenode: Oid,
 }
 
 /// Takes blocks that hold `count` values, if each has as many as `believed`, the `CACHE` that the sequence had when it was last looked at.
@@ -109,7 +101,7 @@ async fn take_blocks(conn: &mut PgConnection, sequence: Oid, count: u64, believe
          {each}
          DISCARD SEQUENCES;
          SELECT pg_advisory_unlock({key});
-         SELECT increment, cache_size, minimum_value, maximum_value, pg_relation_filenode({oid}) AS filenode FROM pg_sequence_parameters({oid})"
+         SELECT increment, cache_size, minimum_value, maximum_value FROM pg_sequence_parameters({oid})"
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(conn).await?;
     let [_locked, starts @ .., _unlocked, shape] = rows.as_slice() else {
@@ -123,7 +115,6 @@ async fn take_blocks(conn: &mut PgConnection, sequence: Oid, count: u64, believe
             lowest: shape.try_get("minimum_value")?,
             highest: shape.try_get("maximum_value")?,
         },
-        filenode: shape.try_get("filenode")?,
     })
 }
 

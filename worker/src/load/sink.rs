@@ -16,14 +16,14 @@ const NULL: i32 = -1;
 /// A value longer than this cannot be sent; a record is far shorter.
 const MAX_LENGTH: i32 = i32::MAX;
 
-/// Rows on their way to the server.
+/// Rows on their way to the server, in the form that the load method takes.
 #[derive(Debug)]
-pub enum Rows {
+pub enum Sink {
     Arrays(Vec<ArrayBuffer>),
     Tuples(TupleBuffer),
 }
 
-impl Rows {
+impl Sink {
     #[must_use]
     pub fn arrays(columns: &[Column]) -> Self {
         Self::Arrays(columns.iter().map(ArrayBuffer::new).collect())
@@ -48,7 +48,7 @@ impl Rows {
         self.len() == 0
     }
 
-    /// Begins a row. A row that was begun is ended by the next, or taken back by [`Rows::rollback`].
+    /// Begins a row. A row that was begun is ended by the next, or taken back by [`Sink::rollback`].
     pub fn begin(&mut self) {
         if let Self::Tuples(tuples) = self {
             tuples.begin();
@@ -73,7 +73,7 @@ impl Rows {
         }
     }
 
-    /// Takes back what was pushed since the last [`Rows::begin`], when there were `rows` whole rows before it.
+    /// Takes back what was pushed since the last [`Sink::begin`], when there were `rows` whole rows before it.
     pub fn rollback(&mut self, rows: usize) {
         match self {
             Self::Arrays(columns) => columns.iter_mut().for_each(|column| column.truncate(rows)),
@@ -238,7 +238,7 @@ mod tests {
         }
     }
 
-    fn fill(rows: &mut Rows) {
+    fn fill(rows: &mut Sink) {
         let one: Encoder = |out| {
             out.extend_from_slice(&[0, 1]);
             Ok(())
@@ -260,18 +260,18 @@ mod tests {
 
     #[test]
     fn a_row_that_was_taken_back_leaves_no_trace_in_arrays() {
-        let mut rows = Rows::arrays(&[column()]);
+        let mut rows = Sink::arrays(&[column()]);
         fill(&mut rows);
-        let Rows::Arrays(columns) = rows else { unreachable!() };
+        let Sink::Arrays(columns) = rows else { unreachable!() };
         assert_eq!(columns[0].body, [0, 0, 0, 2, 0, 1, 255, 255, 255, 255]);
         assert!(columns[0].has_null);
     }
 
     #[test]
     fn a_row_that_was_taken_back_leaves_no_trace_in_tuples_and_ids_find_their_places() {
-        let mut rows = Rows::tuples(1, 4);
+        let mut rows = Sink::tuples(1, 4);
         fill(&mut rows);
-        let Rows::Tuples(tuples) = rows else { unreachable!() };
+        let Sink::Tuples(tuples) = rows else { unreachable!() };
         let ids = [
             IdRange {
                 start_id: 7,

@@ -1,9 +1,14 @@
 //! What the chunks of an import add up to, and how far it was split: nothing here changes a row.
 
+use model::{ChunkState, ImportId, Span};
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
-use crate::LedgerError;
-use model::{ChunkState, ImportId};
+use super::SpanRow;
+use crate::{
+    LedgerError,
+    number::{unsigned, unsigned_option},
+};
 
 /// How far an import was split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,16 +30,16 @@ pub async fn split_progress(conn: &mut PgConnection, import: ImportId) -> Result
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map_or(
-        SplitProgress {
+    Ok(match row {
+        None => SplitProgress {
             chunks: 0,
             end_byte: None,
         },
-        |row| SplitProgress {
+        Some(row) => SplitProgress {
             chunks: row.ordinal + 1,
-            end_byte: Some(row.end_byte.unsigned_abs()),
+            end_byte: unsigned_option("a chunk's end", row.end_byte)?,
         },
-    ))
+    })
 }
 
 /// **Bytes** of payload that wait for workers.
@@ -49,7 +54,7 @@ pub async fn pending_payload_bytes(conn: &mut PgConnection, import: ImportId) ->
     )
     .fetch_one(conn)
     .await?;
-    Ok(bytes.unsigned_abs())
+    unsigned("the payload that waits", bytes)
 }
 
 /// A chunk as the ledger has it.
@@ -57,10 +62,7 @@ pub async fn pending_payload_bytes(conn: &mut PgConnection, import: ImportId) ->
 pub struct ChunkRow {
     pub ordinal: i32,
     pub state: ChunkState,
-    pub start_byte: u64,
-    pub end_byte: u64,
-    pub first_line: u64,
-    pub record_count: u64,
+    pub span: Span,
     pub loaded_count: u64,
     pub rejected_count: u64,
     pub deleted_count: u64,
@@ -77,7 +79,7 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<ChunkRow>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT ordinal, state AS "state: ChunkState", start_byte, end_byte, first_line, record_count,
+        r#"SELECT ordinal, state AS "state: ChunkState", input, first_record, start_byte, end_byte, first_line, record_count,
                coalesce(loaded_count, 0) AS "loaded_count!", coalesce(rejected_count, 0) AS "rejected_count!",
                coalesce(deleted_count, 0) AS "deleted_count!"
            FROM pgimport.import_chunk WHERE import_id = $1 AND ordinal >= $2 ORDER BY ordinal LIMIT $3"#,
@@ -87,25 +89,32 @@ pub async fn page(
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| ChunkRow {
-            ordinal: row.ordinal,
-            state: row.state,
-            start_byte: row.start_byte.unsigned_abs(),
-            end_byte: row.end_byte.unsigned_abs(),
-            first_line: row.first_line.unsigned_abs(),
-            record_count: row.record_count.unsigned_abs(),
-            loaded_count: row.loaded_count.unsigned_abs(),
-            rejected_count: row.rejected_count.unsigned_abs(),
-            deleted_count: row.deleted_count.unsigned_abs(),
+    rows.into_iter()
+        .map(|row| {
+            Ok(ChunkRow {
+                ordinal: row.ordinal,
+                state: row.state,
+                span: SpanRow {
+                    input: row.input,
+                    first_record: row.first_record,
+                    start_byte: row.start_byte,
+                    end_byte: row.end_byte,
+                    first_line: row.first_line,
+                    record_count: row.record_count,
+                }
+                .try_into()?,
+                loaded_count: unsigned("the rows loaded", row.loaded_count)?,
+                rejected_count: unsigned("the records rejected", row.rejected_count)?,
+                deleted_count: unsigned("the rows deleted", row.deleted_count)?,
+            })
         })
-        .collect())
+        .collect()
 }
 
-/// What the chunks of an import add up to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct ChunkCounts {
+/// What the chunks of an import add up to. Frozen on the import, as JSON, when it ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
     pub chunks: u64,
     pub pending: u64,
     pub loaded: u64,
@@ -126,11 +135,12 @@ pub struct ChunkCounts {
     pub rows_missing: u64,
 }
 
-/// Adds up the chunks of an import.
+/// Adds up all chunks of an import: what it costs grows with them, so that it is done once, where an import ends. What is asked again and
+/// again is in [`read`](crate::read).
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn counts(conn: &mut PgConnection, import: ImportId) -> Result<ChunkCounts, LedgerError> {
+pub async fn totals(conn: &mut PgConnection, import: ImportId) -> Result<Totals, LedgerError> {
     let row = sqlx::query!(
         r#"SELECT count(*) AS "chunks!",
                count(*) FILTER (WHERE state = 'pending') AS "pending!",
@@ -149,41 +159,19 @@ pub async fn counts(conn: &mut PgConnection, import: ImportId) -> Result<ChunkCo
     )
     .fetch_one(conn)
     .await?;
-    Ok(ChunkCounts {
-        chunks: row.chunks.unsigned_abs(),
-        pending: row.pending.unsigned_abs(),
-        loaded: row.loaded.unsigned_abs(),
-        failed: row.failed.unsigned_abs(),
-        cancelled: row.cancelled.unsigned_abs(),
-        deleted: row.deleted.unsigned_abs(),
-        records: row.records.unsigned_abs(),
-        rows_loaded: row.rows_loaded.unsigned_abs(),
-        rejected: row.rejected.unsigned_abs(),
-        rows_deleted: row.rows_deleted.unsigned_abs(),
-        rows_kept: row.rows_kept.unsigned_abs(),
-        rows_missing: row.rows_missing.unsigned_abs(),
+    let count = |value| unsigned("a sum of chunks", value);
+    Ok(Totals {
+        chunks: count(row.chunks)?,
+        pending: count(row.pending)?,
+        loaded: count(row.loaded)?,
+        failed: count(row.failed)?,
+        cancelled: count(row.cancelled)?,
+        deleted: count(row.deleted)?,
+        records: count(row.records)?,
+        rows_loaded: count(row.rows_loaded)?,
+        rejected: count(row.rejected)?,
+        rows_deleted: count(row.rows_deleted)?,
+        rows_kept: count(row.rows_kept)?,
+        rows_missing: count(row.rows_missing)?,
     })
-}
-
-/// The first errors of an import's chunks, for people: ordinal, first line and message. At most `limit`.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn errors(
-    conn: &mut PgConnection,
-    import: ImportId,
-    limit: i64,
-) -> Result<Vec<(i32, u64, String)>, LedgerError> {
-    let rows = sqlx::query!(
-        r#"SELECT ordinal, first_line, last_error AS "last_error!" FROM pgimport.import_chunk
-           WHERE import_id = $1 AND last_error IS NOT NULL AND state IN ('pending', 'failed', 'loaded') ORDER BY ordinal LIMIT $2"#,
-        import.0,
-        limit
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| (row.ordinal, row.first_line.unsigned_abs(), row.last_error))
-        .collect())
 }

@@ -1,0 +1,73 @@
+//! The jobs that should be there and are not: a wake-up that was lost is derived anew from the ledger.
+//!
+//! Knows what a live job is: one that waits, or that a living worker of the queue holds.
+
+use model::{ChunkKey, ChunkState, ImportId};
+use queue::Job;
+use sqlx::PgConnection;
+
+use crate::LedgerError;
+
+/// What waits without a live job, at most `limit`: pending chunks of imports that load, undecided ones of undos that are fenced, and
+/// cancels that are not. A chunk that somebody holds has no need of a job now; the others are locked until the caller's transaction ends.
+///
+/// Each side has its own partial index, so that history costs nothing.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"WITH waiting AS (
+               SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
+               WHERE i.state IN ('splitting', 'loading') AND c.state = 'pending'
+               UNION ALL
+               SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
+               WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL AND c.state = 'loaded' AND c.kept_count IS NULL
+               UNION ALL
+               SELECT i.id, NULL, i.job_id FROM pgimport.import AS i WHERE i.state = 'cancelling' AND i.fenced_at IS NULL)
+           SELECT w.import_id AS "import_id!", w.ordinal FROM waiting AS w
+           WHERE NOT EXISTS (
+               SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS q ON q.id = j.lock_by
+               WHERE j.id = w.job_id
+                 AND (j.status = 'Pending'
+                      OR j.status IN ('Queued', 'Running') AND q.last_seen > now() - $1 * interval '1 second'))
+           LIMIT $2"#,
+        queue::stale_after().as_secs_f64(),
+        limit
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let (mut jobs, mut imports, mut ordinals) = (Vec::new(), Vec::new(), Vec::new());
+    for row in rows {
+        match row.ordinal {
+            None => jobs.push(Job::CancelImport {
+                import: ImportId(row.import_id),
+            }),
+            Some(ordinal) => {
+                imports.push(row.import_id);
+                ordinals.push(ordinal);
+            }
+        }
+    }
+    let chunks = sqlx::query!(
+        r#"SELECT c.import_id, c.ordinal, c.state AS "state: ChunkState"
+           FROM unnest($1::bigint[], $2::integer[]) AS o (import_id, ordinal) JOIN pgimport.import_chunk AS c USING (import_id, ordinal)
+           WHERE c.state = 'pending' OR c.state = 'loaded' AND c.kept_count IS NULL
+           FOR UPDATE OF c SKIP LOCKED"#,
+        &imports,
+        &ordinals
+    )
+    .fetch_all(conn)
+    .await?;
+    jobs.extend(chunks.into_iter().map(|row| {
+        let chunk = ChunkKey {
+            import: ImportId(row.import_id),
+            ordinal: row.ordinal,
+        };
+        match row.state {
+            ChunkState::Loaded => Job::DeleteChunk(chunk),
+            _ => Job::LoadChunk(chunk),
+        }
+    }));
+    Ok(jobs)
+}

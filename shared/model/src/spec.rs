@@ -1,0 +1,230 @@
+//! Everything that a worker must know of an import: one typed, versioned value.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+mod version1;
+
+pub use version1::{Version1, Version1Options};
+
+/// The version of the spec that this program writes. It reads this one and those before, and leaves later ones to newer programs.
+pub const SPEC_VERSION: i32 = 2;
+
+/// How an import's source is read, mapped, loaded and told again.
+///
+/// Stored on the import as JSON. A closed set: an unknown field or kind is an error, for it may be what keeps rows right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportSpec {
+    pub source: SourceSpec,
+    pub format: FormatSpec,
+    pub mapping: MappingSpec,
+    pub split: SplitSpec,
+    pub load: LoadSpec,
+    pub identity: IdentitySpec,
+    pub conflict: ConflictSpec,
+    pub completion: CompletionSpec,
+}
+
+/// What is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSpec {
+    pub kind: SourceKind,
+}
+
+/// What kind of source it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceKind {
+    /// A regular file, which can be read again.
+    File,
+    /// Standard input, or what was named like a file and can be read once.
+    Stream,
+}
+
+/// How bytes become records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum FormatSpec {
+    Csv(CsvDialect),
+}
+
+/// How CSV is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CsvDialect {
+    /// The byte between two fields.
+    pub delimiter: u8,
+    /// Whether the first record names the columns.
+    pub header: bool,
+    /// A field that reads exactly like this is NULL, beside the empty one.
+    pub null: Option<String>,
+}
+
+/// Which field of a record fills which column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MappingSpec {
+    /// What each field is for, in the order of the fields.
+    pub fields: Vec<FieldSpec>,
+}
+
+/// What a field is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldSpec {
+    /// It fills the target's column of this name.
+    Column(String),
+}
+
+/// How large chunks become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SplitSpec {
+    /// Records of a chunk, at most.
+    pub chunk_rows: u64,
+    /// **Bytes** of a chunk, at most, unless a single record is longer.
+    pub chunk_bytes: usize,
+    /// **Bytes** of a record, at most.
+    pub max_record: usize,
+}
+
+/// How workers put rows into the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadSpec {
+    pub method: LoadMethod,
+}
+
+/// The statement that puts rows into the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadMethod {
+    /// `INSERT … SELECT unnest(…)` with binary arrays; no COPY statement.
+    #[default]
+    Insert,
+    /// Binary `COPY … FROM STDIN`.
+    Copy,
+}
+
+/// How an import finds its rows again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum IdentitySpec {
+    /// By ranges of an integer column that the table's own sequence fills.
+    Sequence { column: String },
+}
+
+/// What becomes of a row that a unique key of the target has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConflictSpec {
+    /// It fails its chunk.
+    Fail,
+}
+
+/// What is done when everything is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CompletionSpec {
+    /// Whether the earlier loaded imports of the target are cancelled.
+    pub replace: Replace,
+}
+
+/// When an import takes the place of the earlier loaded ones of its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replace {
+    #[default]
+    Never,
+    /// When rows were loaded and no record was rejected.
+    WithoutRejects,
+    /// When rows were loaded, whatever was rejected.
+    WithRows,
+}
+
+impl fmt::Display for LoadMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Insert => "insert",
+            Self::Copy => "copy",
+        })
+    }
+}
+
+impl IdentitySpec {
+    /// Whether rows that were edited since can be told from those of others, so that an undo may delete them on request.
+    #[must_use]
+    pub fn finds_edited(&self) -> bool {
+        match self {
+            Self::Sequence { .. } => true,
+        }
+    }
+}
+
+impl Replace {
+    /// Whether an import that ended like this takes the place of others.
+    #[must_use]
+    pub fn applies(self, rows_loaded: u64, rejected: u64) -> bool {
+        match self {
+            Self::Never => false,
+            Self::WithoutRejects => rows_loaded > 0 && rejected == 0,
+            Self::WithRows => rows_loaded > 0,
+        }
+    }
+}
+
+impl MappingSpec {
+    /// Fields that fill these columns, one after the other.
+    #[must_use]
+    pub fn of_columns(columns: Vec<String>) -> Self {
+        Self {
+            fields: columns.into_iter().map(FieldSpec::Column).collect(),
+        }
+    }
+
+    /// The column of each field.
+    #[must_use]
+    pub fn columns(&self) -> Vec<String> {
+        self.fields.iter().map(|FieldSpec::Column(name)| name.clone()).collect()
+    }
+}
+
+/// The parts of a spec that decide which rows come of a content.
+#[derive(Serialize)]
+struct RowChanging<'a> {
+    format: &'a FormatSpec,
+    mapping: &'a MappingSpec,
+    conflict: &'a ConflictSpec,
+}
+
+impl ImportSpec {
+    /// The canonical form of what changes rows: with another one, the same content is another import.
+    ///
+    /// Every part is named here, so that a new one must be put on one side or the other.
+    #[must_use]
+    pub fn row_changing(&self) -> Vec<u8> {
+        let Self {
+            format,
+            mapping,
+            conflict,
+            source: _,
+            split: _,
+            load: _,
+            identity: _,
+            completion: _,
+        } = self;
+        let parts = RowChanging {
+            format,
+            mapping,
+            conflict,
+        };
+        // Strings, numbers and lists of them always have a JSON; the order of fields is that of the types.
+        serde_json::to_vec(&parts).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

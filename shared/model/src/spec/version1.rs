@@ -1,0 +1,134 @@
+//! The first version of the spec: options, and what stood beside them in columns of their own.
+//!
+//! Read of imports that were submitted before; written for programs of before, as long as some may live.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CompletionSpec, ConflictSpec, CsvDialect, FormatSpec, IdentitySpec, ImportSpec, LoadMethod, LoadSpec, MappingSpec,
+    Replace, SourceKind, SourceSpec, SplitSpec,
+};
+
+/// The options of the first version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Version1Options {
+    pub delimiter: u8,
+    pub header: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null: Option<String>,
+    pub load_method: LoadMethod,
+    pub chunk_rows: u64,
+    pub chunk_bytes: usize,
+    pub max_record: usize,
+    #[serde(default)]
+    pub replace: bool,
+    #[serde(default)]
+    pub replace_anyway: bool,
+}
+
+/// An import as the first version has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version1 {
+    pub options: Version1Options,
+    pub columns: Vec<String>,
+    pub id_column: String,
+    /// Whether the source is a regular file.
+    pub resumable: bool,
+}
+
+impl Version1Options {
+    /// What of the options changes the rows that end in the target, as the keys of the first version say it.
+    #[must_use]
+    pub fn row_changing(&self) -> String {
+        format!(
+            "delimiter={} header={} null={:?}",
+            self.delimiter, self.header, self.null
+        )
+    }
+}
+
+impl From<Version1> for ImportSpec {
+    fn from(import: Version1) -> Self {
+        let Version1 {
+            options,
+            columns,
+            id_column,
+            resumable,
+        } = import;
+        Self {
+            source: SourceSpec {
+                kind: if resumable {
+                    SourceKind::File
+                } else {
+                    SourceKind::Stream
+                },
+            },
+            format: FormatSpec::Csv(CsvDialect {
+                delimiter: options.delimiter,
+                header: options.header,
+                null: options.null,
+            }),
+            mapping: MappingSpec::of_columns(columns),
+            split: SplitSpec {
+                chunk_rows: options.chunk_rows,
+                chunk_bytes: options.chunk_bytes,
+                max_record: options.max_record,
+            },
+            load: LoadSpec {
+                method: options.load_method,
+            },
+            identity: IdentitySpec::Sequence { column: id_column },
+            conflict: ConflictSpec::Fail,
+            completion: CompletionSpec {
+                replace: match (options.replace, options.replace_anyway) {
+                    (false, _) => Replace::Never,
+                    (true, false) => Replace::WithoutRejects,
+                    (true, true) => Replace::WithRows,
+                },
+            },
+        }
+    }
+}
+
+impl From<&ImportSpec> for Version1 {
+    /// Everything that the spec can say now, the first version could say too. A part that it cannot must make this return an option.
+    fn from(spec: &ImportSpec) -> Self {
+        let ImportSpec {
+            source: SourceSpec { kind },
+            format:
+                FormatSpec::Csv(CsvDialect {
+                    delimiter,
+                    header,
+                    null,
+                }),
+            mapping,
+            split:
+                SplitSpec {
+                    chunk_rows,
+                    chunk_bytes,
+                    max_record,
+                },
+            load: LoadSpec { method },
+            identity: IdentitySpec::Sequence { column },
+            conflict: ConflictSpec::Fail,
+            completion: CompletionSpec { replace },
+        } = spec;
+        Self {
+            options: Version1Options {
+                delimiter: *delimiter,
+                header: *header,
+                null: null.clone(),
+                load_method: *method,
+                chunk_rows: *chunk_rows,
+                chunk_bytes: *chunk_bytes,
+                max_record: *max_record,
+                replace: *replace != Replace::Never,
+                replace_anyway: *replace == Replace::WithRows,
+            },
+            columns: mapping.columns(),
+            id_column: column.clone(),
+            resumable: *kind == SourceKind::File,
+        }
+    }
+}

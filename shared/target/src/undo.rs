@@ -1,0 +1,69 @@
+//! What has to be known of a table to delete an import's rows from it: less than to load it, for an undo must be possible when loading no
+//! longer is.
+
+use sqlx::{PgConnection, postgres::types::Oid};
+
+use crate::{TargetError, catalog};
+
+/// A table from which rows are deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndoTarget {
+    pub oid: Oid,
+    /// As it is called now: schema-qualified, quoted where SQL needs it.
+    pub name: String,
+    /// What statements name in FROM: the table alone, without those that inherit from it.
+    pub from: String,
+    /// Whether a deletion may leave rows: by a trigger, or a rule.
+    pub has_triggers: bool,
+    /// Whether row-level security may hide rows from this role.
+    pub row_security: bool,
+}
+
+impl UndoTarget {
+    /// Describes the table of an import, whatever it is called now. `name` is what it was called when the import was submitted.
+    ///
+    /// # Errors
+    /// [`TargetError::Gone`] when it was dropped; [`TargetError::Catalog`].
+    pub async fn describe(conn: &mut PgConnection, name: &str, oid: Oid) -> Result<Self, TargetError> {
+        catalog::describe_undo(conn, oid)
+            .await?
+            .ok_or_else(|| TargetError::Gone { name: name.to_owned() })
+    }
+
+    /// Whether a role may itself delete from the table; one that is gone may not.
+    ///
+    /// # Errors
+    /// [`TargetError::Catalog`].
+    pub async fn may_delete(&self, conn: &mut PgConnection, role: &str) -> Result<bool, TargetError> {
+        catalog::may(conn, role, self.oid, "DELETE").await
+    }
+
+    /// Whether the name that was found is still this table's, now that the caller's transaction has written to it and nobody can rename
+    /// it any more.
+    ///
+    /// # Errors
+    /// [`TargetError::Catalog`].
+    pub async fn is_named_so_still(&self, conn: &mut PgConnection) -> Result<bool, TargetError> {
+        Ok(catalog::resolve_exact(conn, &self.name).await? == Some(self.oid))
+    }
+}
+
+/// Checks that deleting rows of the table `name` changes rows of no other by a foreign key `ON DELETE CASCADE`, `SET NULL` or
+/// `SET DEFAULT`, unless that is `allowed`.
+///
+/// # Errors
+/// [`TargetError::Cascades`], naming them; [`TargetError::Catalog`].
+pub async fn check_cascades(conn: &mut PgConnection, name: &str, oid: Oid, allowed: bool) -> Result<(), TargetError> {
+    let cascades = catalog::cascades(conn, oid).await?;
+    if allowed || cascades.is_empty() {
+        return Ok(());
+    }
+    let references: Vec<String> = cascades
+        .iter()
+        .map(|(constraint, table)| format!("{table} ({constraint})"))
+        .collect();
+    Err(TargetError::Cascades {
+        table: name.to_owned(),
+        references: references.join(", "),
+    })
+}

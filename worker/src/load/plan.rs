@@ -1,0 +1,336 @@
+//! Puts a chunk's rows into the target. With `undo::erase`, the only code that writes a user's table.
+//!
+//! Every function works within the caller's transaction. The SQL that names user tables is built here, each identifier quoted. It runs
+//! under the search path of the worker's role, for so do the triggers and defaults of the table: what it calls is called by its full name.
+
+use ledger::registry::IdRange;
+use model::LoadMethod;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
+use target::{Column, ColumnType, Identity, SequenceIdentity, Target, quote_identifier};
+
+use super::{
+    ids,
+    sink::{ArrayBuffer, Sink},
+};
+
+/// Why rows could not be put into the target.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("the database refused the rows")]
+    Database(#[from] sqlx::Error),
+    #[error(
+        "{table} took {taken} of {sent} rows: a trigger or a policy drops some, so that they could not be told from rejects"
+    )]
+    RowsTaken { table: String, sent: u64, taken: u64 },
+    #[error(
+        "the sequence {sequence} gave the id {id}, which the id column cannot hold: ALTER the column to bigint, or restart the sequence"
+    )]
+    IdWidth { sequence: String, id: i64 },
+    #[error("the table {table} was renamed, altered or dropped while it was loaded")]
+    Outdated { table: String },
+    #[error(
+        "the role '{role}', which submitted this import, may not insert into {table}: GRANT INSERT ON {table} TO {}", quote_identifier(.role)
+    )]
+    Submitter { role: String, table: String },
+}
+
+/// How the rows of an import are put into its target; made once and used for every chunk, until the table is altered.
+#[derive(Debug)]
+pub struct LoadPlan {
+    target: Target,
+    columns: Vec<Column>,
+    method: LoadMethod,
+    /// The role that submitted the import, whose own rights decide; `None` in imports of before.
+    submitted_by: Option<String>,
+    /// With `$1` to `$3` as the ends and the step of a single range of ids.
+    insert_range: String,
+    /// With any ids as `$1`.
+    insert: String,
+    copy: String,
+    xmins_statement: String,
+}
+
+/// Which rows a chunk put into the target.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub ids: Vec<IdRange>,
+    /// The 64-bit ids of the transactions that wrote the rows: this one, and with triggers its subtransactions.
+    pub xids: Vec<u64>,
+}
+
+impl LoadPlan {
+    #[must_use]
+    pub fn new(target: Target, columns: Vec<Column>, method: LoadMethod, submitted_by: Option<String>) -> Self {
+        let Identity::Sequence(identity) = &target.identity;
+        let id = quote_identifier(&identity.column);
+        let xmins_statement = format!(
+            "SELECT coalesce(pg_catalog.array_agg(DISTINCT t.xmin::pg_catalog.text::pg_catalog.int8), '{{}}') AS xmins,
+                 pg_catalog.count(*) AS found
+             FROM pg_catalog.unnest($1::pg_catalog.int8[], $2::pg_catalog.int8[], $3::pg_catalog.int8[]) AS r (start_id, end_id, step)
+             JOIN {} AS t ON t.{id} BETWEEN r.start_id AND r.end_id AND (t.{id} - r.start_id) % r.step = 0",
+            target.from
+        );
+        Self {
+            insert_range: insert_statement(
+                &target,
+                identity,
+                &columns,
+                "pg_catalog.generate_series($1::pg_catalog.int8, $2::pg_catalog.int8, $3::pg_catalog.int8)",
+                4,
+            ),
+            insert: insert_statement(
+                &target,
+                identity,
+                &columns,
+                "pg_catalog.unnest($1::pg_catalog.int8[])",
+                2,
+            ),
+            copy: copy_statement(&target, identity, &columns),
+            xmins_statement,
+            target,
+            columns,
+            method,
+            submitted_by,
+        }
+    }
+
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// What takes the rows of a chunk: the form that the load method sends.
+    #[must_use]
+    pub fn sink(&self) -> Sink {
+        let Identity::Sequence(identity) = &self.target.identity;
+        match self.method {
+            LoadMethod::Insert => Sink::arrays(&self.columns),
+            LoadMethod::Copy => Sink::tuples(self.columns.len(), identity.width),
+        }
+    }
+
+    /// Takes ids for the rows and puts them into the target. `None` without rows.
+    ///
+    /// After an error the connection must be closed, not used again: it may still hold the lock under which ids are taken.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub async fn load(&self, conn: &mut PgConnection, rows: Sink) -> Result<Option<Loaded>, LoadError> {
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let Identity::Sequence(identity) = &self.target.identity;
+        let count = rows.len() as u64;
+        let ids = ids::take(conn, identity, count).await?;
+        check_width(identity, &ids)?;
+        fail::fail_point!("after-ids");
+        let taken = self
+            .write(conn, &ids, rows)
+            .await
+            .map_err(|error| self.outdated(error))?;
+        if taken != count {
+            return Err(LoadError::RowsTaken {
+                table: self.target.name.clone(),
+                sent: count,
+                taken,
+            });
+        }
+        let xids = self.look_back(conn, &ids, count).await?;
+        Ok(Some(Loaded { ids, xids }))
+    }
+
+    async fn write(&self, conn: &mut PgConnection, ids: &[IdRange], rows: Sink) -> Result<u64, LoadError> {
+        match rows {
+            Sink::Arrays(columns) => self.insert(conn, ids, columns).await,
+            Sink::Tuples(tuples) => {
+                let mut copy = conn.copy_in_raw(&self.copy).await?;
+                // As one message: in pieces of 256 KiB client and server wake each other so often that a load takes a quarter more CPU.
+                copy.send(tuples.into_copy_data(ids)).await?;
+                Ok(copy.finish().await?)
+            }
+        }
+    }
+
+    /// The table may have been renamed since the plan was made: the next plan knows, for it follows the oid.
+    fn outdated(&self, error: LoadError) -> LoadError {
+        match &error {
+            LoadError::Database(sqlx::Error::Database(database)) if database.code().as_deref() == Some("42P01") => {
+                LoadError::Outdated {
+                    table: self.target.name.clone(),
+                }
+            }
+            _ => error,
+        }
+    }
+
+    async fn insert(
+        &self,
+        conn: &mut PgConnection,
+        ranges: &[IdRange],
+        columns: Vec<ArrayBuffer>,
+    ) -> Result<u64, LoadError> {
+        let mut query = if let [range] = ranges {
+            sqlx::query(AssertSqlSafe(self.insert_range.as_str()))
+                .bind(range.start_id)
+                .bind(range.end_id)
+                .bind(range.step)
+        } else {
+            let ids: Vec<i64> = ranges.iter().flat_map(|range| range.ids()).collect();
+            sqlx::query(AssertSqlSafe(self.insert.as_str())).bind(ids)
+        };
+        for column in columns {
+            query = query.bind(column);
+        }
+        Ok(query.execute(conn).await?.rows_affected())
+    }
+
+    /// Looks, now that this transaction has written to the table and nobody can alter it any more, whether it is still the one that was
+    /// meant, as it was described, and whether the submitter may write to it. Returns the transactions that wrote the rows.
+    async fn look_back(&self, conn: &mut PgConnection, ids: &[IdRange], count: u64) -> Result<Vec<u64>, LoadError> {
+        let row = sqlx::query!(
+            r#"SELECT pg_catalog.to_regclass($1)::oid AS "oid: Oid", pg_catalog.pg_current_xact_id()::text::bigint AS "xid!",
+                   EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = $2 AND NOT t.tgisinternal) AS "has_triggers!",
+                   $3::text IS NULL OR coalesce(
+                       (SELECT pg_catalog.has_table_privilege(r.oid, $2, 'INSERT') FROM pg_catalog.pg_roles AS r WHERE r.rolname = $3::text::name),
+                       false) AS "may_insert!""#,
+            self.target.name,
+            self.target.oid,
+            self.submitted_by
+        )
+        .fetch_one(&mut *conn)
+        .await?;
+        if row.oid != Some(self.target.oid) || row.has_triggers && !self.target.has_triggers {
+            return Err(LoadError::Outdated {
+                table: self.target.name.clone(),
+            });
+        }
+        if let (false, Some(role)) = (row.may_insert, &self.submitted_by) {
+            return Err(LoadError::Submitter {
+                role: role.clone(),
+                table: self.target.name.clone(),
+            });
+        }
+        let xid = u64::try_from(row.xid).unwrap_or_default();
+        if !self.target.has_triggers {
+            return Ok(vec![xid]);
+        }
+        let column = |part: fn(&IdRange) -> i64| ids.iter().map(part).collect::<Vec<i64>>();
+        let row = sqlx::query(AssertSqlSafe(self.xmins_statement.as_str()))
+            .bind(column(|r| r.start_id))
+            .bind(column(|r| r.end_id))
+            .bind(column(|r| r.step))
+            .fetch_one(conn)
+            .await?;
+        let found = u64::try_from(row.try_get::<i64, _>("found")?).unwrap_or_default();
+        if found != count {
+            return Err(LoadError::RowsTaken {
+                table: self.target.name.clone(),
+                sent: count,
+                taken: found,
+            });
+        }
+        let xmins: Vec<i64> = row.try_get("xmins")?;
+        Ok(xmins.into_iter().map(|xmin| in_full(xid, xmin)).collect())
+    }
+}
+
+/// The whole id of a transaction of which a row has the lower half: the one that runs, or a subtransaction, which comes after it.
+fn in_full(running: u64, xmin: i64) -> u64 {
+    const HALF: u64 = 1 << 32;
+    let lower = u64::try_from(xmin).unwrap_or_default() % HALF;
+    running + (lower + HALF - running % HALF) % HALF
+}
+
+/// Binary COPY has no cast that would find an id too large.
+fn check_width(identity: &SequenceIdentity, ids: &[IdRange]) -> Result<(), LoadError> {
+    let (lowest, highest) = match identity.width {
+        2 => (i64::from(i16::MIN), i64::from(i16::MAX)),
+        4 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        _ => (i64::MIN, i64::MAX),
+    };
+    match ids
+        .iter()
+        .find(|range| range.start_id < lowest || range.end_id > highest)
+    {
+        Some(range) => Err(LoadError::IdWidth {
+            sequence: identity.sequence.clone(),
+            id: range.end_id,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The id's column and those of the file, quoted, for a statement's list.
+fn column_list(identity: &SequenceIdentity, columns: &[Column]) -> String {
+    let names = std::iter::once(&identity.column).chain(columns.iter().map(|column| &column.name));
+    names.map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// `ids` yields the ids; the columns' arrays are the parameters from `first_array` on.
+///
+/// Set-returning functions in the select list stream; in FROM they would be stored first.
+fn insert_statement(
+    target: &Target,
+    identity: &SequenceIdentity,
+    columns: &[Column],
+    ids: &str,
+    first_array: usize,
+) -> String {
+    let values = (first_array..).zip(columns).map(|(parameter, column)| {
+        // The types are said, for a session prepares a text once: a column of another type since must have another text.
+        let values = format!(
+            "pg_catalog.unnest(${parameter}::pg_catalog.{})",
+            array_type(&column.kind)
+        );
+        match &column.kind {
+            ColumnType::Other { type_name } => format!("{values}::{type_name}"),
+            _ => values,
+        }
+    });
+    let values: Vec<String> = std::iter::once(ids.to_owned()).chain(values).collect();
+    let (table, names) = (&target.name, column_list(identity, columns));
+    format!(
+        "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {}",
+        values.join(", ")
+    )
+}
+
+/// The type of the array in which a column's values are sent.
+fn array_type(kind: &ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Text { .. } | ColumnType::Other { .. } => "text[]",
+        ColumnType::Int2 => "int2[]",
+        ColumnType::Int4 => "int4[]",
+        ColumnType::Int8 => "int8[]",
+        ColumnType::Bool => "bool[]",
+        ColumnType::Float4 => "float4[]",
+        ColumnType::Float8 => "float8[]",
+        ColumnType::Numeric { .. } => "numeric[]",
+        ColumnType::Date => "date[]",
+        ColumnType::Timestamp { .. } => "timestamp[]",
+        ColumnType::Timestamptz { .. } => "timestamptz[]",
+        ColumnType::Uuid => "uuid[]",
+    }
+}
+
+fn copy_statement(target: &Target, identity: &SequenceIdentity, columns: &[Column]) -> String {
+    format!(
+        "COPY {} ({}) FROM STDIN (FORMAT binary)",
+        target.name,
+        column_list(identity, columns)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_full;
+
+    #[test]
+    fn a_subtransaction_comes_after_its_transaction_across_the_wrap_too() {
+        assert_eq!(in_full(7, 7), 7);
+        assert_eq!(in_full(7, 9), 9);
+        let running = (3 << 32) + u64::from(u32::MAX) - 1;
+        assert_eq!(in_full(running, i64::from(u32::MAX) - 1), running);
+        assert_eq!(in_full(running, 5), (4 << 32) + 5);
+    }
+}

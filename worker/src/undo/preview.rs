@@ -1,0 +1,91 @@
+//! What an undo would do, without doing it.
+
+use ledger::{LedgerError, chunks, imports, registry};
+use model::{ImportId, UndoSpec};
+use serde::Serialize;
+use sqlx::{Connection as _, PgConnection};
+use target::{TargetError, UndoTarget, check_cascades};
+
+use super::erase::{EraseError, Rows};
+
+/// What an undo of an import would do to its rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct UndoPreview {
+    pub import_id: i64,
+    /// The table, as it is called now.
+    pub target: String,
+    /// Rows that would go.
+    pub would_delete: u64,
+    /// Rows that would stay, for they are not as the import left them.
+    pub would_keep: u64,
+    /// Rows that are not as the import left them, whether they would go or stay: edited since, or somebody else's.
+    pub edited: u64,
+    /// Those of them that are in chunks of which *every* row differs, as after a rewrite of the table: nobody can tell which were edited.
+    pub cannot_tell: u64,
+    /// Rows that are gone already.
+    pub missing: u64,
+}
+
+/// Why an undo cannot be previewed.
+#[derive(Debug, thiserror::Error)]
+pub enum PreviewError {
+    #[error("there is no import {0}: see `enqueue status`")]
+    Missing(ImportId),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("refusing to delete: {source}", source = .0)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    Erase(#[from] EraseError),
+}
+
+impl From<sqlx::Error> for PreviewError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+/// Looks at all rows of an import, in one transaction that changes nothing.
+///
+/// # Errors
+/// [`PreviewError`], saying why nothing would be deleted.
+pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) -> Result<UndoPreview, PreviewError> {
+    let mut tx = conn.begin().await?;
+    let row = imports::read(&mut tx, import)
+        .await?
+        .ok_or(PreviewError::Missing(import))?;
+    let mut preview = UndoPreview {
+        import_id: import.0,
+        target: row.target.clone(),
+        ..UndoPreview::default()
+    };
+    let chunks = chunks::list_in_table(&mut tx, import).await?;
+    if chunks.is_empty() {
+        return Ok(preview);
+    }
+    let target = UndoTarget::describe(&mut tx, &row.target, row.target_oid).await?;
+    check_cascades(&mut tx, &target.name, target.oid, undo.cascade).await?;
+    preview.target.clone_from(&target.name);
+    for chunk in chunks {
+        let ranges = registry::read(&mut tx, chunk).await?;
+        let rows = Rows {
+            chunk,
+            target: &target,
+            identity: &row.spec()?.identity,
+            ranges: &ranges,
+        };
+        let found = rows.find(&mut tx).await?;
+        preview.missing += found.registered.saturating_sub(found.ours + found.differing);
+        preview.edited += found.differing;
+        if found.ours == 0 {
+            preview.cannot_tell += found.differing;
+        }
+        preview.would_delete += found.ours;
+        if undo.include_edited {
+            preview.would_delete += found.differing;
+        } else {
+            preview.would_keep += found.differing;
+        }
+    }
+    Ok(preview)
+}

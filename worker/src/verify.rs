@@ -1,0 +1,277 @@
+//! Compares what the ledger says of an import with the target and, given the file, with what the file says. Reads only.
+
+mod file;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use ledger::{
+    LedgerError,
+    chunks::{self, ChunkRow},
+    imports,
+    registry::{self, IdRange},
+    rejects,
+};
+use model::{ChunkKey, ChunkState, IdentitySpec, ImportId};
+use serde::Serialize;
+use source::{SourceError, fingerprint};
+use sqlx::PgConnection;
+use target::{Target, TargetError, UndoTarget};
+
+use crate::undo::erase::{EraseError, Rows};
+use file::FileComparison;
+
+/// Differences of one kind that are told one by one.
+const TOLD: usize = 10;
+/// Chunks read from the ledger at once.
+const PAGE: i64 = 500;
+
+/// What was compared, and what differs.
+#[derive(Debug, Default, Serialize)]
+pub struct Verification {
+    pub chunks: u64,
+    pub records: u64,
+    pub rows: u64,
+    pub rejected: u64,
+    /// Records of chunks whose rows an undo took out again, or that were cancelled before they were loaded.
+    pub undone: u64,
+    /// Whether the file was compared too.
+    pub file: bool,
+    pub differences: Vec<Difference>,
+}
+
+/// Everything that differs in one way.
+#[derive(Debug, Serialize)]
+pub struct Difference {
+    pub kind: DifferenceKind,
+    pub count: u64,
+    /// The first ten.
+    pub examples: Vec<String>,
+}
+
+/// The ways in which ledger, table and file can differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// A chunk that is neither loaded nor undone.
+    OpenChunk,
+    /// Records of a chunk that are neither loaded nor rejected.
+    RecordCount,
+    /// Rejected records that are not in the ledger.
+    RejectCount,
+    /// Ids registered for a chunk, and rows it loaded.
+    RegistryCount,
+    /// Registered ids that have no row.
+    MissingRow,
+    /// The file is not the one that was imported.
+    Fingerprint,
+    /// Records of the file that are parsed otherwise now.
+    Parse,
+    /// Rows that differ from the file's record.
+    Content,
+}
+
+/// What keeps an import from being verified.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    #[error("there is no import {0}: see `enqueue status`")]
+    Missing(ImportId),
+    #[error(transparent)]
+    Store(#[from] LedgerError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("cannot read {path}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("cannot compare with the table")]
+    Compare(#[from] sqlx::Error),
+    #[error(transparent)]
+    Erase(#[from] EraseError),
+    #[error("a background task ended unexpectedly")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl Verification {
+    /// Whether everything agrees.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        self.differences.is_empty()
+    }
+
+    fn differ(&mut self, kind: DifferenceKind, count: u64, example: impl FnOnce() -> String) {
+        if count == 0 {
+            return;
+        }
+        let position = self
+            .differences
+            .iter()
+            .position(|difference| difference.kind == kind)
+            .unwrap_or_else(|| {
+                self.differences.push(Difference {
+                    kind,
+                    count: 0,
+                    examples: Vec::new(),
+                });
+                self.differences.len() - 1
+            });
+        if let Some(difference) = self.differences.get_mut(position) {
+            difference.count += count;
+            if difference.examples.len() < TOLD {
+                difference.examples.push(example());
+            }
+        }
+    }
+}
+
+/// Verifies an import, chunk by chunk; with `file`, also that the table holds what the file says.
+///
+/// # Errors
+/// [`VerifyError`], when something cannot be read. What differs is no error.
+pub async fn verify(conn: &mut PgConnection, id: ImportId, file: Option<&Path>) -> Result<Verification, VerifyError> {
+    let import = imports::read(conn, id).await?.ok_or(VerifyError::Missing(id))?;
+    let spec = import.spec()?;
+    let target = UndoTarget::describe(conn, &import.target, import.target_oid).await?;
+    let mut report = Verification {
+        file: file.is_some(),
+        ..Verification::default()
+    };
+    let mut comparison = None;
+    if let Some(path) = file {
+        let owned = path.to_owned();
+        let found = tokio::task::spawn_blocking(move || fingerprint(&owned)).await??;
+        if import
+            .fingerprint
+            .as_ref()
+            .is_some_and(|expected| *expected == found.hash)
+        {
+            let described = Target::describe_again(conn, &import.target, import.target_oid).await?;
+            comparison = Some(FileComparison::new(path, spec, &described)?);
+        } else {
+            report.differ(DifferenceKind::Fingerprint, 1, || {
+                format!("{} has other content than import {id}", path.display())
+            });
+        }
+    }
+    let mut from = 0;
+    loop {
+        let page = chunks::page(conn, id, from, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(report) };
+        from = last.ordinal + 1;
+        for chunk in &page {
+            if !report.account(chunk) {
+                continue;
+            }
+            let key = ChunkKey {
+                import: id,
+                ordinal: chunk.ordinal,
+            };
+            let lines = verify_rejects(conn, key, chunk, &mut report).await?;
+            let ids = verify_rows(conn, key, chunk, &target, &spec.identity, &mut report).await?;
+            if let Some(comparison) = comparison.as_ref().filter(|_| chunk.deleted_count == 0) {
+                comparison.compare(conn, chunk, &ids, &lines, &mut report).await?;
+            }
+        }
+    }
+}
+
+/// A chunk, for people.
+fn place(chunk: &ChunkRow) -> String {
+    match chunk.span.start.line {
+        Some(line) => format!("chunk {} (lines from {line})", chunk.ordinal),
+        None => format!("chunk {}", chunk.ordinal),
+    }
+}
+
+impl Verification {
+    /// Adds a chunk to the account. `false` when none of its records is, or shall be, in the table.
+    fn account(&mut self, chunk: &ChunkRow) -> bool {
+        let records = chunk.span.record_count;
+        self.chunks += 1;
+        self.records += records;
+        match chunk.state {
+            ChunkState::Pending | ChunkState::Failed => {
+                self.differ(DifferenceKind::OpenChunk, 1, || {
+                    format!("{} is {:?}", place(chunk), chunk.state).to_lowercase()
+                });
+                return false;
+            }
+            ChunkState::Cancelled | ChunkState::Deleted => {
+                self.undone += records;
+                return false;
+            }
+            ChunkState::Loaded => {}
+        }
+        self.rows += chunk.loaded_count;
+        self.rejected += chunk.rejected_count;
+        let accounted = chunk.loaded_count + chunk.rejected_count;
+        self.differ(DifferenceKind::RecordCount, accounted.abs_diff(records), || {
+            format!("{}: {records} records, {accounted} loaded or rejected", place(chunk))
+        });
+        true
+    }
+}
+
+/// Compares the rejects that were counted with those that are kept. Returns the lines of these.
+async fn verify_rejects(
+    conn: &mut PgConnection,
+    key: ChunkKey,
+    chunk: &ChunkRow,
+    report: &mut Verification,
+) -> Result<Vec<Option<u64>>, VerifyError> {
+    let stored = rejects::of_chunk(conn, key).await?;
+    report.differ(
+        DifferenceKind::RejectCount,
+        chunk.rejected_count.abs_diff(stored.len() as u64),
+        || {
+            format!(
+                "{}: {} rejected, {} kept",
+                place(chunk),
+                chunk.rejected_count,
+                stored.len()
+            )
+        },
+    );
+    Ok(stored.iter().map(|reject| reject.position.line).collect())
+}
+
+/// Compares the rows that were counted with those that are registered and those that are there. Returns the registered ids.
+async fn verify_rows(
+    conn: &mut PgConnection,
+    key: ChunkKey,
+    chunk: &ChunkRow,
+    target: &UndoTarget,
+    identity: &IdentitySpec,
+    report: &mut Verification,
+) -> Result<Vec<IdRange>, VerifyError> {
+    let ranges = registry::read(conn, key).await?;
+    let rows = Rows {
+        chunk: key,
+        target,
+        identity,
+        ranges: &ranges,
+    };
+    let found = rows.find(conn).await?;
+    report.differ(
+        DifferenceKind::RegistryCount,
+        found.registered.abs_diff(chunk.loaded_count),
+        || {
+            format!(
+                "{}: {} ids registered, {} rows loaded",
+                place(chunk),
+                found.registered,
+                chunk.loaded_count
+            )
+        },
+    );
+    let (expected, present) = (
+        found.registered.saturating_sub(chunk.deleted_count),
+        found.ours + found.differing,
+    );
+    report.differ(DifferenceKind::MissingRow, expected.saturating_sub(present), || {
+        format!("{}: {expected} rows expected, {present} found", place(chunk))
+    });
+    Ok(ranges.iter().map(|range| range.range).collect())
+}

@@ -1,0 +1,139 @@
+//! The file of an import beside its rows.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ledger::{chunks::ChunkRow, registry::IdRange};
+use model::{IdentitySpec, ImportSpec};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use target::{Column, ColumnType, Target, quote_identifier};
+
+use super::{DifferenceKind, Verification, VerifyError};
+use crate::load::{
+    rows::{self, ParseError, ParsedChunk, RecordShape},
+    sink::Sink,
+};
+
+/// The file beside the table.
+pub(super) struct FileComparison {
+    path: PathBuf,
+    shape: Arc<RecordShape>,
+    statement: String,
+}
+
+impl FileComparison {
+    pub(super) fn new(path: &Path, spec: &ImportSpec, target: &Target) -> Result<Self, VerifyError> {
+        let columns: Vec<Column> = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
+        let statement = comparing_statement(target, &spec.identity, &columns);
+        let shape = RecordShape {
+            columns,
+            format: spec.format.clone(),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            shape: Arc::new(shape),
+            statement,
+        })
+    }
+
+    pub(super) async fn compare(
+        &self,
+        conn: &mut PgConnection,
+        chunk: &ChunkRow,
+        ranges: &[IdRange],
+        reject_lines: &[Option<u64>],
+        report: &mut Verification,
+    ) -> Result<(), VerifyError> {
+        let parsed = match self.parse(chunk).await? {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                report.differ(DifferenceKind::Parse, chunk.span.record_count, || {
+                    format!("chunk {}: {error}", chunk.ordinal)
+                });
+                return Ok(());
+            }
+        };
+        let lines: Vec<Option<u64>> = parsed.rejects.iter().map(|reject| reject.position.line).collect();
+        if lines != reject_lines {
+            report.differ(
+                DifferenceKind::Parse,
+                lines.len().abs_diff(reject_lines.len()).max(1) as u64,
+                || {
+                    let (before, now) = (numbers(reject_lines), numbers(&lines));
+                    format!("chunk {}: the lines {before} were rejected, now {now}", chunk.ordinal)
+                },
+            );
+            return Ok(());
+        }
+        let Sink::Arrays(columns) = parsed.rows else {
+            return Ok(());
+        };
+        let ids: Vec<i64> = ranges.iter().flat_map(|range| range.ids()).collect();
+        let mut query = sqlx::query(AssertSqlSafe(self.statement.as_str())).bind(ids);
+        for column in &columns {
+            query = query.bind(column);
+        }
+        let differing = query.fetch_all(conn).await?;
+        for row in &differing {
+            let id: i64 = row.try_get("id")?;
+            report.differ(DifferenceKind::Content, 1, || {
+                format!("the row with id {id} (chunk {})", chunk.ordinal)
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads and parses a chunk's bytes off the runtime.
+    async fn parse(&self, chunk: &ChunkRow) -> Result<Result<ParsedChunk, ParseError>, VerifyError> {
+        let (path, shape, span) = (self.path.clone(), Arc::clone(&self.shape), chunk.span);
+        tokio::task::spawn_blocking(move || {
+            let bounds = (span.start.byte.unwrap_or(0), span.end_byte.unwrap_or(0));
+            let bytes = read_span(&path, bounds.0, bounds.1).map_err(|source| VerifyError::Read { path, source })?;
+            // Values travel as arrays, whatever loaded them.
+            Ok(rows::parse(&bytes, &shape, span, Sink::arrays(&shape.columns)))
+        })
+        .await?
+    }
+}
+
+/// Lines, for people.
+fn numbers(lines: &[Option<u64>]) -> String {
+    let numbers: Vec<String> = lines.iter().flatten().map(u64::to_string).collect();
+    format!("[{}]", numbers.join(", "))
+}
+
+fn read_span(path: &Path, start: u64, end: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(end.saturating_sub(start)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The ids whose row differs from the values beside them. A type that the server casts from text is compared as text: it may have no
+/// equality of its own.
+fn comparing_statement(target: &Target, identity: &IdentitySpec, columns: &[Column]) -> String {
+    let (mut selected, mut differs) = (vec!["unnest($1::bigint[]) AS id".to_owned()], Vec::new());
+    for (index, column) in columns.iter().enumerate() {
+        let (parameter, name) = (index + 2, quote_identifier(&column.name));
+        selected.push(format!("unnest(${parameter}) AS v{index}"));
+        differs.push(match &column.kind {
+            ColumnType::Other { type_name } => {
+                format!("t.{name}::text IS DISTINCT FROM f.v{index}::{type_name}::text")
+            }
+            _ => format!("t.{name} IS DISTINCT FROM f.v{index}"),
+        });
+    }
+    let IdentitySpec::Sequence { column } = identity;
+    let id = quote_identifier(column);
+    format!(
+        "SELECT f.id FROM (SELECT {}) AS f JOIN {} AS t ON t.{id} = f.id WHERE {} ORDER BY f.id",
+        selected.join(", "),
+        target.from,
+        differs.join(" OR ")
+    )
+}
