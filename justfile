@@ -1,5 +1,8 @@
 # Short names for what is done often. .ci/run needs no just: a change to a command here belongs there too.
 
+# The version before this one, whose workers `soak-mixed` runs beside this one's. A release that changes the schema moves it on.
+before := "92a30a21a247d81122b23ad7a8fe1fabdceccfde"
+
 # List the recipes
 default:
     @just --list
@@ -44,6 +47,15 @@ generate ROWS OUT:
 soak MINUTES:
     cargo build --workspace
     cargo run -p enqueue --example soak -- {{ MINUTES }}
+
+# The same with workers of the version before beside this one's, which work when the database is migrated
+soak-mixed MINUTES:
+    rm -rf target/before/source
+    mkdir -p target/before/source
+    git archive {{ before }} | tar -x -C target/before/source
+    cargo build --locked --manifest-path target/before/source/Cargo.toml --target-dir target/before/target --bins
+    cargo build --workspace
+    SOAK_OLD_WORKER=target/before/target/debug/worker cargo run -p enqueue --example soak -- {{ MINUTES }}
 
 # Build what the measurements run
 [private]

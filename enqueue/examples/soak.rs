@@ -1,12 +1,16 @@
 //! Breaks everything at random for some minutes, import after import, and checks after each that no row was lost or doubled.
 //!
 //! `just soak MINUTES`; the seed is printed, and taken from PG_IMPORT_TEST_SEED. SOAK_CANCEL_PERCENT of the imports are cancelled at work.
+//!
+//! With SOAK_OLD_WORKER, the path of an earlier version's worker with that version's enqueue beside it, every second worker is that program
+//! (`just soak-mixed MINUTES`): as during an update, the old ones work when the database is migrated, and go on beside the new ones.
 
 #[path = "../tests/crash_support/mod.rs"]
 mod crash_support;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -17,6 +21,17 @@ use rand::{RngExt as _, rngs::StdRng};
 use testkit::TestServer;
 
 const WORKERS: usize = 3;
+/// Beside those of another version: two of each.
+const WORKERS_MIXED: usize = 4;
+const WORKER_ARGUMENTS: [&str; 4] = [
+    "--concurrency",
+    "2",
+    // Most starts without an outcome are this program's own doing.
+    "--max-attempts",
+    "1000",
+];
+/// What a worker says that is older than the database.
+const TOO_OLD: &str = "was migrated by a newer version";
 /// Faults of one import, after which it is left in peace to end.
 const FAULTS_PER_IMPORT: u32 = 25;
 /// Loaded imports that stay beside the next.
@@ -29,7 +44,8 @@ async fn main() -> ExitCode {
         .and_then(|text| text.parse().ok())
         .unwrap_or(5.0);
     let server = TestServer::start().await;
-    let mut soak = Soak::start(&server, seeded()).await;
+    let old_worker = std::env::var_os("SOAK_OLD_WORKER").map(PathBuf::from);
+    let mut soak = Soak::start(&server, seeded(), old_worker).await;
     if let Ok(percent) = std::env::var("SOAK_CANCEL_PERCENT") {
         soak.cancel_percent = percent.parse().expect("SOAK_CANCEL_PERCENT: a number");
     }
@@ -40,13 +56,27 @@ async fn main() -> ExitCode {
     soak.report()
 }
 
+struct Worker {
+    process: Proc,
+    frozen_until: Option<Instant>,
+    /// Of the earlier version.
+    old: bool,
+}
+
 struct Soak<'a> {
     server: &'a TestServer,
     world: World,
     random: StdRng,
     /// How many imports of a hundred are cancelled while they are at work.
     cancel_percent: u32,
-    workers: Vec<(Proc, Option<Instant>)>,
+    workers: Vec<Worker>,
+    /// The worker of an earlier version, and whether the database has become too new for it to start.
+    old_worker: Option<PathBuf>,
+    old_refuses: bool,
+    /// The processes that were of the earlier version.
+    old_pids: BTreeSet<i32>,
+    /// Chunks by what was done with them, and by whose worker.
+    done: BTreeMap<(String, &'static str), u64>,
     /// What should be in the table.
     loaded: Vec<(i64, CsvFile)>,
     faults: BTreeMap<&'static str, u32>,
@@ -59,15 +89,17 @@ struct Soak<'a> {
 }
 
 impl<'a> Soak<'a> {
-    async fn start(server: &'a TestServer, random: StdRng) -> Self {
-        let world = World::on(server).await;
-        let workers = (0..WORKERS).map(|_| (start_worker(&world), None)).collect();
-        Self {
+    async fn start(server: &'a TestServer, random: StdRng, old_worker: Option<PathBuf>) -> Self {
+        let mut soak = Self {
             server,
-            world,
+            world: World::on(server).await,
             random,
             cancel_percent: 25,
-            workers,
+            workers: Vec::new(),
+            old_worker,
+            old_refuses: false,
+            old_pids: BTreeSet::new(),
+            done: BTreeMap::new(),
             loaded: Vec::new(),
             faults: BTreeMap::new(),
             imports: 0,
@@ -75,7 +107,82 @@ impl<'a> Soak<'a> {
             lost: 0,
             doubled: 0,
             complaints: Vec::new(),
+        };
+        match soak.old_worker.clone() {
+            Some(worker) => soak.start_mixed(&worker.with_file_name("enqueue")).await,
+            None => soak.workers = (0..WORKERS).map(|_| soak.new_worker()).collect(),
         }
+        soak
+    }
+
+    /// As an update goes: the earlier version made the database, its workers work, and while they do the database is migrated. Only
+    /// then can new workers start, and no old one any more.
+    async fn start_mixed(&mut self, old_enqueue: &Path) {
+        self.world.make_empty().await;
+        let migrated = self.world.program(old_enqueue, &["migrate"]).finished().await;
+        assert_eq!(migrated.code, Some(0), "{migrated:?}");
+        let mut old = Vec::new();
+        for _ in 0..WORKERS_MIXED / 2 {
+            let worker = self.start_worker(1);
+            self.world.until_working(&worker.process).await;
+            old.push(worker);
+        }
+        let migrated = self.world.run(&["migrate"]).await;
+        assert_eq!(migrated.code, Some(0), "{migrated:?}");
+        for worker in old {
+            self.workers.push(self.new_worker());
+            self.workers.push(worker);
+        }
+        let version = "SELECT max(version) FROM pgimport._sqlx_migrations";
+        println!(
+            "migrated to version {}",
+            self.world.ask(version).await.unwrap_or_default()
+        );
+    }
+
+    fn new_worker(&self) -> Worker {
+        Worker {
+            process: self.world.worker(&WORKER_ARGUMENTS),
+            frozen_until: None,
+            old: false,
+        }
+    }
+
+    /// A worker for a place among the others: for every second one an old one, as long as such a one starts.
+    fn start_worker(&mut self, place: usize) -> Worker {
+        match &self.old_worker {
+            Some(program) if place % 2 == 1 && !self.old_refuses => {
+                let process = self.world.program(program, &WORKER_ARGUMENTS);
+                self.old_pids.insert(process.pid());
+                Worker {
+                    process,
+                    frozen_until: None,
+                    old: true,
+                }
+            }
+            _ => self.new_worker(),
+        }
+    }
+
+    /// Puts new workers in the place of old ones that found the database too new.
+    fn replace_refused(&mut self) {
+        for place in 0..self.workers.len() {
+            let worker = &mut self.workers[place];
+            if worker.old && worker.process.ended().is_some() && worker.process.words().contains(TOO_OLD) {
+                self.old_refuses = true;
+                self.workers[place] = self.new_worker();
+                self.count("old worker refused to start");
+            }
+        }
+    }
+
+    /// Whether a worker may be killed: where that is for good, most old ones shall stay, and the last in any case.
+    fn may_be_killed(&mut self, place: usize) -> bool {
+        if !self.workers[place].old {
+            return true;
+        }
+        let old = self.workers.iter().filter(|worker| worker.old).count();
+        old > 1 && self.chance(20)
     }
 
     fn chance(&mut self, percent: u32) -> bool {
@@ -225,19 +332,28 @@ impl<'a> Soak<'a> {
     /// Breaks something.
     async fn inject(&mut self) {
         self.thaw(|frozen, until| frozen >= until);
-        let victim = self.random.random_range(0..WORKERS);
+        self.replace_refused();
+        let victim = self.random.random_range(0..self.workers.len());
         match self.random.random_range(0..100) {
-            0..35 => {
-                self.workers[victim].0.kill();
-                self.workers[victim] = (start_worker(&self.world), None);
-                self.count("worker killed");
+            0..35 if self.may_be_killed(victim) => {
+                self.count(if self.workers[victim].old {
+                    "old worker killed"
+                } else {
+                    "worker killed"
+                });
+                self.workers[victim].process.kill();
+                self.workers[victim] = self.start_worker(victim);
             }
-            35..65 => {
-                if self.workers[victim].1.is_none() {
+            0..65 => {
+                if self.workers[victim].frozen_until.is_none() {
                     let millis = self.random.random_range(100..12_000);
-                    self.workers[victim].0.freeze();
-                    self.workers[victim].1 = Some(Instant::now() + Duration::from_millis(millis));
-                    self.count("worker frozen");
+                    self.workers[victim].process.freeze();
+                    self.workers[victim].frozen_until = Some(Instant::now() + Duration::from_millis(millis));
+                    self.count(if self.workers[victim].old {
+                        "old worker frozen"
+                    } else {
+                        "worker frozen"
+                    });
                 }
             }
             65..92 => {
@@ -259,21 +375,23 @@ impl<'a> Soak<'a> {
     }
 
     fn thaw(&mut self, due: impl Fn(Instant, Instant) -> bool) {
-        for (worker, frozen) in &mut self.workers {
-            if frozen.is_some_and(|until| due(Instant::now(), until)) {
-                worker.thaw();
-                *frozen = None;
+        for worker in &mut self.workers {
+            if worker.frozen_until.is_some_and(|until| due(Instant::now(), until)) {
+                worker.process.thaw();
+                worker.frozen_until = None;
             }
         }
     }
 
     fn end_faults(&mut self) {
         self.thaw(|_, _| true);
-        for (worker, _) in &mut self.workers {
-            if let Some(status) = worker.ended() {
+        self.replace_refused();
+        for place in 0..self.workers.len() {
+            let process = &mut self.workers[place].process;
+            if let Some(status) = process.ended() {
                 self.complaints
-                    .push(format!("a worker ended by itself: {status}: {}", worker.words()));
-                *worker = start_worker(&self.world);
+                    .push(format!("a worker ended by itself: {status}: {}", process.words()));
+                self.workers[place] = self.start_worker(place);
             }
         }
     }
@@ -314,9 +432,47 @@ impl<'a> Soak<'a> {
         }
         self.world.assert_no_job_stranded().await;
         println!("{}", found.join(", "));
+        self.note_workers(import).await;
     }
 
-    fn report(self) -> ExitCode {
+    /// Counts whose workers loaded an import's chunks, or deleted their rows.
+    async fn note_workers(&mut self, import: i64) {
+        let chunks = format!(
+            "SELECT coalesce(string_agg(state || ' ' || worker, E'\\n'), '') FROM pgimport.import_chunk
+             WHERE import_id = {import} AND state IN ('loaded', 'deleted')"
+        );
+        for chunk in self.world.ask(&chunks).await.unwrap_or_default().lines() {
+            // The name of a worker: role, host, process id and a random part.
+            let Some((state, name)) = chunk.split_once(' ') else {
+                continue;
+            };
+            let pid = name.rsplit(':').nth(1).and_then(|pid| pid.parse().ok());
+            let whose = if pid.is_some_and(|pid| self.old_pids.contains(&pid)) {
+                "old"
+            } else {
+                "new"
+            };
+            *self.done.entry((state.to_owned(), whose)).or_default() += 1;
+        }
+    }
+
+    fn report(mut self) -> ExitCode {
+        if self.old_worker.is_some() {
+            let done = |state: &str, whose| self.done.get(&(state.to_owned(), whose)).copied().unwrap_or_default();
+            for state in ["loaded", "deleted"] {
+                println!(
+                    "chunks {state}: {} by old workers, {} by new ones",
+                    done(state, "old"),
+                    done(state, "new")
+                );
+            }
+            if done("loaded", "old") == 0 || done("loaded", "new") == 0 {
+                self.complaints
+                    .push("workers of one version alone loaded everything".to_owned());
+            }
+            let old = self.workers.iter().filter(|worker| worker.old).count();
+            println!("{old} of {} workers are old at the end", self.workers.len());
+        }
         let total: u32 = self.faults.values().sum();
         println!(
             "{} imports, {} records, {total} faults: {:?}",
@@ -332,9 +488,4 @@ impl<'a> Soak<'a> {
             ExitCode::FAILURE
         }
     }
-}
-
-fn start_worker(world: &World) -> Proc {
-    // Most starts without an outcome are this program's own doing.
-    world.worker(&["--concurrency", "2", "--max-attempts", "1000"])
 }

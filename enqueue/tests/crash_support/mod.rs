@@ -6,7 +6,7 @@ pub mod process;
 
 use std::{
     fmt::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -97,6 +97,22 @@ impl World {
         PgConnection::connect_with(&self.db.connect_options())
             .await
             .expect("to connect")
+    }
+
+    /// Makes the database anew, without any schema of ours. Before anything uses it.
+    pub async fn make_empty(&self) {
+        use sqlx::Connection as _;
+        let options = self.db.connect_options();
+        let name = options.get_database().expect("a database");
+        let mut admin = PgConnection::connect_with(&options.clone().database("postgres"))
+            .await
+            .expect("to connect");
+        for statement in [format!("DROP DATABASE {name}"), format!("CREATE DATABASE {name}")] {
+            sqlx::raw_sql(AssertSqlSafe(statement))
+                .execute(&mut admin)
+                .await
+                .expect("to make the database anew");
+        }
     }
 
     fn next(&self) -> u32 {
@@ -340,6 +356,18 @@ impl World {
             environment,
             &self.db.url(),
             &self.dir.path().join(format!("{number}-worker")),
+        )
+    }
+
+    /// A program of another version.
+    pub fn program(&self, program: &Path, arguments: &[&str]) -> Proc {
+        let number = self.next();
+        Proc::start_program(
+            program,
+            arguments,
+            &[],
+            &self.db.url(),
+            &self.dir.path().join(format!("{number}-other")),
         )
     }
 

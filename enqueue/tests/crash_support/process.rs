@@ -54,8 +54,19 @@ fn program(name: &str) -> PathBuf {
 
 impl Proc {
     pub fn start(name: &str, arguments: &[&str], environment: &[(&str, &str)], url: &str, log: &Path) -> Self {
+        Self::start_program(&program(name), arguments, environment, url, log)
+    }
+
+    /// Starts a program from anywhere.
+    pub fn start_program(
+        program: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        url: &str,
+        log: &Path,
+    ) -> Self {
         let (out, err) = (log.with_extension("out"), log.with_extension("err"));
-        let child = Command::new(program(name))
+        let child = Command::new(program)
             .args(arguments)
             .env("DATABASE_URL", url)
             .envs(environment.iter().copied())
@@ -63,7 +74,7 @@ impl Proc {
             .stdout(File::create(&out).expect("a file for its output"))
             .stderr(File::create(&err).expect("a file for its words"))
             .spawn()
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         Self { child, out, err }
     }
 
