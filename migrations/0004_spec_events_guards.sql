@@ -40,16 +40,16 @@ COMMENT ON COLUMN pgimport.import.id_column IS 'For programs of before: the targ
 
 -- Once, for the rows of before: which of them replaced their predecessors.
 UPDATE pgimport.import AS i SET replacing = true
-WHERE i.state = 'loaded' AND (i.options -> 'replace')::boolean
+WHERE i.state = 'loaded' AND i.options -> 'replace' = 'true'
   AND EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.loaded_count > 0)
-  AND ((i.options -> 'replace_anyway')::boolean
+  AND (i.options -> 'replace_anyway' = 'true'
        OR NOT EXISTS (SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.rejected_count > 0));
 
 -- Where records lie: input and record, and with some formats byte and line ---------------------------------------
 
 ALTER TABLE pgimport.import_chunk
-    ADD COLUMN input        integer NOT NULL DEFAULT 0 CHECK (input >= 0),
-    ADD COLUMN first_record bigint CHECK (first_record > 0),
+    ADD COLUMN input        integer NOT NULL DEFAULT 0,
+    ADD COLUMN first_record bigint,
     ALTER COLUMN start_byte DROP NOT NULL,
     ALTER COLUMN end_byte DROP NOT NULL,
     ALTER COLUMN first_line DROP NOT NULL;
@@ -61,12 +61,14 @@ COMMENT ON COLUMN pgimport.import_chunk.end_byte IS 'The byte after its last.';
 COMMENT ON COLUMN pgimport.import_chunk.first_line IS 'Line of its first byte, from 1; null where the format has no lines.';
 
 ALTER TABLE pgimport.import_reject
-    ADD COLUMN input  integer NOT NULL DEFAULT 0 CHECK (input >= 0),
-    ADD COLUMN record bigint CHECK (record > 0),
+    ADD COLUMN input  integer NOT NULL DEFAULT 0,
+    ADD COLUMN record bigint,
     DROP CONSTRAINT import_reject_pkey;
 ALTER TABLE pgimport.import_reject
     ALTER COLUMN start_byte DROP NOT NULL,
-    ALTER COLUMN line DROP NOT NULL;
+    ALTER COLUMN line DROP NOT NULL,
+    -- It has no primary key: where all tables are published, its rows could not be deleted.
+    REPLICA IDENTITY FULL;
 
 COMMENT ON COLUMN pgimport.import_reject.input IS 'Which of the import''s inputs it comes from, from 0.';
 COMMENT ON COLUMN pgimport.import_reject.record IS 'Number of the record within the input, from 1, a header not counted. Null where a worker of before rejected it.';
@@ -111,30 +113,20 @@ COMMENT ON COLUMN pgimport.import_event.totals IS 'What the import''s chunks add
 
 CREATE INDEX import_event_import ON pgimport.import_event (import_id, id);
 
--- Who it was is the server's to say.
-CREATE FUNCTION pgimport.stamp_event() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-    AS $$
-    BEGIN
-        NEW.role := session_user;
-        NEW.at := clock_timestamp();
-        RETURN NEW;
-    END
-    $$;
-
-COMMENT ON FUNCTION pgimport.stamp_event() IS 'Keeps an event from being written in another role''s name, or for another time.';
-
-CREATE TRIGGER stamp BEFORE INSERT ON pgimport.import_event FOR EACH ROW EXECUTE FUNCTION pgimport.stamp_event();
-
 -- Who may see an import may see its events, who may change it may add one.
 DO $$
 DECLARE
     held record;
 BEGIN
     FOR held IN
-        SELECT a.grantee, a.privilege_type
+        SELECT DISTINCT a.grantee, a.privilege_type
         FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(c.relacl) AS a
         WHERE c.oid = 'pgimport.import'::regclass AND a.privilege_type IN ('SELECT', 'UPDATE') AND a.grantee <> c.relowner
+        UNION
+        SELECT DISTINCT a.grantee, a.privilege_type
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_attribute AS t ON t.attrelid = c.oid, pg_catalog.aclexplode(t.attacl) AS a
+        WHERE c.oid = 'pgimport.import'::regclass AND t.attname = 'state' AND a.privilege_type IN ('SELECT', 'UPDATE')
+          AND a.grantee <> c.relowner
     LOOP
         EXECUTE format('GRANT %s ON pgimport.import_event TO %s',
             CASE held.privilege_type WHEN 'SELECT' THEN 'SELECT' ELSE 'INSERT' END,
@@ -158,25 +150,61 @@ COMMENT ON FUNCTION pgimport.oldest_protocol() IS 'The oldest protocol that can 
 
 -- Who may act for whom -----------------------------------------------------------------------------------------------
 --
--- Roles that submit may write the ledger's rows, but only those of their own imports; and what names the target of an import is
+-- Roles that submit write rows of the ledger themselves, but only those of their own imports; and what names the target of an import is
 -- nobody's to change. Without that, who may submit could have the workers write to tables, and delete from them, with the workers'
--- rights. The functions run in the session of whoever is to be held back: hence their own search_path.
+-- rights. A worker is told by the right to write the registry, which submitters do not have. The functions run in the session of whoever
+-- is to be held back: hence their own search_path, and session_user, which SET ROLE does not change.
 
-CREATE FUNCTION pgimport.may_act_for(submitter name) RETURNS boolean
+CREATE FUNCTION pgimport.is_worker() RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT has_table_privilege(session_user, 'pgimport.import_registry', 'INSERT') $$;
+
+COMMENT ON FUNCTION pgimport.is_worker() IS 'Whether this session''s role is a worker''s: it may write the registry.';
+
+CREATE FUNCTION pgimport.may_act_for(submitter name, target oid) RETURNS boolean
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
-        SELECT submitter IS NULL
-            OR submitter = session_user
-            OR has_table_privilege(session_user, 'pgimport.import_registry', 'INSERT')
-            OR EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = submitter AND pg_has_role(session_user, r.oid, 'MEMBER'))
+        SELECT pgimport.is_worker()
+            OR CASE WHEN submitter IS NULL THEN coalesce(has_table_privilege(session_user, target, 'INSERT'), false)
+                    ELSE submitter = session_user
+                      OR EXISTS (SELECT FROM pg_roles AS r WHERE r.rolname = submitter AND pg_has_role(session_user, r.oid, 'MEMBER'))
+               END
     $$;
 
-COMMENT ON FUNCTION pgimport.may_act_for(name) IS 'Whether this session may write rows of an import of that submitter: its role, a member of it, or a worker, who is told by the right to write the registry. Nobody knows the submitter of rows of before.';
+COMMENT ON FUNCTION pgimport.may_act_for(name, oid) IS 'Whether this session may write rows of an import of that submitter into that table: its role, a member of it, or a worker. Of rows of before, whose submitter nobody knows, whoever may insert into the table.';
+
+CREATE FUNCTION pgimport.guard_id() RETURNS trigger
+    -- The owner's rights for currval alone: who inserts needs none on the sequence.
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    BEGIN
+        IF NOT pgimport.is_worker()
+           AND NEW.id IS DISTINCT FROM currval(pg_get_serial_sequence(format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME), 'id')) THEN
+            RAISE EXCEPTION 'the ids of % are not chosen', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        RETURN NEW;
+    END
+    $$;
+
+COMMENT ON FUNCTION pgimport.guard_id() IS 'Keeps ids from being taken before others are given them.';
+
+CREATE TRIGGER guard_id BEFORE INSERT ON pgimport.import FOR EACH ROW EXECUTE FUNCTION pgimport.guard_id();
+CREATE TRIGGER guard_id BEFORE INSERT ON pgimport.import_event FOR EACH ROW EXECUTE FUNCTION pgimport.guard_id();
 
 CREATE FUNCTION pgimport.guard_import() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
+    DECLARE
+        worker boolean := pgimport.is_worker();
     BEGIN
+        IF TG_OP = 'DELETE' THEN
+            IF NOT pgimport.may_act_for(OLD.submitted_by, OLD.target_oid) THEN
+                RAISE EXCEPTION 'import % was submitted by the role %', OLD.id, OLD.submitted_by
+                    USING ERRCODE = 'insufficient_privilege', HINT = 'Only that role, its members and workers may forget it.';
+            END IF;
+            RETURN OLD;
+        END IF;
+
         IF TG_OP = 'INSERT' THEN
             NEW.submitted_by := session_user;
             NEW.cancelled_by := NULL;
@@ -184,15 +212,28 @@ CREATE FUNCTION pgimport.guard_import() RETURNS trigger
                        WHERE c.oid = NEW.target_oid AND n.nspname IN ('pgimport', 'apalis')) THEN
                 RAISE EXCEPTION 'pg_import does not load its own tables' USING ERRCODE = 'insufficient_privilege';
             END IF;
+            IF worker THEN
+                RETURN NEW;
+            END IF;
+            IF NOT coalesce(has_table_privilege(session_user, NEW.target_oid, 'INSERT')
+                   AND has_schema_privilege(session_user, (SELECT relnamespace FROM pg_class WHERE oid = NEW.target_oid), 'USAGE'), false) THEN
+                RAISE EXCEPTION 'the role % may not insert into %', session_user, NEW.target USING ERRCODE = 'insufficient_privilege';
+            END IF;
+            IF NEW.state <> 'splitting' THEN
+                RAISE EXCEPTION 'an import begins as splitting' USING ERRCODE = 'insufficient_privilege';
+            END IF;
+            NEW.created_at := now();
+            NEW.undo := NULL;
+            NEW.undo_version := NULL;
+            NEW.fenced_at := NULL;
+            NEW.cancel_retries := 0;
+            NEW.replacing := false;
+            NEW.totals := NULL;
+            NEW.split_at := NULL;
+            NEW.ended_at := NULL;
             RETURN NEW;
         END IF;
-        IF TG_OP = 'DELETE' THEN
-            IF NOT pgimport.may_act_for(OLD.submitted_by) THEN
-                RAISE EXCEPTION 'import % was submitted by the role %', OLD.id, OLD.submitted_by
-                    USING ERRCODE = 'insufficient_privilege', HINT = 'Only that role, its members and workers may forget it.';
-            END IF;
-            RETURN OLD;
-        END IF;
+
         IF (NEW.id, NEW.source, NEW.resumable, NEW.target, NEW.target_oid, NEW.id_column, NEW.columns, NEW.options,
             NEW.spec, NEW.spec_version, NEW.submitted_by, NEW.created_at)
            IS DISTINCT FROM
@@ -201,27 +242,47 @@ CREATE FUNCTION pgimport.guard_import() RETURNS trigger
             RAISE EXCEPTION 'what import % is, and where it goes, cannot be changed after its submission', OLD.id
                 USING ERRCODE = 'insufficient_privilege';
         END IF;
-        IF NOT pgimport.may_act_for(OLD.submitted_by) THEN
-            -- Who may delete from the table may also have an import's rows deleted, and nothing else.
-            IF NOT coalesce(has_table_privilege(session_user, OLD.target_oid, 'DELETE'), false)
-               OR NEW.state IS DISTINCT FROM 'cancelling'
-               OR (NEW.key, NEW.fingerprint, NEW.size_bytes, NEW.submitter, NEW.lease_until, NEW.split_at, NEW.fenced_at,
-                   NEW.replacing, NEW.chunk_count, NEW.record_count, NEW.totals)
-                  IS DISTINCT FROM
-                  (OLD.key, OLD.fingerprint, OLD.size_bytes, OLD.submitter, OLD.lease_until, OLD.split_at, OLD.fenced_at,
-                   OLD.replacing, OLD.chunk_count, OLD.record_count, OLD.totals) THEN
-                RAISE EXCEPTION 'import % was submitted by the role %', OLD.id, OLD.submitted_by
-                    USING ERRCODE = 'insufficient_privilege',
-                          HINT = 'Only that role, its members and workers may change it; who may DELETE from its table may cancel it.';
+        -- A new undo has a fence of its own.
+        IF NEW.state = 'cancelling' AND OLD.state <> 'cancelling' THEN
+            NEW.fenced_at := NULL;
+        END IF;
+        IF worker THEN
+            -- What it asks for itself is its own; a replacement is asked for by the import that replaces, and the worker says whose that is.
+            IF NEW.state = 'cancelling' AND OLD.state <> 'cancelling' AND NEW.cancelled_by IS NOT DISTINCT FROM OLD.cancelled_by THEN
+                NEW.cancelled_by := session_user;
             END IF;
+            RETURN NEW;
         END IF;
-        -- Whoever asked for the undo as it is now. Workers carry it out; what they ask for themselves is theirs.
-        IF NEW.state = 'cancelling' AND OLD.state <> 'cancelling'
-           OR NEW.undo IS DISTINCT FROM OLD.undo AND NOT has_table_privilege(session_user, 'pgimport.import_registry', 'INSERT') THEN
-            NEW.cancelled_by := session_user;
-        ELSE
-            NEW.cancelled_by := OLD.cancelled_by;
+
+        IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN (
+               ('splitting', 'loading'), ('splitting', 'failed'), ('loading', 'loaded'), ('loading', 'failed'), ('failed', 'loading'),
+               ('splitting', 'cancelling'), ('loading', 'cancelling'), ('loaded', 'cancelling'), ('failed', 'cancelling'),
+               ('kept', 'cancelling'), ('cancelling', 'kept'), ('cancelling', 'cancelled')) THEN
+            RAISE EXCEPTION 'import % is %: it cannot become %', OLD.id, OLD.state, NEW.state USING ERRCODE = 'insufficient_privilege';
         END IF;
+        IF NEW.key IS DISTINCT FROM OLD.key AND NEW.key IS NOT NULL
+           OR NEW.replacing AND NOT OLD.replacing AND NOT coalesce(has_table_privilege(session_user, OLD.target_oid, 'DELETE'), false) THEN
+            RAISE EXCEPTION 'import % cannot be given a key, or take the place of others, by the role %', OLD.id, session_user
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+        -- Who may delete from the table may also have an import's rows deleted, and nothing else.
+        IF NOT pgimport.may_act_for(OLD.submitted_by, OLD.target_oid)
+           AND (NOT coalesce(has_table_privilege(session_user, OLD.target_oid, 'DELETE'), false)
+                OR NEW.state <> 'cancelling'
+                OR NEW.fenced_at IS DISTINCT FROM OLD.fenced_at AND NEW.fenced_at IS NOT NULL
+                OR (NEW.key, NEW.fingerprint, NEW.size_bytes, NEW.submitter, NEW.lease_until, NEW.split_at,
+                    NEW.replacing, NEW.chunk_count, NEW.record_count, NEW.totals)
+                   IS DISTINCT FROM
+                   (OLD.key, OLD.fingerprint, OLD.size_bytes, OLD.submitter, OLD.lease_until, OLD.split_at,
+                    OLD.replacing, OLD.chunk_count, OLD.record_count, OLD.totals)) THEN
+            RAISE EXCEPTION 'import % was submitted by the role %', OLD.id, OLD.submitted_by
+                USING ERRCODE = 'insufficient_privilege',
+                      HINT = 'Only that role, its members and workers may change it; who may DELETE from its table may cancel it.';
+        END IF;
+        -- Whoever asked for the undo as it is now.
+        NEW.cancelled_by := CASE
+            WHEN NEW.state = 'cancelling' AND OLD.state <> 'cancelling' OR NEW.undo IS DISTINCT FROM OLD.undo THEN session_user
+            ELSE OLD.cancelled_by END;
         RETURN NEW;
     END
     $$;
@@ -235,14 +296,21 @@ CREATE FUNCTION pgimport.guard_part() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
     DECLARE
-        submitter name;
+        import record;
         of_import bigint := CASE WHEN TG_OP = 'DELETE' THEN OLD.import_id ELSE NEW.import_id END;
     BEGIN
         -- Workers first: theirs are nearly all the changes, and no table has to be read for them.
-        IF NOT has_table_privilege(session_user, 'pgimport.import_registry', 'INSERT') THEN
-            SELECT i.submitted_by INTO submitter FROM pgimport.import AS i WHERE i.id = of_import;
-            IF NOT pgimport.may_act_for(submitter) OR TG_OP = 'UPDATE' AND NEW.import_id IS DISTINCT FROM OLD.import_id THEN
-                RAISE EXCEPTION 'import % was submitted by the role %', of_import, submitter
+        IF NOT pgimport.is_worker() THEN
+            -- Locked: the foreign key is checked at the statement's end, and until then the id could become another's.
+            SELECT i.submitted_by, i.target_oid INTO import FROM pgimport.import AS i WHERE i.id = of_import FOR KEY SHARE;
+            IF NOT FOUND AND TG_OP = 'DELETE' THEN
+                -- The import itself is being forgotten.
+                RETURN OLD;
+            ELSIF NOT FOUND THEN
+                RAISE EXCEPTION 'there is no import %', of_import USING ERRCODE = 'foreign_key_violation';
+            ELSIF NOT pgimport.may_act_for(import.submitted_by, import.target_oid)
+                  OR TG_OP = 'UPDATE' AND NEW.import_id IS DISTINCT FROM OLD.import_id THEN
+                RAISE EXCEPTION 'import % was submitted by the role %', of_import, import.submitted_by
                     USING ERRCODE = 'insufficient_privilege', HINT = 'Only that role, its members and workers may change its chunks.';
             END IF;
         END IF;
@@ -260,18 +328,43 @@ CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON pgimport.import_chunk
 CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON pgimport.import_payload
     FOR EACH ROW EXECUTE FUNCTION pgimport.guard_part();
 
--- The default table's ids come in blocks: an undo does not depend on the sequence any more ------------------------------
+CREATE FUNCTION pgimport.guard_event() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+    DECLARE
+        import record;
+    BEGIN
+        NEW.role := session_user;
+        NEW.at := clock_timestamp();
+        NEW.process := current_setting('application_name');
+        IF NOT pgimport.is_worker() THEN
+            SELECT i.submitted_by, i.target_oid, i.state INTO import FROM pgimport.import AS i WHERE i.id = NEW.import_id FOR KEY SHARE;
+            IF NOT FOUND OR NEW.to_state <> import.state
+               OR NOT (pgimport.may_act_for(import.submitted_by, import.target_oid)
+                       OR NEW.event = 'cancel' AND coalesce(has_table_privilege(session_user, import.target_oid, 'DELETE'), false)) THEN
+                RAISE EXCEPTION 'the role % may not write this event of import %', session_user, NEW.import_id
+                    USING ERRCODE = 'insufficient_privilege';
+            END IF;
+        END IF;
+        RETURN NEW;
+    END
+    $$;
 
+COMMENT ON FUNCTION pgimport.guard_event() IS 'Says who it was and when, and keeps events from being written that others would have to answer for.';
+
+CREATE TRIGGER guard BEFORE INSERT ON pgimport.import_event FOR EACH ROW EXECUTE FUNCTION pgimport.guard_event();
+
+-- What is new belongs to whoever owns the rest, whoever runs this.
 DO $$
+DECLARE
+    owner regrole := (SELECT c.relowner::regrole FROM pg_catalog.pg_class AS c WHERE c.oid = 'pgimport.import'::regclass);
+    made regprocedure;
 BEGIN
-    IF EXISTS (
-        SELECT FROM pg_catalog.pg_sequence AS q
-        WHERE q.seqrelid = pg_catalog.pg_get_serial_sequence('public.sale_order', 'id')::regclass AND q.seqcache = 1
-    ) THEN
-        ALTER SEQUENCE public.sale_order_id_seq CACHE 1000;
+    IF owner::oid <> (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user) THEN
+        EXECUTE format('ALTER TABLE pgimport.import_event OWNER TO %s', owner);
+        FOR made IN SELECT p.oid FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'pgimport'::regnamespace LOOP
+            EXECUTE format('ALTER FUNCTION %s OWNER TO %s', made, owner);
+        END LOOP;
     END IF;
-EXCEPTION
-    -- The table is somebody else's, or has another shape.
-    WHEN insufficient_privilege OR undefined_table OR undefined_column OR invalid_parameter_value THEN NULL;
 END
 $$;

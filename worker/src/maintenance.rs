@@ -116,14 +116,14 @@ async fn reap_submitters(conn: &mut PgConnection) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
     for submission in imports::abandoned(&mut tx).await? {
-        sessions::terminate(&mut tx, &[submission.submitter]).await?;
+        sessions::terminate_submitter(&mut tx, &submission.submitter, submission.submitted_by.as_deref()).await?;
         if !submission.resumable && submission.for_good {
             let reason = format!(
                 "{} was interrupted before its end was read, and cannot be taken up again: a stream cannot be read twice, and a forced \
                  submission has no key to find it by",
                 submission.source
             );
-            cancel::begin(&mut tx, submission.import, UndoSpec::default(), Some(&reason)).await?;
+            cancel::begin(&mut tx, submission.import, UndoSpec::default(), Some(&reason), None).await?;
             tracing::warn!(import = %submission.import, reason, "import is undone");
         }
     }

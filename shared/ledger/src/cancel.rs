@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use crate::{LedgerError, chunks, imports, payloads, transition};
 
 /// Sets an import to `cancelling` and adds the cancel job, within the caller's transaction. `reason` says why, for people, where the
-/// system asks for it.
+/// system asks for it, and `role` for whom, where that is not this session's own.
 ///
 /// # Errors
 /// [`LedgerError::Transition`] when the import cannot be cancelled; or from the database.
@@ -18,9 +18,10 @@ pub async fn begin(
     import: ImportId,
     undo: UndoSpec,
     reason: Option<&str>,
+    role: Option<&str>,
 ) -> Result<(), LedgerError> {
     transition(tx, import, ImportEvent::Cancel, reason).await?;
-    imports::set_undo(tx, import, undo).await?;
+    imports::set_undo(tx, import, undo, role).await?;
     push_job(tx, import, Duration::ZERO).await
 }
 

@@ -87,7 +87,8 @@ async fn cancel_replaced(tx: &mut PgConnection, import: &Import) -> Result<(), L
     };
     for replaced in older {
         let reason = format!("replaced by import {}", import.id);
-        cancel::begin(tx, replaced, UndoSpec::default(), Some(&reason)).await?;
+        let role = import.submitted_by.as_deref();
+        cancel::begin(tx, replaced, UndoSpec::default(), Some(&reason), role).await?;
     }
     Ok(())
 }

@@ -420,7 +420,7 @@ pub async fn forget(conn: &mut PgConnection, import: ImportId) -> Result<bool, L
 pub async fn ended_before(conn: &mut PgConnection, age: Duration) -> Result<Vec<ImportId>, LedgerError> {
     Ok(sqlx::query_scalar!(
         "SELECT id FROM pgimport.import WHERE state IN ('loaded', 'failed', 'cancelled', 'kept')
-         AND ended_at < clock_timestamp() - $1 * interval '1 second' AND pgimport.may_act_for(submitted_by) ORDER BY id",
+         AND ended_at < clock_timestamp() - $1 * interval '1 second' AND pgimport.may_act_for(submitted_by, target_oid) ORDER BY id",
         age.as_secs_f64()
     )
     .fetch_all(conn)

@@ -38,6 +38,29 @@ pub async fn terminate(conn: &mut PgConnection, names: &[String]) -> Result<Term
     })
 }
 
+/// Ends the sessions of a submitter that is gone, as far as this role may: those under its name of the role that submitted, or of its
+/// members. The name is what that role has written: it shall not be that of a worker, or of whoever else.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn terminate_submitter(conn: &mut PgConnection, name: &str, role: Option<&str>) -> Result<u64, LedgerError> {
+    let ended = sqlx::query_scalar!(
+        r#"SELECT count(*) FILTER (WHERE CASE WHEN may_end THEN pg_terminate_backend(pid) END) AS "ended!"
+           FROM (SELECT a.pid, (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
+                               AND (NOT r.rolsuper OR current_setting('is_superuser')::boolean) AS may_end
+                 FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid
+                 WHERE a.datname = current_database() AND a.application_name = $1 AND starts_with($1, 'pg_import-enqueue:')
+                   AND a.pid <> pg_backend_pid()
+                   AND ($2::text IS NULL OR EXISTS (
+                       SELECT FROM pg_roles AS s WHERE s.rolname = $2::text::name AND pg_has_role(a.usesysid, s.oid, 'MEMBER')))) AS dead"#,
+        name,
+        role
+    )
+    .fetch_one(conn)
+    .await?;
+    unsigned("the sessions ended", ended)
+}
+
 /// Ends the sessions whose name begins with `prefix` and belongs to no registered worker: those of a process that was declared dead and
 /// connected again before it noticed. Sessions younger than ten seconds may belong to one that is just registering. Those of roles that
 /// this one may not end are left alone.

@@ -76,7 +76,7 @@ pub async fn cancel(
         return Ok(state);
     }
     check_undo(&mut tx, import, undo).await?;
-    cancel::begin(&mut tx, import, undo, reason).await?;
+    cancel::begin(&mut tx, import, undo, reason, None).await?;
     tx.commit().await?;
     Ok(ImportState::Cancelling)
 }

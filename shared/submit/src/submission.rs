@@ -301,7 +301,7 @@ impl<'a> Submission<'a> {
             check_same(&import, request, prepared)?;
             let event = match import.state {
                 ImportState::Splitting => {
-                    if prepared.resumable && self.take_over(existing).await? {
+                    if prepared.resumable && import.lease_expired && self.take_over(existing).await? {
                         (self.observe)(Event::TakenOver { import: existing });
                         return Ok(Answer::TakenOver(Box::new(import.spec()?.clone())));
                     }
@@ -340,7 +340,9 @@ impl<'a> Submission<'a> {
                 return Ok(false);
             };
             // Frozen, it may still hold locks; dead, it has no sessions. If this fails, they end by themselves.
-            if let Err(error) = sessions::terminate(conn, &[before]).await {
+            if let Err(error) =
+                sessions::terminate_submitter(conn, &before.submitter, before.submitted_by.as_deref()).await
+            {
                 tracing::debug!(
                     error = session::describe_error(&error),
                     "the sessions of the former submitter remain"

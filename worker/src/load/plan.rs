@@ -66,7 +66,8 @@ impl LoadPlan {
         let xmins_statement = format!(
             "SELECT coalesce(pg_catalog.array_agg(DISTINCT t.xmin::pg_catalog.text::pg_catalog.int8), '{{}}') AS xmins,
                  pg_catalog.count(*) AS found
-             FROM pg_catalog.unnest($1::pg_catalog.int8[], $2::pg_catalog.int8[], $3::pg_catalog.int8[]) AS r (start_id, end_id, step)
+             FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int8[]),
+                             pg_catalog.unnest($3::pg_catalog.int8[])) AS r (start_id, end_id, step)
              JOIN {} AS t ON t.{id} BETWEEN r.start_id AND r.end_id AND (t.{id} - r.start_id) % r.step = 0",
             target.from
         );

@@ -60,7 +60,16 @@ pub async fn count_batch(
     expect_rows("counting chunks", 1, done.rows_affected())
 }
 
-/// Takes over an import whose submitter was silent for too long, and returns the name that submitter had. `None` when it is not to be had.
+/// Whose import was taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Former {
+    /// The name of the process.
+    pub submitter: String,
+    /// The role that submitted the import; `None` of imports of before.
+    pub submitted_by: Option<String>,
+}
+
+/// Takes over an import whose submitter was silent for too long, and returns who that was. `None` when it is not to be had.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -68,13 +77,14 @@ pub async fn take_over(
     conn: &mut PgConnection,
     import: ImportId,
     submitter: &ProcessName,
-) -> Result<Option<String>, LedgerError> {
-    Ok(sqlx::query_scalar!(
+) -> Result<Option<Former>, LedgerError> {
+    Ok(sqlx::query_as!(
+        Former,
         r#"WITH before AS (
-               SELECT id, submitter FROM pgimport.import
+               SELECT id, submitter, submitted_by FROM pgimport.import
                WHERE id = $1 AND state = 'splitting' AND resumable AND lease_until < clock_timestamp() FOR UPDATE)
            UPDATE pgimport.import AS i SET submitter = $2, lease_until = clock_timestamp() + $3 * interval '1 second'
-           FROM before WHERE i.id = before.id RETURNING before.submitter"#,
+           FROM before WHERE i.id = before.id RETURNING before.submitter, before.submitted_by::text"#,
         import.0,
         submitter.as_str(),
         LEASE.as_secs_f64()
@@ -131,7 +141,7 @@ pub async fn finish_split(
 /// [`LedgerError`] from the database.
 pub async fn may_take_over(conn: &mut PgConnection, import: ImportId) -> Result<Result<(), String>, LedgerError> {
     let row = sqlx::query!(
-        r#"SELECT pgimport.may_act_for(submitted_by) AS "may!", coalesce(submitted_by::text, '') AS "role!"
+        r#"SELECT pgimport.may_act_for(submitted_by, target_oid) AS "may!", coalesce(submitted_by::text, '') AS "role!"
            FROM pgimport.import WHERE id = $1"#,
         import.0
     )
@@ -148,8 +158,9 @@ pub async fn may_take_over(conn: &mut PgConnection, import: ImportId) -> Result<
 pub struct Abandoned {
     pub import: ImportId,
     pub source: String,
-    /// The submitter's name.
+    /// The submitter's name, and the role that submitted it.
     pub submitter: String,
+    pub submitted_by: Option<String>,
     /// Whether another run can go on in its place.
     pub resumable: bool,
     /// Whether it was silent for so long that no restart of the server can be the reason.
@@ -167,7 +178,7 @@ const STREAM_GRACE: Duration = Duration::from_secs(20);
 /// [`LedgerError`] from the database.
 pub async fn abandoned(conn: &mut PgConnection) -> Result<Vec<Abandoned>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT id, source, submitter, resumable,
+        r#"SELECT id, source, submitter, submitted_by::text, resumable,
                lease_until + $1 * interval '1 second' < clock_timestamp()
                    AND pg_postmaster_start_time() + $1 * interval '1 second' < clock_timestamp() AS "for_good!"
            FROM pgimport.import WHERE state = 'splitting' AND lease_until < clock_timestamp()
@@ -182,6 +193,7 @@ pub async fn abandoned(conn: &mut PgConnection) -> Result<Vec<Abandoned>, Ledger
             import: ImportId(row.id),
             source: row.source,
             submitter: row.submitter,
+            submitted_by: row.submitted_by,
             resumable: row.resumable,
             for_good: row.for_good,
         })

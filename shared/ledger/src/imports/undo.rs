@@ -5,16 +5,23 @@ use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
 use crate::{LedgerError, chunks::Totals, error::expect_rows};
 
-/// Says how an import is undone; in the transaction that asks for it.
+/// Says how an import is undone, and for whom, where that is not this session's role; in the transaction that asks for it. Only workers may
+/// ask for others.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn set_undo(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) -> Result<(), LedgerError> {
+pub async fn set_undo(
+    conn: &mut PgConnection,
+    import: ImportId,
+    undo: UndoSpec,
+    role: Option<&str>,
+) -> Result<(), LedgerError> {
     let done = sqlx::query!(
-        "UPDATE pgimport.import SET undo = $2, undo_version = $3 WHERE id = $1",
+        "UPDATE pgimport.import SET undo = $2, undo_version = $3, cancelled_by = coalesce($4::text::name, cancelled_by) WHERE id = $1",
         import.0,
         Json(undo) as _,
-        UNDO_VERSION
+        UNDO_VERSION,
+        role
     )
     .execute(conn)
     .await?;
@@ -154,15 +161,16 @@ pub async fn looks_undone(conn: &mut PgConnection, import: ImportId) -> Result<b
     .await?)
 }
 
-/// Whether the role that submitted an import may itself delete from the table; `true` where nobody knows the role, or the table is gone.
+/// Whether the role that submitted an import may itself delete from the table; of an import of before, whether this
+/// session's role may.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn may_submitter_delete(conn: &mut PgConnection, import: ImportId) -> Result<bool, LedgerError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT i.submitted_by IS NULL OR coalesce(
-               (SELECT has_table_privilege(r.oid, i.target_oid, 'DELETE') FROM pg_roles AS r WHERE r.rolname = i.submitted_by), false)
-               AS "may!"
+        r#"SELECT coalesce(
+               (SELECT has_table_privilege(r.oid, i.target_oid, 'DELETE') FROM pg_roles AS r
+                WHERE r.rolname = coalesce(i.submitted_by, session_user)), false) AS "may!"
            FROM pgimport.import AS i WHERE i.id = $1"#,
         import.0
     )
