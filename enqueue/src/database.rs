@@ -7,7 +7,7 @@ use shared::{
     model::ProcessName,
     patience::{MaybeTransient, outlive_outages},
 };
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::{WorkerConfig, WorkerError};
@@ -20,6 +20,7 @@ pub struct Open {
     database: Database,
     pub name: ProcessName,
     pub pool: PgPool,
+    session: PgConnectOptions,
     worker: Option<(CancellationToken, JoinHandle<Result<(), WorkerError>>)>,
 }
 
@@ -31,11 +32,12 @@ impl Open {
     pub async fn find(args: &ConnectArgs) -> Result<Self, ConnectError> {
         let database = args.find().await?;
         let name = ProcessName::new(ROLE, &shared::host_name(), std::process::id(), rand::rng().random());
-        let options = database::session(database.options.clone(), &name, Commit::Durable);
+        let session = database::session(database.options.clone(), &name, Commit::Durable);
         Ok(Self {
             database,
             name,
-            pool: database::pool(options, 2),
+            pool: database::pool(session.clone(), 2),
+            session,
             worker: None,
         })
     }
@@ -46,9 +48,12 @@ impl Open {
     /// When it cannot be reached, or must be migrated first.
     pub async fn checked(args: &ConnectArgs) -> anyhow::Result<Self> {
         let open = Self::find(args).await?;
-        let checked = database::check(open.options()).await;
+        let checked = database::check(&open.session).await;
         match checked {
-            Ok(()) => Ok(open),
+            Ok(conn) => {
+                drop(conn.close().await);
+                Ok(open)
+            }
             Err(error) => {
                 open.close().await;
                 Err(error.into())
@@ -94,6 +99,15 @@ impl Open {
     /// When the database cannot be reached.
     pub async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         self.pool.acquire().await
+    }
+
+    /// A session with the role's own search path, for what compares rows of the target: domains and policies may count on it.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn role_connection(&self) -> Result<PgConnection, sqlx::Error> {
+        let options = database::role_session(self.database.options.clone(), &self.name, Commit::Durable);
+        PgConnection::connect_with(&options).await
     }
 
     /// Starts a worker in this process, if the server is the private one: it has no others.

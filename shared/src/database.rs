@@ -15,6 +15,10 @@ use crate::model::ProcessName;
 const LOCK_TIMEOUT: &str = "2s";
 /// A process that froze between two statements gives up its locks after this time, whoever watches.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
+/// Where names without a schema are looked for. Those of our own statements are the server's, or have their schema; whatever others put
+/// elsewhere under names like these, a better fit to the arguments perhaps, is neither found nor run with our rights. Temporary tables
+/// would come first if they were not named.
+const SEARCH_PATH: (&str, &str) = ("search_path", "pg_catalog,pg_temp");
 /// How long a pool waits for a connection before it says that the database cannot be reached.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -30,12 +34,23 @@ pub enum Commit {
     Deferred,
 }
 
-/// Adds the settings that every session of ours has.
+/// Adds the settings of a session for the ledger, the queue and the catalog: those of [`role_session`], and a search path that no other
+/// role has a say in.
+#[must_use]
+pub fn session(options: PgConnectOptions, name: &ProcessName, commit: Commit) -> PgConnectOptions {
+    role_session(options, name, commit).options([SEARCH_PATH])
+}
+
+/// Adds the settings that every session of ours has, and leaves the search path to the role.
+///
+/// For what runs code of the table's owner, which may count on that path (triggers, defaults, CHECK constraints, domains, policies), and
+/// for names as a person says them. In what is sent to such a session every table, type and function has its schema, and operators have
+/// operands of exactly the types that the server has them for, since a closer match is taken from anywhere on the path.
 ///
 /// READ COMMITTED is stated, for the protocols are argued in it; the time zone is fixed, for a timestamp without one shall mean the
 /// same on every machine; keepalives of seconds free the locks of a machine that lost its network.
 #[must_use]
-pub fn session(options: PgConnectOptions, name: &ProcessName, commit: Commit) -> PgConnectOptions {
+pub fn role_session(options: PgConnectOptions, name: &ProcessName, commit: Commit) -> PgConnectOptions {
     // Statements are not logged: their slowness is the server's to tell, and their text may hold what a user named.
     options
         .disable_statement_logging()
@@ -78,7 +93,7 @@ pub fn pool(options: PgConnectOptions, size: u32) -> PgPool {
 /// which sqlx 0.9.0 knows nothing (its issue 4393): whoever had it next would lose what they wrote.
 async fn is_outside_transactions(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     // By the simple protocol, for in the extended one the two differ in any case: a statement then is several messages.
-    sqlx::raw_sql("SELECT now() = statement_timestamp()")
+    sqlx::raw_sql("SELECT pg_catalog.now() = pg_catalog.statement_timestamp()")
         .fetch_one(conn)
         .await?
         .try_get(0)
@@ -129,21 +144,34 @@ pub async fn migrate(options: &PgConnectOptions) -> Result<(), DatabaseError> {
         source,
     };
     // Migrations may wait for one another, and for readers, longer than a session of ours may.
-    let pool = PgPoolOptions::new()
-        .max_connections(2)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options.clone().application_name("pg_import-migrate"))
+    let options = options.clone().application_name("pg_import-migrate");
+    let mut lock = connect_in_time(&options.clone().options([SEARCH_PATH]))
         .await
         .map_err(connect)?;
-    let mut lock = pool.acquire().await.map_err(connect)?;
     // CREATE EXTENSION and CREATE SCHEMA IF NOT EXISTS are not safe against themselves.
     lock.execute("SELECT pg_advisory_lock(hashtext('pgimport migrate'))")
         .await
         .map_err(connect)?;
+    let schema = extension_schema(&mut lock).await.map_err(connect)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options.options([("search_path", format!("{schema},pg_temp"))]))
+        .await
+        .map_err(connect)?;
     let outcome = run_migrations(&pool).await;
-    drop(lock.close().await);
     pool.close().await;
+    drop(lock.close().await);
     outcome
+}
+
+/// The schema in which the queue's migrations look for the extension hstore, and in which they make it where it is missing. That is the
+/// first one of the search path, so that the server's own, which is looked through first in any case, must not be named.
+async fn extension_schema(conn: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let schema = "SELECT quote_ident(n.nspname) FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+                  WHERE e.extname = 'hstore'";
+    let found: Option<String> = sqlx::query_scalar(schema).fetch_optional(conn).await?;
+    Ok(found.unwrap_or_else(|| "public".to_owned()))
 }
 
 async fn run_migrations(pool: &PgPool) -> Result<(), DatabaseError> {
@@ -164,23 +192,28 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Connects once, without a pool, which would hide why it cannot, and checks the schema's version.
+/// Connects without a pool, which would hide why it cannot.
+async fn connect_in_time(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let silence = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
+    tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options))
+        .await
+        .unwrap_or_else(|_| Err(silence()))
+}
+
+/// Connects once and checks the schema's version. Returns the session.
 ///
 /// # Errors
 /// [`DatabaseError`], saying what to do.
-pub async fn check(options: &PgConnectOptions) -> Result<(), DatabaseError> {
+pub async fn check(options: &PgConnectOptions) -> Result<PgConnection, DatabaseError> {
     let place = place(options);
-    let connecting = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await;
-    let silence = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
-    let mut conn = connecting
-        .unwrap_or_else(|_| Err(silence()))
+    let mut conn = connect_in_time(options)
+        .await
         .map_err(|source| DatabaseError::Connect {
             place: place.clone(),
             source,
         })?;
     check_version(&mut conn, &place).await?;
-    drop(conn.close().await);
-    Ok(())
+    Ok(conn)
 }
 
 /// Checks that the schema is the one this program was built for.
@@ -190,7 +223,7 @@ pub async fn check(options: &PgConnectOptions) -> Result<(), DatabaseError> {
 async fn check_version(conn: &mut PgConnection, place: &str) -> Result<(), DatabaseError> {
     let wanted = MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0);
     let found: Option<i64> =
-        match sqlx::query("SELECT max(version) AS version FROM pgimport._sqlx_migrations WHERE success")
+        match sqlx::query("SELECT pg_catalog.max(version) AS version FROM pgimport._sqlx_migrations WHERE success")
             .fetch_one(conn)
             .await
         {

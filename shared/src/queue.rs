@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use apalis_core::{backend::queue::Queue, task::task_id::TaskId};
-use apalis_postgres::{PgTask, queries};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use ulid::Ulid;
@@ -29,8 +27,8 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 pub const MISSED_HEARTBEATS: u32 = 5;
 
 /// Deletions and cancels go first: people wait for them, and every chunk loaded meanwhile would have to be deleted too.
-const PRIORITY_UNDO: usize = 10;
-const PRIORITY_LOAD: usize = 1;
+const PRIORITY_UNDO: i32 = 10;
+const PRIORITY_LOAD: i32 = 1;
 
 /// What a worker is told to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +71,7 @@ impl Job {
         }
     }
 
-    fn priority(self) -> usize {
+    fn priority(self) -> i32 {
         match self {
             Self::LoadChunk(_) => PRIORITY_LOAD,
             Self::DeleteChunk(_) | Self::CancelImport { .. } => PRIORITY_UNDO,
@@ -92,39 +90,42 @@ pub async fn push(conn: &mut PgConnection, jobs: &[Job], delay: Duration) -> Res
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let due = sqlx::query_scalar!(
-        r#"SELECT CASE WHEN $1::float8 > 0 THEN ceil(extract(epoch FROM clock_timestamp()) + $1::float8)
-                       ELSE floor(extract(epoch FROM clock_timestamp())) - 1 END::bigint AS "due!""#,
-        delay.as_secs_f64()
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    let due = u64::try_from(due).unwrap_or_default();
     let mut ids = Vec::with_capacity(jobs.len());
-    let mut tasks: Vec<PgTask> = Vec::with_capacity(jobs.len());
+    let (mut arguments, mut priorities) = (Vec::with_capacity(jobs.len()), Vec::with_capacity(jobs.len()));
     for &job in jobs {
-        let id = Ulid::generate();
-        let arguments = serde_json::to_vec(&Envelope {
+        ids.push(Ulid::generate().to_string());
+        priorities.push(job.priority());
+        let envelope = Envelope {
             version: ENVELOPE_VERSION,
             job,
-        })
-        .map_err(StoreError::Encode)?;
-        tasks.push(
-            apalis_core::task::builder::TaskBuilder::new(arguments)
-                .task_id(TaskId::from_ulid(id))
-                .queue(Queue::from(QUEUE))
-                .priority(job.priority())
-                .run_at_timestamp(due)
-                // A job that failed is not fetched again: retries are new jobs, so that they can wait.
-                .max_attempts(1)
-                .build(),
-        );
-        ids.push(id.to_string());
+        };
+        arguments.push(serde_json::to_vec(&envelope).map_err(StoreError::Encode)?);
     }
-    queries::push_tasks(&mut *conn, QUEUE, tasks)
-        .await
-        .map_err(StoreError::Queue)?;
-    Ok(ids)
+    // Not the crate's own statement, which finds the type of its column of metadata by the search path. A job that failed is not fetched
+    // again: retries are new jobs, so that they can wait.
+    let done = sqlx::query!(
+        "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority)
+         SELECT j.id, $1, j.job, 'Pending', 0, 1,
+             to_timestamp(CASE WHEN $2::float8 > 0 THEN ceil(extract(epoch FROM clock_timestamp()) + $2::float8)
+                               ELSE floor(extract(epoch FROM clock_timestamp())) - 1 END),
+             j.priority
+         FROM unnest($3::text[], $4::bytea[], $5::integer[]) AS j (id, job, priority)",
+        QUEUE,
+        delay.as_secs_f64(),
+        &ids,
+        &arguments,
+        &priorities
+    )
+    .execute(conn)
+    .await?;
+    match done.rows_affected() {
+        found if found == ids.len() as u64 => Ok(ids),
+        found => Err(StoreError::Rows {
+            what: "adding jobs",
+            expected: ids.len() as u64,
+            found,
+        }),
+    }
 }
 
 /// Gives back the jobs that the queue's workers `names` hold, so that others can take them at once.

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
 use crate::{
     database::{self, Commit},
@@ -117,7 +117,8 @@ impl Progress {
 /// A submission at work.
 pub struct Submission<'a> {
     pool: PgPool,
-    options: PgConnectOptions,
+    /// For the name of the table, which means what it means to the role.
+    role_session: PgConnectOptions,
     name: ProcessName,
     progress: &'a Progress,
     observe: &'a (dyn Fn(Event) + Send + Sync),
@@ -143,12 +144,11 @@ impl<'a> Submission<'a> {
         progress: &'a Progress,
         observe: &'a (dyn Fn(Event) + Send + Sync),
     ) -> Self {
-        let options = database::session(options.clone(), &name, Commit::Durable);
         // One session for the batches, one for the lease and the questions while a batch waits.
-        let pool = database::pool(options.clone(), 2);
+        let pool = database::pool(database::session(options.clone(), &name, Commit::Durable), 2);
         Self {
             pool,
-            options,
+            role_session: database::role_session(options.clone(), &name, Commit::Durable),
             name,
             progress,
             observe,
@@ -228,9 +228,11 @@ impl<'a> Submission<'a> {
     }
 
     async fn prepare(&self, request: &Request) -> Result<Prepared, SubmitError> {
-        database::check(&self.options).await?;
+        let mut as_the_role = database::check(&self.role_session).await?;
+        let oid = Target::find(&mut as_the_role, &request.table).await?;
+        drop(as_the_role.close().await);
         let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
-        let target = Target::describe(&mut conn, &request.table).await?;
+        let target = Target::describe(&mut conn, oid).await?;
         drop(conn);
         let origin = request.source.describe();
         let (splitter, header, fingerprint) = beginning::read(&request.source, &request.options).await?;

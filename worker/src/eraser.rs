@@ -119,7 +119,9 @@ async fn count(
     range: &RegisteredRange,
 ) -> Result<(u64, u64), sqlx::Error> {
     let statement = format!(
-        "SELECT count(*) AS present, count(*) FILTER (WHERE t.xmin::text::bigint = ANY ($4)) AS as_loaded FROM {} AS t WHERE {}",
+        "SELECT pg_catalog.count(*) AS present,
+                pg_catalog.count(*) FILTER (WHERE t.xmin::pg_catalog.text::pg_catalog.int8 = ANY ($4)) AS as_loaded
+         FROM {} AS t WHERE {}",
         target.from,
         in_range(target)
     );
@@ -138,8 +140,8 @@ async fn delete(
 ) -> Result<u64, sqlx::Error> {
     let condition = match scope {
         // The parameter must have its place in either statement.
-        Scope::All => "$4::bigint[] IS NOT NULL",
-        Scope::AsLoaded => "t.xmin::text::bigint = ANY ($4)",
+        Scope::All => "$4::pg_catalog.int8[] IS NOT NULL",
+        Scope::AsLoaded => "t.xmin::pg_catalog.text::pg_catalog.int8 = ANY ($4)",
     };
     let statement = format!(
         "DELETE FROM {} AS t WHERE {} AND {condition}",

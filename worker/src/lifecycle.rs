@@ -16,7 +16,7 @@ use shared::{
     model::ProcessName,
     store::StoreError,
 };
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 
 use session::SessionEnd;
@@ -183,7 +183,7 @@ async fn check(config: &WorkerConfig, checked: &mut bool) -> Result<(), Database
         return Ok(());
     }
     let options = database::session(config.connect.clone(), &new_name(), Commit::Durable);
-    database::check(&options).await?;
+    drop(database::check(&options).await?.close().await);
     *checked = true;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Puts a chunk's rows into the target. With the eraser, the only code that writes a user's table.
 //!
-//! Every function works within the caller's transaction. The SQL that names user tables is built here, each identifier quoted.
+//! Every function works within the caller's transaction. The SQL that names user tables is built here, each identifier quoted, and each
+//! name of the server's own with its schema: see [`shared::database::role_session`]. (`unnest` of several arrays is the server's by its
+//! syntax, and has no schema.)
 
 use shared::{
     store::registry::{IdRange, TakenIds},
@@ -55,8 +57,9 @@ impl LoadPlan {
     pub fn new(target: Target, columns: &[Column]) -> Self {
         let id = quote_identifier(&target.id.name);
         let xids_statement = format!(
-            "SELECT coalesce(array_agg(DISTINCT t.xmin::text::bigint), '{{}}') AS xids, count(*) AS found
-             FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS r (start_id, end_id, step)
+            "SELECT coalesce(pg_catalog.array_agg(DISTINCT t.xmin::pg_catalog.text::pg_catalog.int8), '{{}}') AS xids,
+                    pg_catalog.count(*) AS found
+             FROM unnest($1::pg_catalog.int8[], $2::pg_catalog.int8[], $3::pg_catalog.int8[]) AS r (start_id, end_id, step)
              JOIN {} AS t ON t.{id} BETWEEN r.start_id AND r.end_id AND (t.{id} - r.start_id) % r.step = 0",
             target.from
         );
@@ -64,10 +67,10 @@ impl LoadPlan {
             insert_range: insert_statement(
                 &target,
                 columns,
-                "generate_series($1::bigint, $2::bigint, $3::bigint)",
+                "pg_catalog.generate_series($1::pg_catalog.int8, $2::pg_catalog.int8, $3::pg_catalog.int8)",
                 4,
             ),
-            insert: insert_statement(&target, columns, "unnest($1::bigint[])", 2),
+            insert: insert_statement(&target, columns, "pg_catalog.unnest($1::pg_catalog.int8[])", 2),
             copy: copy_statement(&target, columns),
             xids_statement,
             target,
@@ -158,7 +161,8 @@ impl LoadPlan {
     /// any more while this transaction has written to it.
     async fn row_xids(&self, conn: &mut PgConnection, ranges: &[IdRange], count: u64) -> Result<Vec<i64>, LoadError> {
         let row = sqlx::query!(
-            r#"SELECT to_regclass($1)::oid AS "oid: Oid", pg_current_xact_id()::xid::text::bigint AS "xid!""#,
+            r#"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS "oid: Oid",
+                   pg_catalog.pg_current_xact_id()::pg_catalog.xid::pg_catalog.text::pg_catalog.int8 AS "xid!""#,
             self.target.name
         )
         .fetch_one(&mut *conn)
@@ -202,9 +206,12 @@ fn column_list(target: &Target, columns: &[Column]) -> String {
 fn insert_statement(target: &Target, columns: &[Column], ids: &str, first_array: usize) -> String {
     let values = (first_array..).zip(columns).map(|(parameter, column)| {
         // The types are said, for a session prepares a text once: a column of another type since must have another text.
-        let values = format!("unnest(${parameter}::{})", array_type(&column.kind));
+        let values = format!(
+            "pg_catalog.unnest(${parameter}::pg_catalog.{})",
+            array_type(&column.kind)
+        );
         match &column.kind {
-            ColumnType::Other { type_name } => format!("{values}::{type_name}"),
+            ColumnType::Other { sql_name, .. } => format!("{values}::{sql_name}"),
             _ => values,
         }
     });

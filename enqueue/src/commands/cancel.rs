@@ -122,7 +122,7 @@ async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u6
 }
 
 async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
-    let mut conn = open.connection().await?;
+    let mut conn = open.role_connection().await?;
     let import = imports::read(&mut conn, args.id)
         .await?
         .ok_or_else(|| output::no_import(args.id))?;

@@ -14,7 +14,7 @@ pub async fn run(args: VerifyArgs) -> anyhow::Result<Exit> {
 }
 
 async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
-    let report = worker::verify(&mut *open.connection().await?, args.id, args.file.as_deref()).await?;
+    let report = worker::verify(&mut open.role_connection().await?, args.id, args.file.as_deref()).await?;
     if args.json {
         output::print_json(&report)?;
     } else {

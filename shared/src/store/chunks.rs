@@ -134,7 +134,7 @@ pub async fn claim(
 ) -> Result<bool, StoreError> {
     let done = sqlx::query!(
         "UPDATE pgimport.import_chunk
-         SET state = 'loaded', loaded_count = $3, rejected_count = $4, worker = $5, finished_at = clock_timestamp(),
+         SET state = 'loaded', loaded_count = $3, rejected_count = $4, worker = $5, finished_at = pg_catalog.clock_timestamp(),
              retries = 0, retrying_since = NULL, retried_at = NULL, last_error = NULL
          WHERE import_id = $1 AND ordinal = $2 AND state = 'pending'",
         chunk.import.0,

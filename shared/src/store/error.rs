@@ -1,14 +1,10 @@
 //! What can go wrong with the ledger, and whether trying again can help.
 
-use apalis_postgres::Error as QueueError;
-
 /// An error of the ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("the database refused a statement")]
     Database(#[from] sqlx::Error),
-    #[error("the queue refused a job")]
-    Queue(#[source] QueueError),
     #[error("a value could not be written as JSON")]
     Encode(#[source] serde_json::Error),
     #[error("the row of import {0} cannot be read by this version: update it")]
@@ -26,7 +22,7 @@ impl StoreError {
     #[must_use]
     pub fn database(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Database(error) | Self::Queue(QueueError::Database(error)) => Some(error),
+            Self::Database(error) => Some(error),
             _ => None,
         }
     }

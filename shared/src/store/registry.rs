@@ -59,9 +59,9 @@ pub async fn insert(
     sqlx::query!(
         "UPDATE pgimport.import_registry AS r SET voided_by = $2
          WHERE r.target_oid = $1 AND r.end_id >= $3 AND r.start_id <= $4 AND r.voided_by IS NULL
-           AND EXISTS (SELECT FROM unnest($5::bigint[], $6::bigint[], $7::bigint[]) AS n (start_id, end_id, step)
+           AND EXISTS (SELECT FROM unnest($5::pg_catalog.int8[], $6::pg_catalog.int8[], $7::pg_catalog.int8[]) AS n (start_id, end_id, step)
                        WHERE n.start_id <= r.end_id AND n.end_id >= r.start_id
-                         AND (n.start_id - r.start_id) % gcd(n.step, r.step) = 0)",
+                         AND (n.start_id - r.start_id) % pg_catalog.gcd(n.step, r.step) = 0)",
         target,
         chunk.import.0,
         lowest,
@@ -75,7 +75,7 @@ pub async fn insert(
     let done = sqlx::query!(
         "INSERT INTO pgimport.import_registry (import_id, ordinal, target_oid, row_xids, sequence_filenode, start_id, end_id, step)
          SELECT $1, $2, $3, $4, $5, r.start_id, r.end_id, r.step
-         FROM unnest($6::bigint[], $7::bigint[], $8::bigint[]) AS r (start_id, end_id, step)",
+         FROM unnest($6::pg_catalog.int8[], $7::pg_catalog.int8[], $8::pg_catalog.int8[]) AS r (start_id, end_id, step)",
         chunk.import.0,
         chunk.ordinal,
         target,
@@ -152,7 +152,7 @@ pub async fn lock(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Regist
 /// [`StoreError`] from the database.
 pub async fn extent(conn: &mut PgConnection, import: ImportId) -> Result<Option<(i64, i64)>, StoreError> {
     let row = sqlx::query!(
-        "SELECT min(start_id) AS lowest, max(end_id) AS highest FROM pgimport.import_registry WHERE import_id = $1",
+        "SELECT pg_catalog.min(start_id) AS lowest, pg_catalog.max(end_id) AS highest FROM pgimport.import_registry WHERE import_id = $1",
         import.0
     )
     .fetch_one(conn)

@@ -36,7 +36,7 @@ pub async fn insert(conn: &mut PgConnection, chunk: ChunkKey, rejects: &[Reject]
     let done = sqlx::query!(
         "INSERT INTO pgimport.import_reject (import_id, ordinal, start_byte, line, column_name, reason, raw)
          SELECT $1, $2, r.start_byte, r.line, r.column_name, r.reason, r.raw
-         FROM unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bytea[])
+         FROM unnest($3::pg_catalog.int8[], $4::pg_catalog.int8[], $5::pg_catalog.text[], $6::pg_catalog.text[], $7::pg_catalog.bytea[])
              AS r (start_byte, line, column_name, reason, raw)",
         chunk.import.0,
         chunk.ordinal,

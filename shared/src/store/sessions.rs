@@ -99,7 +99,7 @@ pub async fn wait_patiently(conn: &mut PgConnection) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn transaction_lock(conn: &mut PgConnection, purpose: &str) -> Result<(), StoreError> {
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+    sqlx::query("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))")
         .bind(purpose)
         .execute(conn)
         .await?;
@@ -114,7 +114,7 @@ pub async fn transaction_lock(conn: &mut PgConnection, purpose: &str) -> Result<
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn join_deletions(conn: &mut PgConnection, import: ImportId) -> Result<(), StoreError> {
-    sqlx::query("SELECT pg_advisory_xact_lock_shared($1)")
+    sqlx::query("SELECT pg_catalog.pg_advisory_xact_lock_shared($1)")
         .bind(deletions_key(import))
         .execute(conn)
         .await?;
@@ -126,7 +126,7 @@ pub async fn join_deletions(conn: &mut PgConnection, import: ImportId) -> Result
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn hold_deletions(conn: &mut PgConnection, import: ImportId) -> Result<(), StoreError> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+    sqlx::query("SELECT pg_catalog.pg_advisory_xact_lock($1)")
         .bind(deletions_key(import))
         .execute(conn)
         .await?;

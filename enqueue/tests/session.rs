@@ -1,0 +1,88 @@
+//! What a session finds: roles and servers with settings of their own, what a URL says, and what is said when it cannot be used.
+
+mod support;
+
+use serde_json::json;
+use support::{Bench, assert_json, orders, role::Role};
+
+/// A submitter and a worker with the documented grants, for the default table too.
+async fn roles(bench: &Bench) -> (Role, Role) {
+    let (submitter, worker) = (
+        Role::named(bench, "submitter", "").await,
+        Role::named(bench, "worker", "").await,
+    );
+    let grants = [submitter.submitter_grants(), worker.worker_grants()].concat();
+    for grant in grants.into_iter().chain([&submitter, &worker].map(Role::table_grant)) {
+        bench.execute(&grant).await;
+    }
+    (submitter, worker)
+}
+
+#[tokio::test]
+async fn a_role_whose_search_path_leads_nowhere_loads_and_undoes() {
+    let bench = Bench::new().await;
+    let (submitter, worker) = roles(&bench).await;
+    for role in [&submitter, &worker] {
+        bench
+            .execute(&format!("ALTER ROLE {} SET search_path = nowhere", role.name))
+            .await;
+    }
+    let file = bench.file("orders.csv", format!("{}B;x;never;1\n", orders("A", 2)));
+    let enqueue = |arguments: &[&str]| submitter.run(bench.enqueue(arguments)).run();
+    let id = enqueue(&["-i", &file]).exits(0).id().to_string();
+    worker.run(bench.worker(["--drain"])).run().exits(0);
+    enqueue(&["verify", &id, &file]).exits(0);
+    enqueue(&["cancel", &id, "--dry-run"]).exits(0);
+    enqueue(&["cancel", &id]).exits(0);
+    worker.run(bench.worker(["--drain"])).run().exits(0);
+    assert_eq!(bench.sale_orders().await, 0);
+    // And a database can be prepared by such a role.
+    let fresh = format!("fresh_{}", bench.db.credentials().database);
+    bench.execute(&format!("ALTER ROLE {} SUPERUSER", submitter.name)).await;
+    bench.execute(&format!("CREATE DATABASE {fresh}")).await;
+    let url = submitter.url.replace(&bench.db.credentials().database, "");
+    assert!(url.ends_with('/'), "the role's name has the database's in it");
+    let url = submitter.url.rsplit_once('/').unwrap().0;
+    let migrate = bench.bare(["migrate"]).env("DATABASE_URL", format!("{url}/{fresh}"));
+    migrate.run().exits(0);
+}
+
+#[tokio::test]
+async fn a_tables_name_means_what_it_means_to_the_role_and_so_it_does_to_its_triggers() {
+    let bench = Bench::new().await;
+    let (submitter, worker) = roles(&bench).await;
+    bench
+        .execute(
+            "CREATE SCHEMA shop; CREATE SCHEMA work;
+             CREATE TABLE shop.stock (id bigserial PRIMARY KEY, a int);
+             CREATE TABLE public.stock (id bigserial PRIMARY KEY, a int);
+             CREATE TABLE work.audit (a int);
+             CREATE FUNCTION shop.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit VALUES (NEW.a); RETURN NEW; END $$;
+             CREATE TRIGGER note AFTER INSERT ON shop.stock FOR EACH ROW EXECUTE FUNCTION shop.note()",
+        )
+        .await;
+    let mut grants = vec![
+        format!("ALTER ROLE {} SET search_path = nowhere, shop, public", submitter.name),
+        format!("ALTER ROLE {} SET search_path = work", worker.name),
+    ];
+    grants.extend(worker.grants(&["USAGE ON SCHEMA work", "INSERT ON work.audit"]));
+    for role in [&submitter, &worker] {
+        grants.extend(role.grants(&["USAGE ON SCHEMA shop"]));
+        grants.extend(role.grants_on("shop.stock"));
+    }
+    for grant in grants {
+        bench.execute(&grant).await;
+    }
+    let id = submitter
+        .run(bench.enqueue(["--table", "stock"]))
+        .input("a\n1\n2\n")
+        .run()
+        .exits(0)
+        .id();
+    worker.run(bench.worker(["--drain"])).run().exits(0);
+    assert_json(
+        &bench.status(id),
+        &json!({"state": "loaded", "target": "shop.stock", "loaded": 2}),
+    );
+    assert_eq!(bench.number("SELECT sum(a) FROM work.audit").await, 3);
+}
