@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Bench, assert_json, orders, role::Role};
+use support::{Bench, assert_json, orders, role::Role, until};
 
 /// A submitter and a worker with the documented grants, for the default table too.
 async fn roles(bench: &Bench) -> (Role, Role) {
@@ -85,4 +85,29 @@ async fn a_tables_name_means_what_it_means_to_the_role_and_so_it_does_to_its_tri
         &json!({"state": "loaded", "target": "shop.stock", "loaded": 2}),
     );
     assert_eq!(bench.number("SELECT sum(a) FROM work.audit").await, 3);
+}
+
+#[tokio::test]
+async fn an_error_of_the_server_does_not_name_a_line_of_the_servers_own_source() {
+    let bench = Bench::new().await;
+    let url = format!("{}_none", bench.db.url());
+    let status = bench.bare(["status"]).env("DATABASE_URL", url).run().exits(1);
+    assert!(status.stderr.contains("_none\" does not exist"), "{status:?}");
+    assert!(!status.stderr.contains("at line"), "{status:?}");
+    // What is kept in the ledger, and logged.
+    bench
+        .execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN RAISE EXCEPTION 'made to fail' USING ERRCODE = '53100'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON public.sale_order FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    let id = bench.submit("a.csv", &orders("A", 1), &[]);
+    let worker = bench.worker([""; 0]).start();
+    until("it is tried again", async || {
+        worker.stderr_so_far().contains("will be tried again")
+    })
+    .await;
+    let said = format!("{}{}", bench.status(id), worker.stderr_so_far());
+    assert!(said.contains("made to fail") && !said.contains("at line"), "{said}");
 }
