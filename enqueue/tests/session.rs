@@ -5,6 +5,8 @@ mod support;
 use serde_json::json;
 use support::{Bench, assert_json, orders, role::Role, until};
 
+const SECRET: &str = "s3cret";
+
 /// A submitter and a worker with the documented grants, for the default table too.
 async fn roles(bench: &Bench) -> (Role, Role) {
     let (submitter, worker) = (
@@ -110,4 +112,73 @@ async fn an_error_of_the_server_does_not_name_a_line_of_the_servers_own_source()
     .await;
     let said = format!("{}{}", bench.status(id), worker.stderr_so_far());
     assert!(said.contains("made to fail") && !said.contains("at line"), "{said}");
+}
+
+#[tokio::test]
+async fn a_url_with_a_parameter_that_does_not_exist_is_refused_by_its_name() {
+    let bench = Bench::new().await;
+    let url = bench.db.url();
+    for program in [bench.bare(["status"]), bench.worker(["--drain"])] {
+        let refused = program
+            .env("DATABASE_URL", format!("{url}?sslmod={SECRET}"))
+            .env("RUST_LOG", "trace")
+            .run()
+            .exits(1)
+            .says("sslmod");
+        assert!(!format!("{refused:?}").contains(SECRET), "{refused:?}");
+    }
+    for (parameter, name) in [
+        (format!("sslmode={SECRET}"), "sslmode"),
+        (format!("port={SECRET}"), "port"),
+        (format!("statement-cache-capacity={SECRET}"), "statement-cache-capacity"),
+    ] {
+        let refused = bench
+            .bare(["status"])
+            .env("DATABASE_URL", format!("{url}?{parameter}"))
+            .env("RUST_LOG", "trace")
+            .run()
+            .exits(1)
+            .says(name);
+        assert!(!refused.stderr.contains(SECRET), "{refused:?}");
+    }
+    // Those that exist do.
+    let database = &bench.db.credentials().database;
+    let url = url.replace(&format!("/{database}"), "/");
+    bench
+        .bare(["status"])
+        .env(
+            "DATABASE_URL",
+            format!("{url}?dbname={database}&sslmode=prefer&application_name=a"),
+        )
+        .run()
+        .exits(0);
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_or_has_a_bare_password_is_refused_and_not_repeated() {
+    let bench = Bench::new().await;
+    for (url, says) in [
+        ("mysql://admin:s3cret@localhost/orders", "PostgreSQL"),
+        ("s3cret", "PostgreSQL"),
+        ("postgres:s3cret", "PostgreSQL"),
+        ("postgres://admin:pass@s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:pass/s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:5432/s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:pass#s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:pass?s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:5432?s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:5@h?s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:pass@localhost:s3cret/orders", "port"),
+        ("postgres://admin:s3cret%ff@localhost/orders", "UTF-8"),
+    ] {
+        let refused = bench
+            .bare(["status"])
+            .env("DATABASE_URL", url)
+            .env("RUST_LOG", "trace")
+            .run()
+            .exits(1)
+            .says(says);
+        let said = format!("{refused:?}");
+        assert!(!said.contains(SECRET) && !said.contains("pass@"), "{url}: {said}");
+    }
 }

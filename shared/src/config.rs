@@ -6,10 +6,13 @@ use std::{
     env, fmt, fs, io,
     io::Write as _,
     path::{Path, PathBuf},
-    str::FromStr as _,
 };
 
 use sqlx::postgres::PgConnectOptions;
+
+mod url;
+
+pub use url::UrlFault;
 
 /// The folder of the stagings.
 pub const CONFIG_PATH_VARIABLE: &str = "PG_IMPORT_CONFIG_PATH";
@@ -26,8 +29,8 @@ pub const LOCAL_STAGING: &str = "local";
 /// What is wrong with the configuration, and where.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{origin} is not a PostgreSQL connection URL; it looks like postgres://user:password@host:5432/database")]
-    Url { origin: &'static str },
+    #[error("{origin} {fault}")]
+    Url { origin: &'static str, fault: UrlFault },
     #[error(
         "the staging '{name}' (from {origin}) has no directory {path}: create it with the files .postgres.{{db,psw,user,port,host}}, or correct the name"
     )]
@@ -211,8 +214,9 @@ impl Environment {
     /// [`ConfigError`]; the URL is never part of it, for it may hold a password.
     pub fn connect_options(&self, database_url: Option<&str>) -> Result<PgConnectOptions, ConfigError> {
         match database_url {
-            Some(url) => PgConnectOptions::from_str(url).map_err(|_| ConfigError::Url {
+            Some(url) => url::read(url).map_err(|fault| ConfigError::Url {
                 origin: "--database-url (or DATABASE_URL)",
+                fault,
             }),
             None => Ok(self.credentials()?.connect_options()),
         }

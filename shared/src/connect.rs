@@ -110,7 +110,8 @@ impl Database {
     /// The password, for a program that connects by itself; never to be shown.
     #[must_use]
     pub fn password(&self) -> Option<String> {
-        let url = self.options.to_url_lossy();
+        // The only way to it; of a user or a host that would have to be encoded, sqlx makes a URL that it cannot read.
+        let url = self.options.clone().username("user").host("host").to_url_lossy();
         Some(
             percent_encoding::percent_decode_str(url.password()?)
                 .decode_utf8_lossy()
