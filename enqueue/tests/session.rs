@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fs;
+
 use serde_json::json;
 use support::{Bench, assert_json, orders, role::Role, until};
 
@@ -180,5 +182,58 @@ async fn a_url_that_is_none_or_has_a_bare_password_is_refused_and_not_repeated()
             .says(says);
         let said = format!("{refused:?}");
         assert!(!said.contains(SECRET) && !said.contains("pass@"), "{url}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn what_neither_a_url_nor_a_staging_says_comes_from_the_environment() {
+    let bench = Bench::new().await;
+    let credentials = bench.db.credentials().clone();
+    let staging = bench.path("credentials/dev");
+    fs::create_dir_all(&staging).unwrap();
+    let port = credentials.port.to_string();
+    let with = |call: support::Call, without: &str| {
+        [
+            ("PGHOST", credentials.host.as_str()),
+            ("PGPORT", &port),
+            ("PGUSER", &credentials.user),
+            ("PGDATABASE", &credentials.database),
+            ("PGPASSWORD", &credentials.password),
+        ]
+        .into_iter()
+        .filter(|(name, _)| *name != without)
+        .fold(call, |call, (name, value)| call.env(name, value))
+    };
+    with(bench.bare(["status"]), "").run().exits(0);
+    // Each value by itself: what the staging has wins, and the others still come from the environment.
+    for (file, value, variable) in [
+        (".postgres.port", port.as_str(), "PGPORT"),
+        (".postgres.db", &credentials.database, "PGDATABASE"),
+        (".postgres.user", &credentials.user, "PGUSER"),
+        (".postgres.psw", &credentials.password, "PGPASSWORD"),
+        (".postgres.host", &credentials.host, "PGHOST"),
+    ] {
+        fs::write(staging.join(file), value).unwrap();
+        with(bench.bare(["status"]), variable).env(variable, "1").run().exits(0);
+        fs::remove_file(staging.join(file)).unwrap();
+    }
+    // A URL wins over both.
+    fs::write(staging.join(".postgres.db"), "none").unwrap();
+    bench
+        .enqueue(["status"])
+        .env("PGDATABASE", "none")
+        .env("PGPORT", "1")
+        .run()
+        .exits(0);
+    let url = format!("postgres:///{}", credentials.database);
+    let only_database = with(bench.bare(["status"]).env("DATABASE_URL", url), "PGDATABASE");
+    only_database.run().exits(0);
+    // A value that cannot be used is no reason to take another.
+    for (variable, value) in [("PGPORT", "54x2"), ("PGSSLMODE", "verify-ful")] {
+        with(bench.bare(["status"]), variable)
+            .env(variable, value)
+            .run()
+            .exits(1)
+            .says(variable);
     }
 }

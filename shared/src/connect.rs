@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+use sqlx::{
+    ConnectOptions as _,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 
 use crate::{
     config::{ConfigError, Credentials, Environment, LOCAL_STAGING},
@@ -79,7 +82,8 @@ fn is_private_server(environment: &Environment) -> Result<bool, ConfigError> {
 
 async fn start_local(environment: &Environment) -> Result<Database, ConnectError> {
     let server = EmbeddedServer::start(EmbeddedConfig::for_user()?).await?;
-    let options = server.credentials().connect_options();
+    // PGSSLMODE is about other servers.
+    let options = server.credentials().connect_options().ssl_mode(PgSslMode::Prefer);
     let staging = environment.config_dir().join(LOCAL_STAGING);
     if let Err(error) = server.credentials().write(&staging) {
         tracing::warn!(

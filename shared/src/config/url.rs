@@ -33,19 +33,33 @@ pub enum UrlFault {
     Value { name: String, expected: &'static str },
 }
 
-/// Reads a URL. What it leaves out comes from the environment, as sqlx has it.
-pub(super) fn read(url: &str) -> Result<PgConnectOptions, UrlFault> {
-    let mut made = "postgres:///?".to_owned();
-    for (name, value) in parts(url.trim())? {
-        for part in [name.as_str(), "=", value.as_str(), "&"] {
-            match part {
-                "=" | "&" => made.push_str(part),
-                _ => made.extend(utf8_percent_encode(part, NON_ALPHANUMERIC)),
-            }
-        }
+/// What a URL says.
+pub(super) struct Parts(Vec<(String, String)>);
+
+impl Parts {
+    /// Reads a URL.
+    pub fn read(url: &str) -> Result<Self, UrlFault> {
+        Ok(Self(parts(url.trim())?))
     }
-    // Every part was looked at.
-    made.parse().map_err(|_| UrlFault::Scheme)
+
+    /// Whether the URL has its own say about a setting.
+    pub fn say(&self, setting: &str) -> bool {
+        self.0
+            .iter()
+            .any(|(name, _)| name.replace("ssl-mode", "sslmode") == setting)
+    }
+
+    /// What the URL leaves out comes from the environment, as sqlx has it.
+    pub fn connect_options(&self) -> Result<PgConnectOptions, UrlFault> {
+        let mut made = "postgres:///?".to_owned();
+        for (name, value) in &self.0 {
+            made.extend(utf8_percent_encode(name, NON_ALPHANUMERIC));
+            made.push('=');
+            made.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
+            made.push('&');
+        }
+        made.parse().map_err(|_| UrlFault::Scheme)
+    }
 }
 
 /// What a URL says, as parameters; of two that say the same the later one counts.
@@ -116,7 +130,7 @@ pub(super) fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// What an `sslmode` must be, if `text` is none.
+/// Whether this can be said for `sslmode`.
 pub(super) fn is_ssl_mode(text: &str) -> bool {
     text.parse::<PgSslMode>().is_ok()
 }
@@ -164,7 +178,7 @@ mod tests {
     use super::*;
 
     fn described(url: &str) -> String {
-        let options = read(url).unwrap();
+        let options = Parts::read(url).unwrap().connect_options().unwrap();
         // With a user or a host that needs it, sqlx makes a URL that it cannot read.
         let password = sqlx::ConnectOptions::to_url_lossy(&options.clone().username("u").host("h"));
         let socket = options.get_socket().map(|path| path.display().to_string());
@@ -230,7 +244,7 @@ mod tests {
             ("postgres://u:p@h/d?connect_timeout=1", value("connect_timeout")),
             ("postgres://u:p@h/d?P4ss=1", UrlFault::NamelessParameter),
         ] {
-            assert_eq!(read(url).err(), Some(fault), "{url}");
+            assert_eq!(Parts::read(url).err(), Some(fault), "{url}");
         }
     }
 }
