@@ -3,7 +3,7 @@
 use rand::RngExt as _;
 use shared::{
     connect::{ConnectArgs, ConnectError, Database},
-    database::{self, Commit},
+    database::{self, Commit, Purpose},
     model::ProcessName,
     patience::{MaybeTransient, outlive_outages},
 };
@@ -42,13 +42,13 @@ impl Open {
         })
     }
 
-    /// Finds the database and checks that its schema is of this version.
+    /// Finds the database and checks that its schema is of this version, and that `purpose` can be served.
     ///
     /// # Errors
-    /// When it cannot be reached, or must be migrated first.
-    pub async fn checked(args: &ConnectArgs) -> anyhow::Result<Self> {
+    /// When it cannot be reached, must be migrated first, or takes no changes.
+    pub async fn checked(args: &ConnectArgs, purpose: Purpose) -> anyhow::Result<Self> {
         let open = Self::find(args).await?;
-        let checked = database::check(&open.session).await;
+        let checked = database::check(&open.session, purpose).await;
         match checked {
             Ok(conn) => {
                 drop(conn.close().await);
@@ -89,8 +89,7 @@ impl Open {
         &self,
         action: impl AsyncFn(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let say = || crate::output::say("the database cannot be reached: trying again");
-        outlive_outages(&self.pool, say, action).await
+        outlive_outages(&self.pool, |absence| crate::output::say(absence.describe()), action).await
     }
 
     /// A session.

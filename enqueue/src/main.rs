@@ -39,6 +39,9 @@ async fn run(cli: Cli) -> u8 {
         Ok(exit) => exit.code(),
         Err(error) => {
             output::complain(&shared::describe_error(error.as_ref()));
+            if let Some(advice) = output::advice(error.as_ref()) {
+                output::say(advice);
+            }
             output::Exit::Failed.code()
         }
     }

@@ -92,7 +92,7 @@ async fn a_missing_privilege_is_named_with_the_grant_that_mends_it() {
     role.run(bench.enqueue(["-i", &file, "--table", "closed.t"]))
         .run()
         .exits(1)
-        .says("permission denied for schema closed");
+        .says(&format!("GRANT USAGE ON SCHEMA \"closed\" TO \"{name}\""));
 }
 
 #[tokio::test]

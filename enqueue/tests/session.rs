@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::json;
+use shared::{embedded::ShutdownMode, testing::TestServer};
 use support::{Bench, assert_json, orders, role::Role, until};
 
 const SECRET: &str = "s3cret";
@@ -236,4 +237,103 @@ async fn what_neither_a_url_nor_a_staging_says_comes_from_the_environment() {
             .exits(1)
             .says(variable);
     }
+}
+
+#[tokio::test]
+async fn a_worker_without_grants_ends_at_once_and_names_them() {
+    let bench = Bench::new().await;
+    let role = Role::new(&bench, "").await;
+    let name = &role.name;
+    let work = || role.run(bench.worker(["--drain"])).run();
+    let said = work().exits(1).says("GRANT USAGE ON SCHEMA pgimport");
+    assert!(!said.stderr.contains("cannot reach"), "{said:?}");
+    // Each grant that is not there yet is named, and none that is.
+    let mut grants = role.worker_grants();
+    while !grants.is_empty() {
+        work().exits(1).says(&format!("TO \"{name}\""));
+        bench.execute(&grants.remove(0)).await;
+    }
+    work().exits(0);
+    bench
+        .execute(&format!("REVOKE UPDATE ON pgimport.import_chunk FROM {name}"))
+        .await;
+    let said = work().exits(1).says("GRANT UPDATE ON pgimport.import_chunk TO");
+    assert!(!said.stderr.contains("apalis.jobs"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_command_without_grants_names_them() {
+    let bench = Bench::new().await;
+    let role = Role::new(&bench, "").await;
+    let file = bench.file("orders.csv", orders("A", 1));
+    let id = bench.enqueue(["-i", &file]).run().exits(0).id().to_string();
+    let run = |arguments: &[&str]| role.run(bench.enqueue(arguments)).run();
+    for arguments in [&["status"][..], &["-i", &file], &["cancel", &id], &["verify", &id]] {
+        let said = run(arguments).exits(1).says("GRANT USAGE ON SCHEMA pgimport");
+        assert!(!said.stderr.contains("cannot reach"), "{said:?}");
+    }
+    for grant in role.grants(&[
+        "USAGE ON SCHEMA pgimport, apalis",
+        "SELECT ON pgimport._sqlx_migrations",
+    ]) {
+        bench.execute(&grant).await;
+    }
+    run(&["status"])
+        .exits(1)
+        .says("permission denied for table import")
+        .says("docs/PRIVILEGES.md");
+    let name = &role.name;
+    run(&["-i", &file]).exits(1).says(&format!(
+        "GRANT SELECT, INSERT, UPDATE ON pgimport.import TO \"{name}\""
+    ));
+    assert_eq!(bench.imports().await, 1);
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_read_is_told_so_at_once() {
+    let bench = Bench::new().await;
+    let (submitter, worker) = roles(&bench).await;
+    let file = bench.file("orders.csv", orders("A", 1));
+    let id = bench.enqueue(["-i", &file]).run().exits(0).id().to_string();
+    for role in [&submitter, &worker] {
+        let setting = format!("ALTER ROLE {} SET default_transaction_read_only = on", role.name);
+        bench.execute(&setting).await;
+    }
+    worker
+        .run(bench.worker(["--drain"]))
+        .run()
+        .exits(1)
+        .says("default_transaction_read_only");
+    for arguments in [&["-i", &file, "--force"][..], &["cancel", &id]] {
+        let said = submitter.run(bench.enqueue(arguments)).run().exits(1);
+        assert!(said.stderr.contains("default_transaction_read_only"), "{said:?}");
+        assert!(!said.stderr.contains("cannot be reached"), "{said:?}");
+    }
+    assert_eq!(bench.imports().await, 1);
+    // Who only reads may.
+    submitter.run(bench.enqueue(["status", &id])).run().exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_called_one_and_a_worker_waits_until_it_is_promoted() {
+    let server = TestServer::start().await;
+    let bench = Bench::on(&server).await;
+    let file = bench.file("orders.csv", orders("A", 3));
+    let id = bench.enqueue(["-i", &file]).run().exits(0).id();
+    let data = bench.texts("SHOW data_directory").await.remove(0);
+    fs::write(format!("{data}/standby.signal"), "").unwrap();
+    server.restart(ShutdownMode::Fast).await;
+    for arguments in [&["-i", &file, "--force"][..], &["cancel", "1"]] {
+        bench.enqueue(arguments).run().exits(1).says("is a standby");
+    }
+    bench.enqueue(["status"]).run().exits(0);
+    let worker = bench.worker(["--drain"]).start();
+    until("the worker says what it waits for", async || {
+        worker.stderr_so_far().contains("is a standby")
+    })
+    .await;
+    assert!(!worker.stderr_so_far().contains("cannot reach"));
+    bench.execute("SELECT pg_promote()").await;
+    worker.finish().exits(0);
+    assert_json(&bench.status(id), &json!({"state": "loaded", "loaded": 3}));
 }

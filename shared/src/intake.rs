@@ -16,7 +16,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     model::{ChunkKey, ImportId, ProcessName},
-    patience::{MaybeTransient, outlive_outages},
+    patience::{Absence, MaybeTransient, outlive_outages},
     queue::{self, Job},
     source::{Fingerprint, SourceReader},
     splitter::{SplitError, Splitter},
@@ -72,8 +72,8 @@ pub enum Notice {
     WaitsForWorkers { pending_bytes: u64 },
     /// The same, and no worker is alive.
     NoWorkerAlive { pending_bytes: u64 },
-    /// The database cannot be reached; the intake tries again.
-    DatabaseLost,
+    /// The database cannot be used for now; the intake tries again.
+    Waits(Absence),
 }
 
 /// A chunk on its way to the ledger.
@@ -363,7 +363,7 @@ impl Intake<'_> {
         &self,
         action: impl AsyncFn(&mut PgConnection) -> Result<T, IntakeError>,
     ) -> Result<T, IntakeError> {
-        outlive_outages(self.pool, || (self.notify)(Notice::DatabaseLost), action).await
+        outlive_outages(self.pool, |absence| (self.notify)(Notice::Waits(absence)), action).await
     }
 }
 

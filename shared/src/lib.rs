@@ -57,6 +57,19 @@ fn message(error: &(dyn std::error::Error + 'static)) -> String {
     }
 }
 
+/// The code of the server's error that an error comes of, if it comes of one.
+#[must_use]
+pub fn sqlstate(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(sqlx::Error::Database(error)) = error.downcast_ref() {
+            return error.code().map(std::borrow::Cow::into_owned);
+        }
+        next = error.source();
+    }
+    None
+}
+
 /// What sqlx puts before the words of the server, and others repeat who show their source with themselves.
 const FROM_DATABASE: &str = "error returned from database: ";
 

@@ -13,7 +13,7 @@ use std::{
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
 use crate::{
-    database::{self, Commit},
+    database::{self, Commit, Purpose},
     intake::{Feed, Intake, Notice},
     model::{ImportId, ImportOptions, ImportState, ProcessName},
     patience::outlive_outages,
@@ -221,14 +221,14 @@ impl<'a> Submission<'a> {
     ) -> Result<T, SubmitError> {
         outlive_outages(
             &self.pool,
-            || (self.observe)(Event::Intake(Notice::DatabaseLost)),
+            |absence| (self.observe)(Event::Intake(Notice::Waits(absence))),
             action,
         )
         .await
     }
 
     async fn prepare(&self, request: &Request) -> Result<Prepared, SubmitError> {
-        let mut as_the_role = database::check(&self.role_session).await?;
+        let mut as_the_role = database::check(&self.role_session, Purpose::Submit).await?;
         let oid = Target::find(&mut as_the_role, &request.table).await?;
         drop(as_the_role.close().await);
         let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;

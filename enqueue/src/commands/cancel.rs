@@ -1,5 +1,6 @@
 use shared::{
     cancel,
+    database::Purpose,
     model::{ImportState, UndoOptions},
     store::{chunks, imports, registry},
     target::UndoTarget,
@@ -16,7 +17,8 @@ use crate::{
 };
 
 pub async fn run(args: CancelArgs) -> anyhow::Result<Exit> {
-    let mut open = Open::checked(&args.connect).await?;
+    let purpose = if args.dry_run { Purpose::Look } else { Purpose::Change };
+    let mut open = Open::checked(&args.connect, purpose).await?;
     let outcome = if args.dry_run {
         dry_run(&args, &open).await
     } else {

@@ -1,4 +1,4 @@
-use shared::store::imports;
+use shared::{database::Purpose, store::imports};
 
 use crate::{
     cli::ForgetArgs,
@@ -7,7 +7,7 @@ use crate::{
 };
 
 pub async fn run(args: ForgetArgs) -> anyhow::Result<Exit> {
-    let open = Open::checked(&args.connect).await?;
+    let open = Open::checked(&args.connect, Purpose::Change).await?;
     let outcome = forget(&args, &open).await;
     open.close().await;
     outcome

@@ -1,4 +1,4 @@
-use shared::cancel;
+use shared::{cancel, database::Purpose};
 
 use crate::{
     cli::ImportArgs,
@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub async fn run(args: ImportArgs) -> anyhow::Result<Exit> {
-    let open = Open::checked(&args.connect).await?;
+    let open = Open::checked(&args.connect, Purpose::Change).await?;
     let kept = open.patiently(async |conn| cancel::keep(conn, args.id).await).await;
     let status = follow::status(&open, args.id).await;
     open.close().await;

@@ -6,6 +6,7 @@ use std::{
 
 use anyhow::Context as _;
 use shared::{
+    database::Purpose,
     model::ImportOptions,
     store::{imports, rejects},
 };
@@ -20,7 +21,7 @@ use crate::{
 const PAGE: i64 = 1_000;
 
 pub async fn run(args: RejectsArgs) -> anyhow::Result<Exit> {
-    let open = Open::checked(&args.connect).await?;
+    let open = Open::checked(&args.connect, Purpose::Look).await?;
     let outcome = write(&args, &open).await;
     open.close().await;
     outcome

@@ -1,4 +1,4 @@
-use shared::retry;
+use shared::{database::Purpose, retry};
 
 use crate::{
     cli::RetryArgs,
@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
-    let mut open = Open::checked(&args.connect).await?;
+    let mut open = Open::checked(&args.connect, Purpose::Change).await?;
     let outcome = retry_and_follow(&args, &mut open).await;
     open.close().await;
     outcome

@@ -1,4 +1,5 @@
 use shared::{
+    database::Purpose,
     status::ImportStatus,
     store::{imports, workers, workers::WorkerStatus},
 };
@@ -15,7 +16,7 @@ use crate::{
 const LATEST: i64 = 20;
 
 pub async fn run(args: StatusArgs) -> anyhow::Result<Exit> {
-    let open = Open::checked(&args.connect).await?;
+    let open = Open::checked(&args.connect, Purpose::Look).await?;
     let outcome = show(&args, &open).await;
     open.close().await;
     outcome

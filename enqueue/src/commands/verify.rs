@@ -1,3 +1,4 @@
+use shared::database::Purpose;
 use worker::{DifferenceKind, Verification};
 
 use crate::{
@@ -7,7 +8,7 @@ use crate::{
 };
 
 pub async fn run(args: VerifyArgs) -> anyhow::Result<Exit> {
-    let open = Open::checked(&args.connect).await?;
+    let open = Open::checked(&args.connect, Purpose::Look).await?;
     let outcome = verify(&args, &open).await;
     open.close().await;
     outcome

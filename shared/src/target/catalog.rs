@@ -7,7 +7,7 @@ use super::{Column, ColumnType, IdColumn, SequenceState, Target, TargetError, Un
 /// The oid of the table that SQL would find under `name`.
 pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, TargetError> {
     let found = sqlx::query_scalar!(r#"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS "oid""#, name)
-        .fetch_one(conn)
+        .fetch_one(&mut *conn)
         .await;
     match found {
         Ok(Some(oid)) => Ok(oid),
@@ -16,8 +16,29 @@ pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, 
         Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42602" | "42601" | "0A000")) => {
             Err(TargetError::Name { name: name.to_owned() })
         }
+        // Only a schema can refuse to be looked into.
+        Err(error) if crate::sqlstate(&error).as_deref() == Some("42501") => {
+            Err(closed_schema(conn, name).await.unwrap_or(TargetError::Catalog(error)))
+        }
         Err(error) => Err(TargetError::Catalog(error)),
     }
+}
+
+/// What to say of a table whose schema this role may not use; nothing where that cannot be asked any more.
+async fn closed_schema(conn: &mut PgConnection, name: &str) -> Option<TargetError> {
+    let row = sqlx::query!(
+        r#"SELECT pg_catalog.parse_ident($1) AS "parts!", current_user::pg_catalog.text AS "role!""#,
+        name
+    )
+    .fetch_one(conn)
+    .await
+    .ok()?;
+    let schema = quote_identifier(row.parts.iter().rev().nth(1)?);
+    Some(TargetError::Privilege {
+        what: format!("use the schema {schema}"),
+        remedy: format!("GRANT USAGE ON SCHEMA {schema} TO {}", quote_identifier(&row.role)),
+        role: row.role,
+    })
 }
 
 pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target, TargetError> {
