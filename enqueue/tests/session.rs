@@ -337,3 +337,23 @@ async fn a_standby_is_called_one_and_a_worker_waits_until_it_is_promoted() {
     worker.finish().exits(0);
     assert_json(&bench.status(id), &json!({"state": "loaded", "loaded": 3}));
 }
+
+#[tokio::test]
+async fn a_lock_that_others_hold_is_called_one() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("A", 1, &[]);
+    let mut other = bench.db.pool().begin().await.unwrap();
+    sqlx::raw_sql("SELECT FROM pgimport.import FOR UPDATE")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let cancel = bench.enqueue(["cancel", &id.to_string()]).start();
+    until("it is said what it waits for", async || {
+        cancel.stderr_so_far().contains("lock")
+    })
+    .await;
+    assert!(!cancel.stderr_so_far().contains("cannot be reached"));
+    other.rollback().await.unwrap();
+    let said = cancel.finish().exits(0);
+    assert!(!said.stderr.contains("cannot be reached"), "{said:?}");
+}

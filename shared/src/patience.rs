@@ -7,12 +7,15 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, timeout};
 
-use crate::store::StoreError;
+use crate::store::{StoreError, sessions::LOCK_PATIENCE};
 
 /// How long a command outlives the database.
 pub const OUTAGE: Duration = Duration::from_secs(300);
 /// A try that takes longer has lost its network without a word: no statement of ours may take that long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A try waits for one lock, or for two: in turn with those who delete an import's rows, and for its row. The server gives up on both
+/// before the answer counts as lost.
+const _: () = assert!(2 * LOCK_PATIENCE.as_secs() < ANSWER_TIMEOUT.as_secs());
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 /// Short absences, as of a restart, are not worth a word.

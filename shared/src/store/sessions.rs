@@ -2,7 +2,9 @@
 //!
 //! A process that is frozen inside a COPY keeps its locks for as long as it likes; nothing but ending its session frees them.
 
-use sqlx::PgConnection;
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::StoreError;
 use crate::model::ImportId;
@@ -84,13 +86,22 @@ pub async fn limit_idleness(conn: &mut PgConnection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// How long a person's command waits for one lock: longer than a process that froze keeps its transactions, before the server ends them.
+/// What it was for is tried again.
+pub const LOCK_PATIENCE: Duration = Duration::from_secs(14);
+
 /// Lets the current transaction wait longer for locks: a person's command shall not fail because a cancel waits for loads, or because a
 /// process froze whose session the server ends within seconds.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn wait_patiently(conn: &mut PgConnection) -> Result<(), StoreError> {
-    sqlx::query("SET LOCAL lock_timeout = '30s'").execute(conn).await?;
+    sqlx::query(AssertSqlSafe(format!(
+        "SET LOCAL lock_timeout = '{}s'",
+        LOCK_PATIENCE.as_secs()
+    )))
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
