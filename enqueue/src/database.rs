@@ -3,9 +3,9 @@
 use connect::{ConnectArgs, ConnectError, Database};
 use model::ProcessName;
 use rand::RngExt as _;
-use session::database::{self, Commit};
+use session::database::{self, Commit, Purpose};
 use session::retry::{MaybeTransient, through_outages};
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::{WorkerConfig, WorkerError};
@@ -18,6 +18,7 @@ pub struct Open {
     database: Database,
     pub name: ProcessName,
     pub pool: PgPool,
+    session: PgConnectOptions,
     worker: Option<(CancellationToken, JoinHandle<Result<(), WorkerError>>)>,
 }
 
@@ -29,24 +30,28 @@ impl Open {
     pub async fn find(args: &ConnectArgs) -> Result<Self, ConnectError> {
         let database = args.find().await?;
         let name = ProcessName::new(ROLE, &session::host_name(), std::process::id(), rand::rng().random());
-        let options = database::session(database.options.clone(), &name, Commit::Durable);
+        let session = database::session(database.options.clone(), &name, Commit::Durable);
         Ok(Self {
             database,
             name,
-            pool: database::pool(options, 2),
+            pool: database::pool(session.clone(), 2),
+            session,
             worker: None,
         })
     }
 
-    /// Finds the database and checks that its schema is of this version.
+    /// Finds the database and checks that its schema is of this version, and that `purpose` can be served.
     ///
     /// # Errors
-    /// When it cannot be reached, or must be migrated first.
-    pub async fn checked(args: &ConnectArgs) -> anyhow::Result<Self> {
+    /// When it cannot be reached, must be migrated first, or takes no changes.
+    pub async fn checked(args: &ConnectArgs, purpose: Purpose) -> anyhow::Result<Self> {
         let open = Self::find(args).await?;
-        let checked = database::check(open.options()).await;
+        let checked = database::check(&open.session, purpose).await;
         match checked {
-            Ok(()) => Ok(open),
+            Ok(conn) => {
+                drop(conn.close().await);
+                Ok(open)
+            }
             Err(error) => {
                 open.close().await;
                 Err(error.into())
@@ -82,8 +87,7 @@ impl Open {
         &self,
         action: impl AsyncFn(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let say = || crate::output::say("the database cannot be reached: trying again");
-        through_outages(&self.pool, say, action).await
+        through_outages(&self.pool, |absence| crate::output::say(absence.describe()), action).await
     }
 
     /// A session.
@@ -92,6 +96,15 @@ impl Open {
     /// When the database cannot be reached.
     pub async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         self.pool.acquire().await
+    }
+
+    /// A session with the role's own search path, for what compares rows of the target: domains and policies may count on it.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn role_connection(&self) -> Result<PgConnection, sqlx::Error> {
+        let options = database::role_session(self.database.options.clone(), &self.name, Commit::Durable);
+        PgConnection::connect_with(&options).await
     }
 
     /// Starts a worker in this process, if the server is the private one: it has no others.

@@ -41,6 +41,9 @@ async fn run(cli: Cli) -> u8 {
         Err(error) if output::is_broken_pipe(&error) => output::Exit::BrokenPipe.code(),
         Err(error) => {
             output::complain(&session::describe_error(error.as_ref()));
+            if let Some(advice) = output::advice(error.as_ref()) {
+                output::say(advice);
+            }
             output::Exit::Failed.code()
         }
     }

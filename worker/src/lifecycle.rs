@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::session::database::{self, Commit, DatabaseError};
+use ::session::database::{self, Commit, DatabaseError, Purpose};
 use ledger::LedgerError;
 use model::ProcessName;
 use rand::RngExt as _;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 
 use session::SessionEnd;
@@ -84,6 +84,8 @@ pub enum SessionError {
     Store(#[from] LedgerError),
     #[error(transparent)]
     Jobs(#[from] queue::QueueError),
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     #[error("cannot reach the database")]
     Connect(#[source] sqlx::Error),
     #[error("the database did not answer")]
@@ -97,7 +99,7 @@ pub enum SessionError {
 /// Works until `stop` is cancelled, or, with `drain`, until nothing is left to do.
 ///
 /// # Errors
-/// [`WorkerError`]: at once when the schema is missing, or after the database was away for too long.
+/// [`WorkerError`]: at once when the schema or a privilege is missing or the role may only read, or after the database was away for too long.
 pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), WorkerError> {
     let _awake = keep_awake();
     let mut last_success = Instant::now();
@@ -109,10 +111,16 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
         };
         let outcome = match checking {
             Ok(()) => session::run(config, stop).await,
-            Err(error @ (DatabaseError::NotMigrated { .. } | DatabaseError::Newer { .. })) => return Err(error.into()),
-            Err(DatabaseError::Connect { source, .. } | DatabaseError::Version(source)) => SessionEnd {
+            // A standby may be promoted; and what a worker could do once it is given back, as after an upgrade.
+            Err(
+                error @ (DatabaseError::Connect { .. } | DatabaseError::Version(_) | DatabaseError::Standby { .. }),
+            ) => SessionEnd {
                 worked: false,
-                outcome: Err(SessionError::Connect(source)),
+                outcome: Err(error.into()),
+            },
+            Err(error) if checked => SessionEnd {
+                worked: false,
+                outcome: Err(error.into()),
             },
             Err(error) => return Err(error.into()),
         };
@@ -177,13 +185,13 @@ fn keep_awake() -> mpsc::Sender<()> {
     awake
 }
 
-/// Checks the schema's version once.
+/// Checks the schema's version and the role's privileges once, and whether the server takes changes each time.
 async fn check(config: &WorkerConfig, checked: &mut bool) -> Result<(), DatabaseError> {
-    if *checked {
-        return Ok(());
-    }
     let options = database::session(config.connect.clone(), &new_name(), Commit::Durable);
-    database::check(&options).await?;
+    if *checked {
+        return database::check_again(&options).await;
+    }
+    drop(database::check(&options, Purpose::Work).await?.close().await);
     *checked = true;
     Ok(())
 }

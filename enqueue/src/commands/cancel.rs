@@ -1,4 +1,5 @@
 use model::{ImportState, UndoSpec};
+use session::database::Purpose;
 use submit::requests;
 
 use crate::{
@@ -10,7 +11,8 @@ use crate::{
 };
 
 pub async fn run(args: CancelArgs) -> anyhow::Result<Exit> {
-    let mut open = Open::checked(&args.connect).await?;
+    let purpose = if args.dry_run { Purpose::Look } else { Purpose::Change };
+    let mut open = Open::checked(&args.connect, purpose).await?;
     let outcome = if args.dry_run {
         dry_run(&args, &open).await
     } else {
@@ -114,7 +116,7 @@ async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u6
 }
 
 async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
-    let preview = worker::preview(&mut *open.connection().await?, args.id, undo(args)).await?;
+    let preview = worker::preview(&mut open.role_connection().await?, args.id, undo(args)).await?;
     if args.json {
         output::print_json(&preview)?;
         return Ok(Exit::Done);

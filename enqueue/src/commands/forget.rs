@@ -1,3 +1,4 @@
+use session::database::Purpose;
 use submit::requests;
 
 use crate::{
@@ -7,7 +8,7 @@ use crate::{
 };
 
 pub async fn run(args: ForgetArgs) -> anyhow::Result<Exit> {
-    let open = Open::checked(&args.connect).await?;
+    let open = Open::checked(&args.connect, Purpose::Change).await?;
     let outcome = forget(&args, &open).await;
     open.close().await;
     outcome

@@ -1,3 +1,4 @@
+use session::database::Purpose;
 use submit::requests;
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
 };
 
 pub async fn run(args: ImportArgs) -> anyhow::Result<Exit> {
-    let open = Open::checked(&args.connect).await?;
+    let open = Open::checked(&args.connect, Purpose::Change).await?;
     let kept = open.patiently(async |conn| requests::keep(conn, args.id).await).await;
     let status = follow::status(&open, args.id).await;
     open.close().await;

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use sqlx::postgres::PgSslMode;
 use tokio::process::Command;
 
 use crate::{cli::PsqlArgs, database::Open, output::Exit, signals::Signals};
@@ -33,6 +34,7 @@ async fn psql(args: &PsqlArgs, open: &Open) -> anyhow::Result<Exit> {
         .env("PGPORT", options.get_port().to_string())
         .env("PGUSER", options.get_username())
         .env("PGDATABASE", options.get_database().unwrap_or(options.get_username()))
+        .env("PGSSLMODE", ssl_mode(options.get_ssl_mode()))
         .args(&args.arguments);
     if let Some(password) = open.password() {
         command.env("PGPASSWORD", password);
@@ -42,4 +44,15 @@ async fn psql(args: &PsqlArgs, open: &Open) -> anyhow::Result<Exit> {
         .await
         .with_context(|| format!("cannot run {}", program.display()))?;
     Ok(if status.success() { Exit::Done } else { Exit::Failed })
+}
+
+fn ssl_mode(mode: PgSslMode) -> &'static str {
+    match mode {
+        PgSslMode::Disable => "disable",
+        PgSslMode::Allow => "allow",
+        PgSslMode::Prefer => "prefer",
+        PgSslMode::Require => "require",
+        PgSslMode::VerifyCa => "verify-ca",
+        PgSslMode::VerifyFull => "verify-full",
+    }
 }

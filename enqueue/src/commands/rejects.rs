@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use format::csv::write;
 use ledger::{imports, rejects};
 use model::FormatSpec;
+use session::database::Purpose;
 
 use crate::{
     cli::RejectsArgs,
@@ -19,7 +20,7 @@ use crate::{
 const PAGE: i64 = 1_000;
 
 pub async fn run(args: RejectsArgs) -> anyhow::Result<Exit> {
-    let open = Open::checked(&args.connect).await?;
+    let open = Open::checked(&args.connect, Purpose::Look).await?;
     let outcome = write_all(&args, &open).await;
     open.close().await;
     outcome

@@ -1,3 +1,4 @@
+use session::database::Purpose;
 use submit::requests;
 
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
 };
 
 pub async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
-    let mut open = Open::checked(&args.connect).await?;
+    let mut open = Open::checked(&args.connect, Purpose::Change).await?;
     let outcome = retry_and_follow(&args, &mut open).await;
     open.close().await;
     outcome

@@ -2,6 +2,7 @@ use ledger::{
     read::{self, ImportStatus},
     workers::{self, WorkerStatus},
 };
+use session::database::Purpose;
 
 use crate::{
     cli::StatusArgs,
@@ -15,7 +16,7 @@ use crate::{
 const LATEST: i64 = 20;
 
 pub async fn run(args: StatusArgs) -> anyhow::Result<Exit> {
-    let open = Open::checked(&args.connect).await?;
+    let open = Open::checked(&args.connect, Purpose::Look).await?;
     let outcome = show(&args, &open).await;
     open.close().await;
     outcome

@@ -123,7 +123,7 @@ fn describe(event: &Event, local: bool) -> String {
             "{} wait, and NO WORKER IS ALIVE: start one (`worker`) or this waits for ever",
             HumanBytes(*pending_bytes)
         ),
-        Event::Intake(Notice::DatabaseLost) => "the database cannot be reached: trying again".to_owned(),
+        Event::Intake(Notice::Waits(absence)) => absence.describe().to_owned(),
         Event::Existing { import, state } => {
             format!("the same rows were submitted before, as import {import} ({state}); --force loads them again")
         }

@@ -1,3 +1,4 @@
+use session::database::Purpose;
 use worker::{DifferenceKind, Verification};
 
 use crate::{
@@ -7,14 +8,14 @@ use crate::{
 };
 
 pub async fn run(args: VerifyArgs) -> anyhow::Result<Exit> {
-    let open = Open::checked(&args.connect).await?;
+    let open = Open::checked(&args.connect, Purpose::Look).await?;
     let outcome = verify(&args, &open).await;
     open.close().await;
     outcome
 }
 
 async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
-    let report = worker::verify(&mut *open.connection().await?, args.id, args.file.as_deref()).await?;
+    let report = worker::verify(&mut open.role_connection().await?, args.id, args.file.as_deref()).await?;
     if args.json {
         output::print_json(&report)?;
     } else {

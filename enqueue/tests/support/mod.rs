@@ -3,6 +3,8 @@
 // Each test binary uses its part of it.
 #![allow(dead_code)]
 
+pub mod role;
+
 use std::{
     ffi::OsStr,
     fs::{self, File, Permissions},
@@ -23,8 +25,15 @@ pub const LOOK: Duration = Duration::from_millis(20);
 pub const HANGS: Duration = Duration::from_secs(240);
 
 /// What a person's own settings are in; tests set theirs.
-const SETTINGS: [&str; 5] = [
+const SETTINGS: [&str; 12] = [
     "DATABASE_URL",
+    "PGHOST",
+    "PGPORT",
+    "PGUSER",
+    "PGDATABASE",
+    "PGPASSWORD",
+    "PGSSLMODE",
+    "PGOPTIONS",
     "PG_IMPORT_CONFIG_PATH",
     "PG_IMPORT_STAGING",
     "PG_IMPORT_DATA_DIR",

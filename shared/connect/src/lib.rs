@@ -4,7 +4,10 @@
 
 use std::path::PathBuf;
 
-use sqlx::{ConnectOptions as _, postgres::PgConnectOptions};
+use sqlx::{
+    ConnectOptions as _,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 
 use local_server::{EmbeddedConfig, EmbeddedError, EmbeddedServer};
 use session::config::{ConfigError, Credentials, Environment, LOCAL_STAGING};
@@ -79,7 +82,8 @@ fn is_private_server(environment: &Environment) -> Result<bool, ConfigError> {
 
 async fn start_local(environment: &Environment) -> Result<Database, ConnectError> {
     let server = EmbeddedServer::start(EmbeddedConfig::for_user()?).await?;
-    let options = server.credentials().connect_options();
+    // PGSSLMODE is about other servers.
+    let options = server.credentials().connect_options().ssl_mode(PgSslMode::Prefer);
     let staging = environment.config_dir().join(LOCAL_STAGING);
     if let Err(error) = server.credentials().write(&staging) {
         tracing::warn!(
@@ -110,7 +114,8 @@ impl Database {
     /// The password, for a program that connects by itself; never to be shown.
     #[must_use]
     pub fn password(&self) -> Option<String> {
-        let url = self.options.to_url_lossy();
+        // The only way to it; of a user or a host that would have to be encoded, sqlx makes a URL that it cannot read.
+        let url = self.options.clone().username("user").host("host").to_url_lossy();
         Some(
             percent_encoding::percent_decode_str(url.password()?)
                 .decode_utf8_lossy()

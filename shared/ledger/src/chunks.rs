@@ -122,7 +122,7 @@ pub enum Start {
 /// [`LedgerError`] from the database.
 pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit: u32) -> Result<Start, LedgerError> {
     let row = sqlx::query!(
-        r#"UPDATE pgimport.import_chunk AS c SET attempts = attempts + 1, worker = $3, started_at = clock_timestamp()
+        r#"UPDATE pgimport.import_chunk AS c SET attempts = attempts + 1, worker = $3, started_at = pg_catalog.clock_timestamp()
            FROM pgimport.import AS i
            WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND c.attempts < $4
              AND i.id = $1 AND i.state IN ('splitting', 'loading') AND coalesce(i.spec_version, 1) <= $5
@@ -200,7 +200,7 @@ pub async fn finish_load(
 ) -> Result<(), LedgerError> {
     let done = sqlx::query!(
         "UPDATE pgimport.import_chunk
-         SET state = 'loaded', loaded_count = $3, rejected_count = $4, worker = $5, finished_at = clock_timestamp(),
+         SET state = 'loaded', loaded_count = $3, rejected_count = $4, worker = $5, finished_at = pg_catalog.clock_timestamp(),
              retries = 0, retrying_since = NULL, retried_at = NULL, last_error = NULL
          WHERE import_id = $1 AND ordinal = $2 AND state = 'pending'",
         chunk.import.0,
@@ -221,7 +221,7 @@ pub async fn finish_load(
 pub async fn fail(conn: &mut PgConnection, chunk: ChunkKey, error: &str) -> Result<bool, LedgerError> {
     let done = sqlx::query!(
         "UPDATE pgimport.import_chunk
-         SET state = 'failed', last_error = $3, finished_at = clock_timestamp(), retries = 0, retrying_since = NULL
+         SET state = 'failed', last_error = $3, finished_at = pg_catalog.clock_timestamp(), retries = 0, retrying_since = NULL
          WHERE import_id = $1 AND ordinal = $2 AND state = 'pending'",
         chunk.import.0,
         chunk.ordinal,
@@ -261,15 +261,15 @@ pub async fn note_retry(
     let row = sqlx::query!(
         r#"UPDATE pgimport.import_chunk AS c
            SET attempts = greatest(c.attempts - CASE WHEN $4 AND c.state = 'pending' AND c.worker = $6 THEN 1 ELSE 0 END, 0),
-               retries = CASE WHEN c.retried_at > clock_timestamp() - $5 * interval '1 second' THEN c.retries + 1 ELSE 1 END,
-               retrying_since = CASE WHEN c.retried_at > clock_timestamp() - $5 * interval '1 second' THEN c.retrying_since
-                                     ELSE clock_timestamp() END,
-               retried_at = clock_timestamp(), last_error = $3, worker = nullif(c.worker, $6),
+               retries = CASE WHEN c.retried_at > pg_catalog.clock_timestamp() - $5 * interval '1 second' THEN c.retries + 1 ELSE 1 END,
+               retrying_since = CASE WHEN c.retried_at > pg_catalog.clock_timestamp() - $5 * interval '1 second' THEN c.retrying_since
+                                     ELSE pg_catalog.clock_timestamp() END,
+               retried_at = pg_catalog.clock_timestamp(), last_error = $3, worker = nullif(c.worker, $6),
                started_at = CASE WHEN c.worker = $6 THEN NULL ELSE c.started_at END
            FROM pgimport.import AS i
            WHERE c.import_id = $1 AND c.ordinal = $2 AND i.id = $1
              AND (c.state = 'pending' OR c.state = 'loaded' AND c.kept_count IS NULL AND i.state = 'cancelling')
-           RETURNING c.attempts, c.retries, extract(epoch FROM clock_timestamp() - c.retrying_since)::float8 AS "retrying_for!""#,
+           RETURNING c.attempts, c.retries, extract(epoch FROM pg_catalog.clock_timestamp() - c.retrying_since)::float8 AS "retrying_for!""#,
         chunk.import.0,
         chunk.ordinal,
         error,
@@ -346,7 +346,7 @@ pub async fn state(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Option<Ch
 /// [`LedgerError`] from the database.
 pub async fn fail_pending(conn: &mut PgConnection, import: ImportId, error: &str) -> Result<u64, LedgerError> {
     let done = sqlx::query!(
-        "UPDATE pgimport.import_chunk SET state = 'failed', last_error = $2, finished_at = clock_timestamp()
+        "UPDATE pgimport.import_chunk SET state = 'failed', last_error = $2, finished_at = pg_catalog.clock_timestamp()
          WHERE import_id = $1 AND state = 'pending'",
         import.0,
         error

@@ -229,8 +229,8 @@ pub async fn read(conn: &mut PgConnection, import: ImportId) -> Result<Option<Im
     let row = sqlx::query!(
         r#"SELECT id, state AS "state: ImportState", source, resumable, target, target_oid, id_column, columns, options, spec, spec_version,
                undo, undo_version, submitted_by::text, cancelled_by::text, fingerprint, size_bytes,
-               lease_until < clock_timestamp() AS "lease_expired!", fenced_at IS NOT NULL AS "fenced!", split_at IS NOT NULL AS "split!",
-               extract(epoch FROM coalesce(ended_at, clock_timestamp()) - created_at)::float8 AS "elapsed_s!"
+               lease_until < pg_catalog.clock_timestamp() AS "lease_expired!", fenced_at IS NOT NULL AS "fenced!", split_at IS NOT NULL AS "split!",
+               extract(epoch FROM coalesce(ended_at, pg_catalog.clock_timestamp()) - created_at)::float8 AS "elapsed_s!"
            FROM pgimport.import WHERE id = $1"#,
         import.0
     )
@@ -293,7 +293,7 @@ pub async fn find_interrupted(
 ) -> Result<Option<ImportId>, LedgerError> {
     Ok(sqlx::query_scalar!(
         "SELECT id FROM pgimport.import
-         WHERE source = $1 AND target_oid = $2 AND id <> $3 AND state = 'splitting' AND resumable AND lease_until < clock_timestamp()
+         WHERE source = $1 AND target_oid = $2 AND id <> $3 AND state = 'splitting' AND resumable AND lease_until < pg_catalog.clock_timestamp()
          ORDER BY id DESC LIMIT 1",
         source,
         target_oid,
@@ -390,7 +390,7 @@ pub async fn any_open(conn: &mut PgConnection) -> Result<bool, LedgerError> {
                WHERE i.state = 'cancelling' AND coalesce(i.undo_version, 1) <= $2
                   OR coalesce(i.spec_version, 1) <= $1 AND (
                       i.state = 'loading'
-                      OR i.state = 'splitting' AND (i.lease_until > clock_timestamp() OR NOT i.resumable OR EXISTS (
+                      OR i.state = 'splitting' AND (i.lease_until > pg_catalog.clock_timestamp() OR NOT i.resumable OR EXISTS (
                           SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')))) AS "open!""#,
         SPEC_VERSION,
         UNDO_VERSION
@@ -420,7 +420,7 @@ pub async fn forget(conn: &mut PgConnection, import: ImportId) -> Result<bool, L
 pub async fn ended_before(conn: &mut PgConnection, age: Duration) -> Result<Vec<ImportId>, LedgerError> {
     Ok(sqlx::query_scalar!(
         "SELECT id FROM pgimport.import WHERE state IN ('loaded', 'failed', 'cancelled', 'kept')
-         AND ended_at < clock_timestamp() - $1 * interval '1 second' AND pgimport.may_act_for(submitted_by, target_oid) ORDER BY id",
+         AND ended_at < pg_catalog.clock_timestamp() - $1 * interval '1 second' AND pgimport.may_act_for(submitted_by, target_oid) ORDER BY id",
         age.as_secs_f64()
     )
     .fetch_all(conn)

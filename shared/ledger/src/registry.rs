@@ -134,7 +134,7 @@ pub async fn xmins_of_others(
     highest: i64,
 ) -> Result<Vec<u32>, LedgerError> {
     let xids = sqlx::query_scalar!(
-        r#"SELECT DISTINCT unnest(coalesce(xids, row_xids)) AS "xid!" FROM pgimport.import_registry
+        r#"SELECT DISTINCT pg_catalog.unnest(coalesce(xids, row_xids)) AS "xid!" FROM pgimport.import_registry
            WHERE target_oid = $1 AND end_id >= $2 AND start_id <= $3 AND (import_id, ordinal) <> ($4, $5)"#,
         target,
         lowest,
@@ -152,7 +152,7 @@ pub async fn xmins_of_others(
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn next_xid(conn: &mut PgConnection) -> Result<u64, LedgerError> {
-    let next = sqlx::query_scalar!(r#"SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS "xid!""#)
+    let next = sqlx::query_scalar!(r#"SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8 AS "xid!""#)
         .fetch_one(conn)
         .await?;
     unsigned("a transaction id", next)

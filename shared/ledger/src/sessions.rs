@@ -2,10 +2,11 @@
 //!
 //! A process that is frozen inside a COPY keeps its locks for as long as it likes; nothing but ending its session frees them.
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::{LedgerError, number::unsigned};
 use model::ImportId;
+use session::retry::LOCK_PATIENCE;
 
 /// What came of ending sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +114,12 @@ pub async fn limit_idleness(conn: &mut PgConnection) -> Result<(), LedgerError> 
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn wait_patiently(conn: &mut PgConnection) -> Result<(), LedgerError> {
-    sqlx::query("SET LOCAL lock_timeout = '30s'").execute(conn).await?;
+    sqlx::query(AssertSqlSafe(format!(
+        "SET LOCAL lock_timeout = '{}s'",
+        LOCK_PATIENCE.as_secs()
+    )))
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -122,7 +128,7 @@ pub async fn wait_patiently(conn: &mut PgConnection) -> Result<(), LedgerError> 
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn transaction_lock(conn: &mut PgConnection, purpose: &str) -> Result<(), LedgerError> {
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+    sqlx::query("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended($1, 0))")
         .bind(purpose)
         .execute(conn)
         .await?;
@@ -137,7 +143,7 @@ pub async fn transaction_lock(conn: &mut PgConnection, purpose: &str) -> Result<
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn join_deletions(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
-    sqlx::query("SELECT pg_advisory_xact_lock_shared($1)")
+    sqlx::query("SELECT pg_catalog.pg_advisory_xact_lock_shared($1)")
         .bind(deletions_key(import))
         .execute(conn)
         .await?;
@@ -149,7 +155,7 @@ pub async fn join_deletions(conn: &mut PgConnection, import: ImportId) -> Result
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn hold_deletions(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+    sqlx::query("SELECT pg_catalog.pg_advisory_xact_lock($1)")
         .bind(deletions_key(import))
         .execute(conn)
         .await?;

@@ -1,4 +1,5 @@
-//! Where the database is: `--database-url` or `DATABASE_URL`, else the files of a staging.
+//! Where the database is: `--database-url` or `DATABASE_URL`, else the files of a staging; and for what these leave out, the variables that
+//! every program of Postgres reads.
 //!
 //! Owns the precedence, the defaults and the errors that name the file or variable at fault. Knows nothing of connections.
 
@@ -6,10 +7,13 @@ use std::{
     env, fmt, fs, io,
     io::Write as _,
     path::{Path, PathBuf},
-    str::FromStr as _,
 };
 
 use sqlx::postgres::PgConnectOptions;
+
+mod url;
+
+pub use url::UrlFault;
 
 /// The folder of the stagings.
 pub const CONFIG_PATH_VARIABLE: &str = "PG_IMPORT_CONFIG_PATH";
@@ -26,8 +30,8 @@ pub const LOCAL_STAGING: &str = "local";
 /// What is wrong with the configuration, and where.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{origin} is not a PostgreSQL connection URL; it looks like postgres://user:password@host:5432/database")]
-    Url { origin: &'static str },
+    #[error("{origin} {fault}")]
+    Url { origin: &'static str, fault: UrlFault },
     #[error(
         "the staging '{name}' (from {origin}) has no directory {path}: create it with the files .postgres.{{db,psw,user,port,host}}, or correct the name"
     )]
@@ -44,6 +48,11 @@ pub enum ConfigError {
     Write { path: PathBuf, source: io::Error },
     #[error("{path} holds no port: expected a number from 1 to 65535")]
     Port { path: PathBuf },
+    #[error("{variable} cannot be used: expected {expected}")]
+    Variable {
+        variable: &'static str,
+        expected: &'static str,
+    },
     #[error("{variable} is not valid UTF-8")]
     NotUnicode { variable: &'static str },
 }
@@ -70,25 +79,30 @@ impl Credentials {
     /// # Errors
     /// When a file is there but cannot be read, or the port is no port.
     pub fn read(dir: &Path) -> Result<Self, ConfigError> {
-        let port = match read_trimmed(&dir.join(".postgres.port"))? {
-            None => 5432,
-            Some(text) => match text.parse() {
-                Ok(port) if port > 0 => port,
-                _ => {
-                    return Err(ConfigError::Port {
-                        path: dir.join(".postgres.port"),
-                    });
-                }
-            },
+        Self::read_or(dir, &PgVariables::default())
+    }
+
+    /// As [`Self::read`], but a file that is missing has the value of its variable, if that is set.
+    fn read_or(dir: &Path, variables: &PgVariables) -> Result<Self, ConfigError> {
+        let port = match (read_trimmed(&dir.join(".postgres.port"))?, &variables.port) {
+            (Some(text), _) => parse_port(&text).ok_or_else(|| ConfigError::Port {
+                path: dir.join(".postgres.port"),
+            })?,
+            (None, Some(text)) => parse_port(text).ok_or(ConfigError::Variable {
+                variable: "PGPORT",
+                expected: "a number from 1 to 65535",
+            })?,
+            (None, None) => 5432,
         };
-        let value = |name: &str, default: &str| -> Result<String, ConfigError> {
-            Ok(read_trimmed(&dir.join(name))?.unwrap_or_else(|| default.to_owned()))
+        let value = |name: &str, variable: &Option<String>, default: &str| -> Result<String, ConfigError> {
+            let said = read_trimmed(&dir.join(name))?.or_else(|| variable.clone());
+            Ok(said.unwrap_or_else(|| default.to_owned()))
         };
         Ok(Self {
-            database: value(".postgres.db", "postgres")?,
-            password: value(".postgres.psw", "psw")?,
-            user: value(".postgres.user", "admin")?,
-            host: value(".postgres.host", "localhost")?,
+            database: value(".postgres.db", &variables.database, "postgres")?,
+            password: value(".postgres.psw", &variables.password, "psw")?,
+            user: value(".postgres.user", &variables.user, "admin")?,
+            host: value(".postgres.host", &variables.host, "localhost")?,
             port,
         })
     }
@@ -127,12 +141,35 @@ impl Credentials {
     }
 }
 
+fn parse_port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|&port| port > 0)
+}
+
+/// What the variables say that libpq reads, where they are set.
+#[derive(Clone, Default)]
+pub struct PgVariables {
+    pub host: Option<String>,
+    pub port: Option<String>,
+    pub user: Option<String>,
+    pub database: Option<String>,
+    pub password: Option<String>,
+    /// Read by sqlx too, which takes what it does not understand for no wish.
+    pub ssl_mode: Option<String>,
+}
+
+impl fmt::Debug for PgVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgVariables").finish_non_exhaustive()
+    }
+}
+
 /// The environment that the configuration is taken from; a value of its own, so that tests need not change the process's.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     pub config_path: Option<String>,
     pub staging: Option<String>,
     pub working_directory: PathBuf,
+    pub postgres: PgVariables,
 }
 
 impl Environment {
@@ -151,6 +188,14 @@ impl Environment {
             config_path: get(CONFIG_PATH_VARIABLE)?,
             staging: get(STAGING_VARIABLE)?,
             working_directory: env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            postgres: PgVariables {
+                host: get("PGHOST")?,
+                port: get("PGPORT")?,
+                user: get("PGUSER")?,
+                database: get("PGDATABASE")?,
+                password: get("PGPASSWORD")?,
+                ssl_mode: get("PGSSLMODE")?,
+            },
         })
     }
 
@@ -201,20 +246,47 @@ impl Environment {
                 origin,
                 path: dir,
             }),
-            _ => Credentials::read(&dir),
+            _ => Credentials::read_or(&dir, &self.postgres),
         }
     }
 
-    /// Where to connect: the URL if one is given, else the staging.
+    /// Where to connect: the URL if one is given, else the staging; what either leaves out, as the environment has it.
     ///
     /// # Errors
     /// [`ConfigError`]; the URL is never part of it, for it may hold a password.
     pub fn connect_options(&self, database_url: Option<&str>) -> Result<PgConnectOptions, ConfigError> {
-        match database_url {
-            Some(url) => PgConnectOptions::from_str(url).map_err(|_| ConfigError::Url {
-                origin: "--database-url (or DATABASE_URL)",
+        let Some(url) = database_url else {
+            self.check_ssl_mode()?;
+            return Ok(self.credentials()?.connect_options());
+        };
+        let at_fault = |fault| ConfigError::Url {
+            origin: "--database-url (or DATABASE_URL)",
+            fault,
+        };
+        let url = url::Parts::read(url).map_err(at_fault)?;
+        if !url.say("sslmode") {
+            self.check_ssl_mode()?;
+        }
+        if let Some(port) = &self.postgres.port
+            && !url.say("port")
+            && parse_port(port).is_none()
+        {
+            return Err(ConfigError::Variable {
+                variable: "PGPORT",
+                expected: "a number from 1 to 65535",
+            });
+        }
+        url.connect_options().map_err(at_fault)
+    }
+
+    /// sqlx passes over a value that is none, and connects without what was asked for.
+    fn check_ssl_mode(&self) -> Result<(), ConfigError> {
+        match &self.postgres.ssl_mode {
+            Some(mode) if !url::is_ssl_mode(mode) => Err(ConfigError::Variable {
+                variable: "PGSSLMODE",
+                expected: url::SSL_MODES,
             }),
-            None => Ok(self.credentials()?.connect_options()),
+            _ => Ok(()),
         }
     }
 }

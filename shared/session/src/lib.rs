@@ -10,10 +10,16 @@ mod error;
 pub mod logging;
 pub mod retry;
 
-pub use error::{describe_error, is_transient};
+pub use error::{describe_error, is_transient, sqlstate};
 
 /// This machine's name, for people and for the names of processes.
 #[must_use]
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Quotes an identifier for SQL.
+#[must_use]
+pub fn quote_identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }

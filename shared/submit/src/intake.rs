@@ -18,7 +18,7 @@ use format::csv::split::{SplitError, Splitter};
 use ledger::{LedgerError, chunks, chunks::NewChunk, imports, payloads, transition, workers};
 use model::{ChunkKey, Codec, ImportEvent, ImportId, Position, ProcessName, Span};
 use queue::{self, Job};
-use session::retry::{MaybeTransient, through_outages};
+use session::retry::{Absence, MaybeTransient, through_outages};
 use source::{Fingerprint, SourceReader};
 
 /// **Bytes** of payload that close a batch: enough that the transaction's own cost does not count, little enough to be held twice.
@@ -66,8 +66,8 @@ pub enum Notice {
     WaitsForWorkers { pending_bytes: u64 },
     /// The same, and no worker is alive.
     NoWorkerAlive { pending_bytes: u64 },
-    /// The database cannot be reached; the intake tries again.
-    DatabaseLost,
+    /// The database cannot be used for now; the intake tries again.
+    Waits(Absence),
 }
 
 /// A chunk on its way to the ledger.
@@ -397,7 +397,7 @@ impl Intake<'_> {
         &self,
         action: impl AsyncFn(&mut PgConnection) -> Result<T, IntakeError>,
     ) -> Result<T, IntakeError> {
-        through_outages(self.pool, || (self.notify)(Notice::DatabaseLost), action).await
+        through_outages(self.pool, |absence| (self.notify)(Notice::Waits(absence)), action).await
     }
 }
 

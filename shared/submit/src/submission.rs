@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
 use crate::intake::{Intake, Notice, Producer};
 use format::csv::split::Splitter;
@@ -22,7 +22,7 @@ use model::{
     CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportSpec, ImportState, LoadSpec, MappingSpec, ProcessName,
     SourceKind, SourceSpec, SplitSpec,
 };
-use session::database::{self, Commit};
+use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
 use source::{Fingerprint, Source, SourceReader};
 use target::{Target, map_fields};
@@ -120,7 +120,8 @@ impl Progress {
 /// A submission at work.
 pub struct Submission<'a> {
     pool: PgPool,
-    options: PgConnectOptions,
+    /// For the name of the table, which means what it means to the role.
+    role_session: PgConnectOptions,
     name: ProcessName,
     progress: &'a Progress,
     observe: &'a (dyn Fn(Event) + Send + Sync),
@@ -146,12 +147,11 @@ impl<'a> Submission<'a> {
         progress: &'a Progress,
         observe: &'a (dyn Fn(Event) + Send + Sync),
     ) -> Self {
-        let options = database::session(options.clone(), &name, Commit::Durable);
         // One session for the batches, one for the lease and the questions while a batch waits.
-        let pool = database::pool(options.clone(), 2);
+        let pool = database::pool(database::session(options.clone(), &name, Commit::Durable), 2);
         Self {
             pool,
-            options,
+            role_session: database::role_session(options.clone(), &name, Commit::Durable),
             name,
             progress,
             observe,
@@ -226,16 +226,18 @@ impl<'a> Submission<'a> {
     ) -> Result<T, SubmitError> {
         through_outages(
             &self.pool,
-            || (self.observe)(Event::Intake(Notice::DatabaseLost)),
+            |absence| (self.observe)(Event::Intake(Notice::Waits(absence))),
             action,
         )
         .await
     }
 
     async fn prepare(&self, request: &Request) -> Result<Prepared, SubmitError> {
-        database::check(&self.options).await?;
+        let mut as_the_role = database::check(&self.role_session, Purpose::Submit).await?;
+        let oid = Target::find(&mut as_the_role, &request.table).await?;
+        drop(as_the_role.close().await);
         let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
-        let target = Target::describe(&mut conn, &request.table).await?;
+        let target = Target::describe(&mut conn, oid).await?;
         drop(conn);
         let origin = request.source.describe();
         let (splitter, header, fingerprint) = beginning::read(&request.source, &request.format, request.split).await?;

@@ -1,4 +1,4 @@
-//! The questions to the catalog.
+//! The questions to the catalog. Some are asked in sessions with a role's own search path: see [`crate::database::role_session`].
 
 use sqlx::{PgConnection, postgres::types::Oid};
 
@@ -6,8 +6,8 @@ use super::{Column, ColumnType, Identity, SequenceIdentity, Target, TargetError,
 
 /// The oid of the table that SQL would find under `name`.
 pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, TargetError> {
-    let found = sqlx::query_scalar!(r#"SELECT to_regclass($1)::oid AS "oid""#, name)
-        .fetch_one(conn)
+    let found = sqlx::query_scalar!(r#"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS "oid""#, name)
+        .fetch_one(&mut *conn)
         .await;
     match found {
         Ok(Some(oid)) => Ok(oid),
@@ -16,27 +16,49 @@ pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, 
         Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42602" | "42601" | "0A000")) => {
             Err(TargetError::Name { name: name.to_owned() })
         }
+        // Only a schema can refuse to be looked into.
+        Err(error) if session::sqlstate(&error).as_deref() == Some("42501") => {
+            Err(closed_schema(conn, name).await.unwrap_or(TargetError::Catalog(error)))
+        }
         Err(error) => Err(TargetError::Catalog(error)),
     }
 }
 
 /// The oid of the table of this name, schema-qualified and quoted; `None` when there is none.
 pub(super) async fn resolve_exact(conn: &mut PgConnection, name: &str) -> Result<Option<Oid>, TargetError> {
-    sqlx::query_scalar!(r#"SELECT to_regclass($1)::oid AS "oid""#, name)
+    sqlx::query_scalar!(r#"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS "oid""#, name)
         .fetch_one(conn)
         .await
         .map_err(TargetError::Catalog)
 }
 
+/// What to say of a table whose schema this role may not use; nothing where that cannot be asked any more.
+async fn closed_schema(conn: &mut PgConnection, name: &str) -> Option<TargetError> {
+    let row = sqlx::query!(
+        r#"SELECT pg_catalog.parse_ident($1) AS "parts!", current_user::pg_catalog.text AS "role!""#,
+        name
+    )
+    .fetch_one(conn)
+    .await
+    .ok()?;
+    let schema = quote_identifier(row.parts.iter().rev().nth(1)?);
+    Some(TargetError::Privilege {
+        what: format!("use the schema {schema}"),
+        remedy: format!("GRANT USAGE ON SCHEMA {schema} TO {}", quote_identifier(&row.role)),
+        role: row.role,
+    })
+}
+
 pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target, TargetError> {
     let table = sqlx::query!(
-        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!", n.nspname IN ('pgimport', 'apalis') AS "own!", c.relkind::text AS "kind!", c.relpersistence::text AS "persistence!",
-               row_security_active(c.oid) AS "row_security!",
-               has_table_privilege(c.oid, 'INSERT') AS "may_insert!", has_table_privilege(c.oid, 'SELECT') AS "may_select!",
-               current_user::text AS "role!",
-               EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS "has_triggers!",
-               EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type = '3') AS "has_insert_rule!"
-           FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1"#,
+        r#"SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS "name!", n.nspname IN ('pgimport', 'apalis') AS "own!",
+               c.relkind::pg_catalog.text AS "kind!",
+               c.relpersistence::pg_catalog.text AS "persistence!", pg_catalog.row_security_active(c.oid) AS "row_security!",
+               pg_catalog.has_table_privilege(c.oid, 'INSERT') AS "may_insert!",
+               pg_catalog.has_table_privilege(c.oid, 'SELECT') AS "may_select!", current_user::pg_catalog.text AS "role!",
+               EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS "has_triggers!",
+               EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type = '3') AS "has_insert_rule!"
+           FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1"#,
         oid
     )
     .fetch_optional(&mut *conn)
@@ -90,7 +112,7 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
     }
     let id = describe_identity(conn, oid, &name).await?;
     let may_use = sqlx::query_scalar!(
-        r#"SELECT has_sequence_privilege($1::oid, 'USAGE') AS "may_use!""#,
+        r#"SELECT pg_catalog.has_sequence_privilege($1::pg_catalog.oid, 'USAGE') AS "may_use!""#,
         id.sequence_oid
     )
     .fetch_one(&mut *conn)
@@ -123,8 +145,8 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
 pub(super) async fn may(conn: &mut PgConnection, role: &str, oid: Oid, privilege: &str) -> Result<bool, TargetError> {
     sqlx::query_scalar!(
         r#"SELECT coalesce(
-               (SELECT pg_catalog.has_table_privilege(r.oid, $2::oid, $3::text) FROM pg_catalog.pg_roles AS r
-                WHERE r.rolname = $1::text::name), false) AS "may!""#,
+               (SELECT pg_catalog.has_table_privilege(r.oid, $2::pg_catalog.oid, $3::pg_catalog.text) FROM pg_catalog.pg_roles AS r
+                WHERE r.rolname = $1::pg_catalog.text::pg_catalog.name), false) AS "may!""#,
         role,
         oid,
         privilege
@@ -145,11 +167,11 @@ fn from_clause(name: &str, kind: &str) -> String {
 
 pub(super) async fn describe_undo(conn: &mut PgConnection, oid: Oid) -> Result<Option<UndoTarget>, TargetError> {
     let table = sqlx::query!(
-        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "name!", c.relkind::text AS "kind!",
-               row_security_active(c.oid) AS "row_security!",
-               c.relkind = 'p' OR EXISTS (SELECT FROM pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
-                   OR EXISTS (SELECT FROM pg_rewrite AS r WHERE r.ev_class = c.oid) AS "has_triggers!"
-           FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1"#,
+        r#"SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS "name!", c.relkind::pg_catalog.text AS "kind!",
+               pg_catalog.row_security_active(c.oid) AS "row_security!",
+               c.relkind = 'p' OR EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
+                   OR EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid) AS "has_triggers!"
+           FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1"#,
         oid
     )
     .fetch_optional(conn)
@@ -167,9 +189,12 @@ pub(super) async fn describe_undo(conn: &mut PgConnection, oid: Oid) -> Result<O
 /// Foreign keys of other tables whose rows would change when rows of this table are deleted: constraint and table.
 pub(super) async fn cascades(conn: &mut PgConnection, oid: Oid) -> Result<Vec<(String, String)>, TargetError> {
     let rows = sqlx::query!(
-        r#"SELECT conname::text AS "constraint!", conrelid::regclass::text AS "table!" FROM pg_constraint
+        r#"SELECT conname::pg_catalog.text AS "constraint!", conrelid::pg_catalog.regclass::pg_catalog.text AS "table!"
+           FROM pg_catalog.pg_constraint
            WHERE contype = 'f' AND confdeltype IN ('c', 'n', 'd')
-             AND (confrelid = $1 OR confrelid IN (SELECT relid FROM pg_partition_tree($1::oid::regclass))) ORDER BY 2, 1"#,
+             AND (confrelid = $1 OR confrelid IN (
+                     SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)))
+           ORDER BY 2, 1"#,
         oid
     )
     .fetch_all(conn)
@@ -195,23 +220,25 @@ struct FillingSequence {
 async fn find_sequences(conn: &mut PgConnection, oid: Oid) -> Result<Vec<FillingSequence>, TargetError> {
     sqlx::query_as!(
         FillingSequence,
-        r#"SELECT DISTINCT a.attname::text AS "column!", a.attlen AS "width!", s.oid AS "oid!", s.oid::regclass::text AS "name!",
-               q.seqcache AS "cache!",
-               EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisvalid AND x.indpred IS NULL
+        r#"SELECT DISTINCT a.attname::pg_catalog.text AS "column!", a.attlen AS "width!", s.oid AS "oid!",
+               s.oid::pg_catalog.regclass::pg_catalog.text AS "name!", q.seqcache AS "cache!",
+               EXISTS (SELECT FROM pg_catalog.pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisvalid AND x.indpred IS NULL
                        AND x.indkey[0] = a.attnum) AS "indexed!",
-               EXISTS (SELECT FROM pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
+               EXISTS (SELECT FROM pg_catalog.pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
                        AND x.indnkeyatts = 1 AND x.indkey[0] = a.attnum) AS "unique!"
-           FROM pg_attribute AS a
-           LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
-           JOIN pg_depend AS d ON
-               d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid
+           FROM pg_catalog.pg_attribute AS a
+           LEFT JOIN pg_catalog.pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
+           JOIN pg_catalog.pg_depend AS d ON
+               d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+                   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AND d.refobjid = a.attrelid
                    AND d.refobjsubid = a.attnum AND d.deptype = 'i'
-               OR d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
-           JOIN pg_class AS s ON s.relkind = 'S' AND s.oid IN (d.objid, d.refobjid)
-           JOIN pg_sequence AS q ON q.seqrelid = s.oid
-           WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
-             AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)"#,
-        oid
+               OR d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid AND d.objid = f.oid
+                   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+           JOIN pg_catalog.pg_class AS s ON s.relkind = 'S' AND s.oid IN (d.objid, d.refobjid)
+           JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = s.oid
+           WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = ANY ($2)"#,
+        oid,
+        &[INT2, INT4, INT8]
     )
     .fetch_all(conn)
     .await
@@ -249,10 +276,12 @@ async fn describe_identity(conn: &mut PgConnection, oid: Oid, name: &str) -> Res
 
 async fn describe_columns(conn: &mut PgConnection, oid: Oid, id: &str) -> Result<Vec<Column>, TargetError> {
     let rows = sqlx::query!(
-        r#"SELECT a.attname::text AS "name!", a.attnotnull AS "not_null!", a.atthasdef OR a.attidentity <> '' AS "has_default!",
+        r#"SELECT a.attname::pg_catalog.text AS "name!", a.attnotnull AS "not_null!", a.atthasdef OR a.attidentity <> '' AS "has_default!",
                a.atttypmod AS "typmod!", a.atttypid AS "type_oid!", t.typarray AS "array_oid!",
-               format_type(a.atttypid, -1) AS "type_name!", t.typtype = 'd' AND t.typnotnull AS "domain_not_null!"
-           FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+               pg_catalog.format_type(a.atttypid, -1) AS "type_name!",
+               pg_catalog.format('%I.%I', n.nspname, t.typname) AS "sql_name!", t.typtype = 'd' AND t.typnotnull AS "domain_not_null!"
+           FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+           JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
            WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attname <> $2
            ORDER BY a.attnum"#,
         oid,
@@ -264,7 +293,7 @@ async fn describe_columns(conn: &mut PgConnection, oid: Oid, id: &str) -> Result
     Ok(rows
         .into_iter()
         .map(|row| {
-            let kind = column_type(row.type_oid, row.typmod, row.type_name);
+            let kind = column_type(row.type_oid, row.typmod, row.type_name, row.sql_name);
             // Text is sent for text, varchar, and everything that the server casts.
             let (element_oid, array_oid) = match kind {
                 ColumnType::Text { .. } | ColumnType::Other { .. } => (TEXT, TEXT_ARRAY),
@@ -282,11 +311,14 @@ async fn describe_columns(conn: &mut PgConnection, oid: Oid, id: &str) -> Result
         .collect())
 }
 
+const INT2: Oid = Oid(21);
+const INT4: Oid = Oid(23);
+const INT8: Oid = Oid(20);
 const TEXT: Oid = Oid(25);
 const TEXT_ARRAY: Oid = Oid(1009);
 
 /// The oids are those of `pg_type.dat`, fixed for all versions.
-fn column_type(oid: Oid, typmod: i32, type_name: String) -> ColumnType {
+fn column_type(oid: Oid, typmod: i32, type_name: String, sql_name: String) -> ColumnType {
     /// The header that a length's modifier carries.
     const HEADER: i32 = 4;
     let precision = u8::try_from(typmod).ok();
@@ -308,7 +340,7 @@ fn column_type(oid: Oid, typmod: i32, type_name: String) -> ColumnType {
         1114 => ColumnType::Timestamp { precision },
         1184 => ColumnType::Timestamptz { precision },
         2950 => ColumnType::Uuid,
-        _ => ColumnType::Other { type_name },
+        _ => ColumnType::Other { type_name, sql_name },
     }
 }
 

@@ -17,6 +17,7 @@ pub mod values;
 
 pub use identity::{Identity, SequenceIdentity};
 pub use mapping::{MappingError, map_fields};
+pub use session::quote_identifier;
 pub use undo::{UndoTarget, check_cascades};
 
 use model::LoadMethod;
@@ -50,7 +51,10 @@ pub enum ColumnType {
     Uuid,
     /// Any other type: sent as text and cast by the server.
     Other {
+        /// For people.
         type_name: String,
+        /// With its schema, quoted where SQL needs it.
+        sql_name: String,
     },
 }
 
@@ -137,12 +141,20 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Describes a table by its name as SQL would read it, and checks that it can be loaded.
+    /// Finds a table by its name as SQL would read it in this session.
     ///
     /// # Errors
     /// [`TargetError`], saying what to do about it.
-    pub async fn describe(conn: &mut PgConnection, name: &str) -> Result<Self, TargetError> {
-        let oid = catalog::resolve(conn, name).await?;
+    pub async fn find(conn: &mut PgConnection, name: &str) -> Result<Oid, TargetError> {
+        catalog::resolve(conn, name).await
+    }
+
+    /// Describes a table, and checks that it can be loaded. In the description every name has its schema, whose session's search path
+    /// should be the server's alone for that.
+    ///
+    /// # Errors
+    /// [`TargetError`], saying what to do about it.
+    pub async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Self, TargetError> {
         catalog::describe(conn, oid).await
     }
 
@@ -182,7 +194,7 @@ impl Target {
         }
         let chosen: HashSet<&str> = columns.iter().map(String::as_str).collect();
         let as_text = self.columns.iter().find_map(|column| match &column.kind {
-            ColumnType::Other { type_name } if chosen.contains(column.name.as_str()) => Some(format!(
+            ColumnType::Other { type_name, .. } if chosen.contains(column.name.as_str()) => Some(format!(
                 "its column {} has the type {type_name}, which is sent as text and cast by the server",
                 column.name
             )),
@@ -215,10 +227,4 @@ impl Target {
             })
             .collect()
     }
-}
-
-/// Quotes an identifier for SQL.
-#[must_use]
-pub fn quote_identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -113,7 +113,9 @@ impl Session {
             tracing::warn!(jobs = unreadable, "jobs that pg_import did not add were set aside");
         }
         let queue_workers = jobs_at_once(config.concurrency).div_ceil(JOBS_PER_QUEUE_WORKER).max(1);
-        let loaders = database::pool(options.clone(), config.concurrency);
+        // Triggers and defaults of the targets may count on the role's own search path.
+        let role_options = database::role_session(config.connect.clone(), name, Commit::Deferred);
+        let loaders = database::pool(role_options, config.concurrency);
         // Each of the queue's workers has one for fetching and one for its heartbeat; maintenance two, the listener and the look at what is
         // left one each. The jobs share the others: they need one for moments only.
         let pool = database::pool(

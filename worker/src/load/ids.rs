@@ -49,13 +49,15 @@ pub async fn take(conn: &mut PgConnection, id: &SequenceIdentity, count: u64) ->
 /// only where they are more than one range.
 async fn take_each(conn: &mut PgConnection, sequence: Oid, count: u64) -> Result<Vec<IdRange>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"WITH locked AS MATERIALIZED (SELECT pg_advisory_lock($1)),
+        r#"WITH locked AS MATERIALIZED (SELECT pg_catalog.pg_advisory_lock($1)),
                taken AS MATERIALIZED (
-                   SELECT array_agg(nextval($2::oid::regclass)) AS ids FROM (SELECT generate_series(1, $3::integer) FROM locked) AS n),
-               unlocked AS MATERIALIZED (SELECT pg_advisory_unlock($1) FROM taken)
+                   SELECT pg_catalog.array_agg(pg_catalog.nextval($2::pg_catalog.oid::pg_catalog.regclass)) AS ids
+                   FROM (SELECT pg_catalog.generate_series(1, $3::pg_catalog.int4) FROM locked) AS n),
+               unlocked AS MATERIALIZED (SELECT pg_catalog.pg_advisory_unlock($1) FROM taken)
            SELECT ids[1] AS "first!", ids[$3] AS "last!", increment AS "increment!",
                CASE WHEN ids[$3] - ids[1] = ($3 - 1) * increment THEN '{}' ELSE ids END AS "ids!"
-           FROM taken, unlocked, pg_sequence_parameters(CASE WHEN taken.ids IS NOT NULL THEN $2::oid END)"#,
+           FROM taken, unlocked,
+               pg_catalog.pg_sequence_parameters(CASE WHEN taken.ids IS NOT NULL THEN $2::pg_catalog.oid END)"#,
         lock_key(sequence),
         sequence,
         i32::try_from(count).unwrap_or(i32::MAX)
@@ -91,17 +93,21 @@ async fn take_blocks(conn: &mut PgConnection, sequence: Oid, count: u64, believe
         .map(|before| {
             let needed = match before {
                 0 => String::new(),
-                _ => format!(" FROM pg_sequence_parameters({oid}) WHERE cache_size::numeric * {before} < {count}"),
+                // Of numerics alone, as the server has it: see `session::database::role_session`.
+                _ => format!(
+                    " FROM pg_catalog.pg_sequence_parameters({oid}::pg_catalog.oid)
+                      WHERE cache_size::pg_catalog.numeric * {before}::pg_catalog.numeric < {count}::pg_catalog.numeric"
+                ),
             };
-            format!("DISCARD SEQUENCES; SELECT nextval({oid}::regclass){needed};")
+            format!("DISCARD SEQUENCES; SELECT pg_catalog.nextval({oid}::pg_catalog.regclass){needed};")
         })
         .collect();
     let statements = format!(
-        "SELECT pg_advisory_lock({key});
+        "SELECT pg_catalog.pg_advisory_lock({key});
          {each}
          DISCARD SEQUENCES;
-         SELECT pg_advisory_unlock({key});
-         SELECT increment, cache_size, minimum_value, maximum_value FROM pg_sequence_parameters({oid})"
+         SELECT pg_catalog.pg_advisory_unlock({key});
+         SELECT increment, cache_size, minimum_value, maximum_value FROM pg_catalog.pg_sequence_parameters({oid}::pg_catalog.oid)"
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_all(conn).await?;
     let [_locked, starts @ .., _unlocked, shape] = rows.as_slice() else {

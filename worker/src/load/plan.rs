@@ -189,10 +189,10 @@ impl LoadPlan {
     /// meant, as it was described, and whether the submitter may write to it. Returns the transactions that wrote the rows.
     async fn look_back(&self, conn: &mut PgConnection, ids: &[IdRange], count: u64) -> Result<Vec<u64>, LoadError> {
         let row = sqlx::query!(
-            r#"SELECT pg_catalog.to_regclass($1)::oid AS "oid: Oid", pg_catalog.pg_current_xact_id()::text::bigint AS "xid!",
+            r#"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS "oid: Oid", pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 AS "xid!",
                    EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = $2 AND NOT t.tgisinternal) AS "has_triggers!",
-                   $3::text IS NULL OR coalesce(
-                       (SELECT pg_catalog.has_table_privilege(r.oid, $2, 'INSERT') FROM pg_catalog.pg_roles AS r WHERE r.rolname = $3::text::name),
+                   $3::pg_catalog.text IS NULL OR coalesce(
+                       (SELECT pg_catalog.has_table_privilege(r.oid, $2, 'INSERT') FROM pg_catalog.pg_roles AS r WHERE r.rolname = $3::pg_catalog.text::pg_catalog.name),
                        false) AS "may_insert!""#,
             self.target.name,
             self.target.oid,
@@ -284,7 +284,7 @@ fn insert_statement(
             array_type(&column.kind)
         );
         match &column.kind {
-            ColumnType::Other { type_name } => format!("{values}::{type_name}"),
+            ColumnType::Other { sql_name, .. } => format!("{values}::{sql_name}"),
             _ => values,
         }
     });

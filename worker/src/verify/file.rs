@@ -117,14 +117,19 @@ fn read_span(path: &Path, start: u64, end: u64) -> io::Result<Vec<u8>> {
 /// The ids whose row differs from the values beside them. A type that the server casts from text is compared as text: it may have no
 /// equality of its own.
 fn comparing_statement(target: &Target, identity: &IdentitySpec, columns: &[Column]) -> String {
-    let (mut selected, mut differs) = (vec!["unnest($1::bigint[]) AS id".to_owned()], Vec::new());
+    let (mut selected, mut differs) = (
+        vec!["pg_catalog.unnest($1::pg_catalog.int8[]) AS id".to_owned()],
+        Vec::new(),
+    );
     for (index, column) in columns.iter().enumerate() {
         let (parameter, name) = (index + 2, quote_identifier(&column.name));
-        selected.push(format!("unnest(${parameter}) AS v{index}"));
+        selected.push(format!("pg_catalog.unnest(${parameter}) AS v{index}"));
         differs.push(match &column.kind {
-            ColumnType::Other { type_name } => {
-                format!("t.{name}::text IS DISTINCT FROM f.v{index}::{type_name}::text")
+            ColumnType::Other { sql_name, .. } => {
+                format!("t.{name}::pg_catalog.text IS DISTINCT FROM f.v{index}::{sql_name}::pg_catalog.text")
             }
+            // varchar has no equality of its own, and somebody may have made one.
+            ColumnType::Text { .. } => format!("t.{name}::pg_catalog.text IS DISTINCT FROM f.v{index}"),
             _ => format!("t.{name} IS DISTINCT FROM f.v{index}"),
         });
     }

@@ -21,7 +21,7 @@ pub struct UndoCounts {
 /// [`LedgerError`] from the database, a lock timeout among them.
 pub async fn close_open(conn: &mut PgConnection, import: ImportId) -> Result<u64, LedgerError> {
     let done = sqlx::query!(
-        "UPDATE pgimport.import_chunk SET state = 'cancelled', finished_at = clock_timestamp()
+        "UPDATE pgimport.import_chunk SET state = 'cancelled', finished_at = pg_catalog.clock_timestamp()
          WHERE import_id = $1 AND state IN ('pending', 'failed')",
         import.0
     )
@@ -120,7 +120,7 @@ pub async fn finish_deletion(
          SET deleted_count = coalesce(deleted_count, 0) + $3, kept_count = $4,
              missing_count = greatest($5 - coalesce(deleted_count, 0), 0),
              state = CASE WHEN $4::bigint > 0 THEN 'loaded' ELSE 'deleted' END,
-             retries = 0, retrying_since = NULL, last_error = $6, worker = $7, finished_at = clock_timestamp()
+             retries = 0, retrying_since = NULL, last_error = $6, worker = $7, finished_at = pg_catalog.clock_timestamp()
          WHERE import_id = $1 AND ordinal = $2 AND state = 'loaded' AND kept_count IS NULL",
         chunk.import.0,
         chunk.ordinal,

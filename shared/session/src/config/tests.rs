@@ -110,3 +110,25 @@ fn written_credentials_read_back_and_are_private() {
         .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[test]
+fn what_a_staging_leaves_out_comes_from_the_variables_value_by_value() {
+    let dir = tempfile::tempdir().unwrap();
+    staging(dir.path(), "dev", &[("host", "db.example.org")]);
+    let mut env = environment(dir.path());
+    env.postgres = PgVariables {
+        host: Some("elsewhere".into()),
+        port: Some("6000".into()),
+        user: Some("loader".into()),
+        database: Some("orders".into()),
+        password: Some("p".into()),
+        ssl_mode: None,
+    };
+    let credentials = env.credentials().unwrap();
+    assert_eq!(format!("{credentials:?}"), "loader@db.example.org:6000/orders");
+    assert_eq!(credentials.password, "p");
+    assert!(!format!("{env:?}").contains("\"p\""));
+    env.postgres.port = Some("54x2".into());
+    let message = env.credentials().unwrap_err().to_string();
+    assert!(message.contains("PGPORT"), "{message}");
+}

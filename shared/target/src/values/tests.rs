@@ -43,6 +43,7 @@ fn text_is_checked_and_passed_through() {
     let text = ColumnType::Text { max_chars: None };
     let other = ColumnType::Other {
         type_name: "jsonb".into(),
+        sql_name: "pg_catalog.jsonb".into(),
     };
     assert_eq!(bytes(&text, " grün "), " grün ".as_bytes());
     assert_eq!(bytes(&text, ""), b"");

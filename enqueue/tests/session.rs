@@ -1,0 +1,360 @@
+//! What a session finds: roles and servers with settings of their own, what a URL says, and what is said when it cannot be used.
+
+mod support;
+
+use std::fs;
+
+use local_server::ShutdownMode;
+use serde_json::json;
+use support::{Bench, assert_json, orders, role::Role, until};
+use testkit::TestServer;
+
+const SECRET: &str = "s3cret";
+
+/// A submitter and a worker with the documented grants, for the default table too.
+async fn roles(bench: &Bench) -> (Role, Role) {
+    let (submitter, worker) = (
+        Role::named(bench, "submitter", "").await,
+        Role::named(bench, "worker", "").await,
+    );
+    let grants = [submitter.submitter_grants(), worker.worker_grants()].concat();
+    for grant in grants.into_iter().chain([&submitter, &worker].map(Role::table_grant)) {
+        bench.execute(&grant).await;
+    }
+    (submitter, worker)
+}
+
+#[tokio::test]
+async fn a_role_whose_search_path_leads_nowhere_loads_and_undoes() {
+    let bench = Bench::new().await;
+    let (submitter, worker) = roles(&bench).await;
+    for role in [&submitter, &worker] {
+        bench
+            .execute(&format!("ALTER ROLE {} SET search_path = nowhere", role.name))
+            .await;
+    }
+    let file = bench.file("orders.csv", format!("{}B;x;never;1\n", orders("A", 2)));
+    let enqueue = |arguments: &[&str]| submitter.run(bench.enqueue(arguments)).run();
+    let id = enqueue(&["-i", &file]).exits(0).id().to_string();
+    worker.run(bench.worker(["--drain"])).run().exits(0);
+    enqueue(&["verify", &id, &file]).exits(0);
+    enqueue(&["cancel", &id, "--dry-run"]).exits(0);
+    enqueue(&["cancel", &id]).exits(0);
+    worker.run(bench.worker(["--drain"])).run().exits(0);
+    assert_eq!(bench.sale_orders().await, 0);
+    // And a database can be prepared by such a role.
+    let fresh = format!("fresh_{}", bench.db.credentials().database);
+    bench.execute(&format!("ALTER ROLE {} SUPERUSER", submitter.name)).await;
+    bench.execute(&format!("CREATE DATABASE {fresh}")).await;
+    let url = submitter.url.replace(&bench.db.credentials().database, "");
+    assert!(url.ends_with('/'), "the role's name has the database's in it");
+    let url = submitter.url.rsplit_once('/').unwrap().0;
+    let migrate = bench.bare(["migrate"]).env("DATABASE_URL", format!("{url}/{fresh}"));
+    migrate.run().exits(0);
+}
+
+#[tokio::test]
+async fn a_tables_name_means_what_it_means_to_the_role_and_so_it_does_to_its_triggers() {
+    let bench = Bench::new().await;
+    let (submitter, worker) = roles(&bench).await;
+    bench
+        .execute(
+            "CREATE SCHEMA shop; CREATE SCHEMA work;
+             CREATE TABLE shop.stock (id bigserial PRIMARY KEY, a int);
+             CREATE TABLE public.stock (id bigserial PRIMARY KEY, a int);
+             CREATE TABLE work.audit (a int);
+             CREATE FUNCTION shop.note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO audit VALUES (NEW.a); RETURN NEW; END $$;
+             CREATE TRIGGER note AFTER INSERT ON shop.stock FOR EACH ROW EXECUTE FUNCTION shop.note()",
+        )
+        .await;
+    let mut grants = vec![
+        format!("ALTER ROLE {} SET search_path = nowhere, shop, public", submitter.name),
+        format!("ALTER ROLE {} SET search_path = work", worker.name),
+    ];
+    grants.extend(worker.grants(&["USAGE ON SCHEMA work", "INSERT ON work.audit"]));
+    for role in [&submitter, &worker] {
+        grants.extend(role.grants(&["USAGE ON SCHEMA shop"]));
+        grants.extend(role.grants_on("shop.stock"));
+    }
+    for grant in grants {
+        bench.execute(&grant).await;
+    }
+    let id = submitter
+        .run(bench.enqueue(["--table", "stock"]))
+        .input("a\n1\n2\n")
+        .run()
+        .exits(0)
+        .id();
+    worker.run(bench.worker(["--drain"])).run().exits(0);
+    assert_json(
+        &bench.status(id),
+        &json!({"state": "loaded", "target": "shop.stock", "loaded": 2}),
+    );
+    assert_eq!(bench.number("SELECT sum(a) FROM work.audit").await, 3);
+}
+
+#[tokio::test]
+async fn an_error_of_the_server_does_not_name_a_line_of_the_servers_own_source() {
+    let bench = Bench::new().await;
+    let url = format!("{}_none", bench.db.url());
+    let status = bench.bare(["status"]).env("DATABASE_URL", url).run().exits(1);
+    assert!(status.stderr.contains("_none\" does not exist"), "{status:?}");
+    assert!(!status.stderr.contains("at line"), "{status:?}");
+    // What is kept in the ledger, and logged.
+    bench
+        .execute(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN RAISE EXCEPTION 'made to fail' USING ERRCODE = '53100'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON public.sale_order FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+        )
+        .await;
+    let id = bench.submit("a.csv", &orders("A", 1), &[]);
+    let worker = bench.worker([""; 0]).start();
+    until("it is tried again", async || {
+        worker.stderr_so_far().contains("will be tried again")
+    })
+    .await;
+    let said = format!("{}{}", bench.status(id), worker.stderr_so_far());
+    assert!(said.contains("made to fail") && !said.contains("at line"), "{said}");
+}
+
+#[tokio::test]
+async fn a_url_with_a_parameter_that_does_not_exist_is_refused_by_its_name() {
+    let bench = Bench::new().await;
+    let url = bench.db.url();
+    for program in [bench.bare(["status"]), bench.worker(["--drain"])] {
+        let refused = program
+            .env("DATABASE_URL", format!("{url}?sslmod={SECRET}"))
+            .env("RUST_LOG", "trace")
+            .run()
+            .exits(1)
+            .says("sslmod");
+        assert!(!format!("{refused:?}").contains(SECRET), "{refused:?}");
+    }
+    for (parameter, name) in [
+        (format!("sslmode={SECRET}"), "sslmode"),
+        (format!("port={SECRET}"), "port"),
+        (format!("statement-cache-capacity={SECRET}"), "statement-cache-capacity"),
+    ] {
+        let refused = bench
+            .bare(["status"])
+            .env("DATABASE_URL", format!("{url}?{parameter}"))
+            .env("RUST_LOG", "trace")
+            .run()
+            .exits(1)
+            .says(name);
+        assert!(!refused.stderr.contains(SECRET), "{refused:?}");
+    }
+    // Those that exist do.
+    let database = &bench.db.credentials().database;
+    let url = url.replace(&format!("/{database}"), "/");
+    bench
+        .bare(["status"])
+        .env(
+            "DATABASE_URL",
+            format!("{url}?dbname={database}&sslmode=prefer&application_name=a"),
+        )
+        .run()
+        .exits(0);
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_or_has_a_bare_password_is_refused_and_not_repeated() {
+    let bench = Bench::new().await;
+    for (url, says) in [
+        ("mysql://admin:s3cret@localhost/orders", "PostgreSQL"),
+        ("s3cret", "PostgreSQL"),
+        ("postgres:s3cret", "PostgreSQL"),
+        ("postgres://admin:pass@s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:pass/s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:5432/s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:pass#s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:pass?s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:5432?s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:5@h?s3cret@localhost/orders", "percent-encode"),
+        ("postgres://admin:pass@localhost:s3cret/orders", "port"),
+        ("postgres://admin:s3cret%ff@localhost/orders", "UTF-8"),
+    ] {
+        let refused = bench
+            .bare(["status"])
+            .env("DATABASE_URL", url)
+            .env("RUST_LOG", "trace")
+            .run()
+            .exits(1)
+            .says(says);
+        let said = format!("{refused:?}");
+        assert!(!said.contains(SECRET) && !said.contains("pass@"), "{url}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn what_neither_a_url_nor_a_staging_says_comes_from_the_environment() {
+    let bench = Bench::new().await;
+    let credentials = bench.db.credentials().clone();
+    let staging = bench.path("credentials/dev");
+    fs::create_dir_all(&staging).unwrap();
+    let port = credentials.port.to_string();
+    let with = |call: support::Call, without: &str| {
+        [
+            ("PGHOST", credentials.host.as_str()),
+            ("PGPORT", &port),
+            ("PGUSER", &credentials.user),
+            ("PGDATABASE", &credentials.database),
+            ("PGPASSWORD", &credentials.password),
+        ]
+        .into_iter()
+        .filter(|(name, _)| *name != without)
+        .fold(call, |call, (name, value)| call.env(name, value))
+    };
+    with(bench.bare(["status"]), "").run().exits(0);
+    // Each value by itself: what the staging has wins, and the others still come from the environment.
+    for (file, value, variable) in [
+        (".postgres.port", port.as_str(), "PGPORT"),
+        (".postgres.db", &credentials.database, "PGDATABASE"),
+        (".postgres.user", &credentials.user, "PGUSER"),
+        (".postgres.psw", &credentials.password, "PGPASSWORD"),
+        (".postgres.host", &credentials.host, "PGHOST"),
+    ] {
+        fs::write(staging.join(file), value).unwrap();
+        with(bench.bare(["status"]), variable).env(variable, "1").run().exits(0);
+        fs::remove_file(staging.join(file)).unwrap();
+    }
+    // A URL wins over both.
+    fs::write(staging.join(".postgres.db"), "none").unwrap();
+    bench
+        .enqueue(["status"])
+        .env("PGDATABASE", "none")
+        .env("PGPORT", "1")
+        .run()
+        .exits(0);
+    let url = format!("postgres:///{}", credentials.database);
+    let only_database = with(bench.bare(["status"]).env("DATABASE_URL", url), "PGDATABASE");
+    only_database.run().exits(0);
+    // A value that cannot be used is no reason to take another.
+    for (variable, value) in [("PGPORT", "54x2"), ("PGSSLMODE", "verify-ful")] {
+        with(bench.bare(["status"]), variable)
+            .env(variable, value)
+            .run()
+            .exits(1)
+            .says(variable);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_without_grants_ends_at_once_and_names_them() {
+    let bench = Bench::new().await;
+    let role = Role::new(&bench, "").await;
+    let name = &role.name;
+    let work = || role.run(bench.worker(["--drain"])).run();
+    let said = work().exits(1).says("GRANT USAGE ON SCHEMA pgimport");
+    assert!(!said.stderr.contains("cannot reach"), "{said:?}");
+    // Each grant that is not there yet is named, and none that is.
+    let mut grants = role.worker_grants();
+    while !grants.is_empty() {
+        work().exits(1).says(&format!("TO \"{name}\""));
+        bench.execute(&grants.remove(0)).await;
+    }
+    work().exits(0);
+    bench
+        .execute(&format!("REVOKE UPDATE ON pgimport.import_chunk FROM {name}"))
+        .await;
+    let said = work().exits(1).says("GRANT UPDATE ON pgimport.import_chunk TO");
+    assert!(!said.stderr.contains("apalis.jobs"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_command_without_grants_names_them() {
+    let bench = Bench::new().await;
+    let role = Role::new(&bench, "").await;
+    let file = bench.file("orders.csv", orders("A", 1));
+    let id = bench.enqueue(["-i", &file]).run().exits(0).id().to_string();
+    let run = |arguments: &[&str]| role.run(bench.enqueue(arguments)).run();
+    for arguments in [&["status"][..], &["-i", &file], &["cancel", &id], &["verify", &id]] {
+        let said = run(arguments).exits(1).says("GRANT USAGE ON SCHEMA pgimport");
+        assert!(!said.stderr.contains("cannot reach"), "{said:?}");
+    }
+    for grant in role.grants(&[
+        "USAGE ON SCHEMA pgimport, apalis",
+        "SELECT ON pgimport._sqlx_migrations",
+    ]) {
+        bench.execute(&grant).await;
+    }
+    run(&["status"])
+        .exits(1)
+        .says("permission denied for table import")
+        .says("docs/PRIVILEGES.md");
+    let name = &role.name;
+    run(&["-i", &file]).exits(1).says(&format!(
+        "GRANT SELECT, INSERT, UPDATE ON pgimport.import TO \"{name}\""
+    ));
+    assert_eq!(bench.imports().await, 1);
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_read_is_told_so_at_once() {
+    let bench = Bench::new().await;
+    let (submitter, worker) = roles(&bench).await;
+    let file = bench.file("orders.csv", orders("A", 1));
+    let id = bench.enqueue(["-i", &file]).run().exits(0).id().to_string();
+    for role in [&submitter, &worker] {
+        let setting = format!("ALTER ROLE {} SET default_transaction_read_only = on", role.name);
+        bench.execute(&setting).await;
+    }
+    worker
+        .run(bench.worker(["--drain"]))
+        .run()
+        .exits(1)
+        .says("default_transaction_read_only");
+    for arguments in [&["-i", &file, "--force"][..], &["cancel", &id]] {
+        let said = submitter.run(bench.enqueue(arguments)).run().exits(1);
+        assert!(said.stderr.contains("default_transaction_read_only"), "{said:?}");
+        assert!(!said.stderr.contains("cannot be reached"), "{said:?}");
+    }
+    assert_eq!(bench.imports().await, 1);
+    // Who only reads may.
+    submitter.run(bench.enqueue(["status", &id])).run().exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_is_called_one_and_a_worker_waits_until_it_is_promoted() {
+    let server = TestServer::start().await;
+    let bench = Bench::on(&server).await;
+    let file = bench.file("orders.csv", orders("A", 3));
+    let id = bench.enqueue(["-i", &file]).run().exits(0).id();
+    let data = bench.texts("SHOW data_directory").await.remove(0);
+    fs::write(format!("{data}/standby.signal"), "").unwrap();
+    server.restart(ShutdownMode::Fast).await;
+    for arguments in [&["-i", &file, "--force"][..], &["cancel", "1"]] {
+        bench.enqueue(arguments).run().exits(1).says("is a standby");
+    }
+    bench.enqueue(["status"]).run().exits(0);
+    let worker = bench.worker(["--drain"]).start();
+    until("the worker says what it waits for", async || {
+        worker.stderr_so_far().contains("is a standby")
+    })
+    .await;
+    assert!(!worker.stderr_so_far().contains("cannot reach"));
+    bench.execute("SELECT pg_promote()").await;
+    worker.finish().exits(0);
+    assert_json(&bench.status(id), &json!({"state": "loaded", "loaded": 3}));
+}
+
+#[tokio::test]
+async fn a_lock_that_others_hold_is_called_one() {
+    let bench = Bench::new().await;
+    let id = bench.load_orders("A", 1, &[]);
+    let mut other = bench.db.pool().begin().await.unwrap();
+    sqlx::raw_sql("SELECT FROM pgimport.import FOR UPDATE")
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let cancel = bench.enqueue(["cancel", &id.to_string()]).start();
+    until("it is said what it waits for", async || {
+        cancel.stderr_so_far().contains("lock")
+    })
+    .await;
+    assert!(!cancel.stderr_so_far().contains("cannot be reached"));
+    other.rollback().await.unwrap();
+    let said = cancel.finish().exits(0);
+    assert!(!said.stderr.contains("cannot be reached"), "{said:?}");
+}

@@ -1,0 +1,83 @@
+//! A role of the database, as which the programs are run.
+
+use super::{Bench, Call};
+
+pub const SECRET: &str = "s3cret/Pa:ss@w0rd?";
+
+/// A role with nothing but its login and what a test grants.
+pub struct Role {
+    pub name: String,
+    pub url: String,
+}
+
+impl Role {
+    pub async fn new(bench: &Bench, attributes: &str) -> Self {
+        Self::named(bench, "role", attributes).await
+    }
+
+    /// The roles of a server are those of all its databases, so each has its database's name.
+    pub async fn named(bench: &Bench, name: &str, attributes: &str) -> Self {
+        let credentials = bench.db.credentials();
+        let name = format!("{name}_{}", credentials.database);
+        bench
+            .execute(&format!("CREATE ROLE {name} LOGIN {attributes} PASSWORD '{SECRET}'"))
+            .await;
+        Self {
+            url: format!(
+                "postgres://{name}:s3cret%2FPa%3Ass%40w0rd%3F@{}:{}/{}",
+                credentials.host, credentials.port, credentials.database
+            ),
+            name,
+        }
+    }
+
+    /// The program as this role.
+    pub fn run(&self, call: Call) -> Call {
+        call.env("DATABASE_URL", &self.url)
+    }
+
+    /// What submitting, `status`, `rejects` and `cancel` need, beside SELECT and INSERT on the table and USAGE on its sequence.
+    pub fn submitter_grants(&self) -> Vec<String> {
+        self.grants(&[
+            "USAGE ON SCHEMA pgimport, apalis",
+            "SELECT ON pgimport._sqlx_migrations, pgimport.worker, pgimport.import_registry, pgimport.import_reject",
+            "SELECT, INSERT, UPDATE ON pgimport.import, pgimport.import_chunk",
+            "SELECT, INSERT, DELETE ON pgimport.import_payload",
+            "DELETE ON pgimport.import",
+            "INSERT ON apalis.jobs",
+        ])
+    }
+
+    /// What a worker needs, beside SELECT, INSERT and DELETE on the table and USAGE on its sequence.
+    pub fn worker_grants(&self) -> Vec<String> {
+        self.grants(&[
+            "USAGE ON SCHEMA pgimport, apalis",
+            "SELECT ON pgimport._sqlx_migrations",
+            "SELECT, UPDATE ON pgimport.import, pgimport.import_chunk",
+            "SELECT, DELETE ON pgimport.import_payload",
+            "SELECT, INSERT, UPDATE, DELETE ON pgimport.import_registry, pgimport.worker, apalis.jobs, apalis.workers",
+            "INSERT ON pgimport.import_reject",
+        ])
+    }
+
+    pub fn table_grant(&self) -> String {
+        let sequence = "USAGE ON SEQUENCE sale_order_id_seq";
+        let grants = self.grants(&["SELECT, INSERT, DELETE ON sale_order", sequence]);
+        grants.join("; ")
+    }
+
+    pub fn grants(&self, privileges: &[&str]) -> Vec<String> {
+        privileges
+            .iter()
+            .map(|what| format!("GRANT {what} TO {}", self.name))
+            .collect()
+    }
+
+    /// What [`Self::submitter_grants`] and [`Self::worker_grants`] need for a table with an id column called `id`.
+    pub fn grants_on(&self, table: &str) -> Vec<String> {
+        self.grants(&[
+            &format!("SELECT, INSERT, DELETE ON {table}"),
+            &format!("USAGE ON SEQUENCE {table}_id_seq"),
+        ])
+    }
+}
