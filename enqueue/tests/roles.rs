@@ -103,7 +103,7 @@ async fn a_submitter_and_a_worker_with_the_documented_grants_load_and_undo() {
         Role::named(&bench, "worker", "").await,
     );
     let mut grants = [submitter.submitter_grants(), worker.worker_grants()].concat();
-    grants.extend(submitter.grants(&["SELECT, INSERT ON sale_order", "USAGE ON SEQUENCE sale_order_id_seq"]));
+    grants.push(submitter.table_grant());
     grants.push(worker.table_grant());
     for grant in grants {
         bench.execute(&grant).await;

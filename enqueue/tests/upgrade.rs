@@ -105,6 +105,13 @@ const RESTORED: &str = "before";
 
 /// A database of before that was just brought up to date, and the files of its imports.
 async fn upgraded() -> Bench {
+    let bench = restored().await;
+    bench.enqueue(["migrate"]).run().exits(0);
+    bench
+}
+
+/// A database of before, and the files of its imports.
+async fn restored() -> Bench {
     static ONCE: OnceCell<()> = OnceCell::const_new();
     // Before the databases of the others are made: they would take the oids that the dump counts.
     ONCE.get_or_init(async || restore(&Bench::new().await.db.connect_options()).await)
@@ -130,7 +137,6 @@ async fn upgraded() -> Bench {
             "UPDATE pgimport.import SET source = replace(source, '@directory@', '{directory}')"
         ))
         .await;
-    bench.enqueue(["migrate"]).run().exits(0);
     bench
 }
 
@@ -246,6 +252,26 @@ impl Bench {
         assert_json(&self.undo(id(name), arguments), expected);
         assert_eq!(self.rows_but(name).await, others, "undoing {name}");
     }
+}
+
+#[tokio::test]
+async fn programs_of_this_version_ask_for_the_migration() {
+    let bench = restored().await;
+    bench.worker(["--drain"]).run().exits(1).says("run `enqueue migrate`");
+    bench.enqueue(["status"]).run().exits(1).says("run `enqueue migrate`");
+}
+
+#[tokio::test]
+async fn a_migration_gives_up_rather_than_hold_up_everybody() {
+    let bench = restored().await;
+    let mut reader = bench.db.pool().begin().await.unwrap();
+    sqlx::raw_sql("SELECT FROM pgimport.import_registry")
+        .execute(&mut *reader)
+        .await
+        .unwrap();
+    bench.enqueue(["migrate"]).run().exits(1).says("lock timeout");
+    reader.rollback().await.unwrap();
+    bench.enqueue(["migrate"]).run().exits(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -508,7 +534,7 @@ async fn rows_that_are_edited_or_deleted_after_the_upgrade_are_told_from_those_o
     bench
         .undo_exactly(
             "orders",
-            &[],
+            &["--include-edited"],
             &json!({"state": "cancelled", "deleted": 11, "kept": 0, "missing": 1}),
         )
         .await;
@@ -598,7 +624,7 @@ async fn what_was_kept_before_is_kept_again_or_undone_by_another_cancel() {
     bench
         .undo_exactly(
             "kept",
-            &[],
+            &["--include-edited"],
             &json!({"state": "cancelled", "deleted": 12, "kept": 0, "missing": 0}),
         )
         .await;

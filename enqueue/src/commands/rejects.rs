@@ -46,9 +46,7 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         for reject in &page {
             write::raw_record(&mut records, &reject.raw)?;
             if let Some(reasons) = &mut reasons {
-                let line = reject.position.line.map(|line| line.to_string()).unwrap_or_default();
-                let column = reject.column.as_deref().unwrap_or_default();
-                write::record(reasons, &[&line, column, &reject.reason])?;
+                write::reason(reasons, reject.position.line, reject.column.as_deref(), &reject.reason)?;
             }
         }
     }
@@ -63,6 +61,6 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut writer = BufWriter::new(file);
-    write::record(&mut writer, &["line", "column", "reason"])?;
+    write::reasons_header(&mut writer)?;
     Ok(writer)
 }

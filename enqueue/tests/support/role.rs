@@ -36,7 +36,8 @@ impl Role {
         call.env("DATABASE_URL", &self.url)
     }
 
-    /// What submitting, `status`, `rejects` and `cancel` need, beside SELECT and INSERT on the table and USAGE on its sequence.
+    /// What submitting, `status`, `rejects` and `cancel` need, beside SELECT, INSERT and (for `cancel`) DELETE on the table and USAGE on
+    /// its sequence.
     pub fn submitter_grants(&self) -> Vec<String> {
         self.grants(&[
             "USAGE ON SCHEMA pgimport, apalis",
@@ -44,6 +45,7 @@ impl Role {
             "SELECT, INSERT, UPDATE ON pgimport.import, pgimport.import_chunk",
             "SELECT, INSERT, DELETE ON pgimport.import_payload",
             "DELETE ON pgimport.import",
+            "SELECT, INSERT ON pgimport.import_event",
             "INSERT ON apalis.jobs",
         ])
     }
@@ -56,7 +58,7 @@ impl Role {
             "SELECT, UPDATE ON pgimport.import, pgimport.import_chunk",
             "SELECT, DELETE ON pgimport.import_payload",
             "SELECT, INSERT, UPDATE, DELETE ON pgimport.import_registry, pgimport.worker, apalis.jobs, apalis.workers",
-            "INSERT ON pgimport.import_reject",
+            "INSERT ON pgimport.import_reject, pgimport.import_event",
         ])
     }
 

@@ -32,27 +32,36 @@ pub fn raw_record(out: &mut impl Write, raw: &[u8]) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// Writes a record of these fields, separated by commas.
+/// Writes the header of the reasons.
 ///
 /// # Errors
 /// From `out`.
-pub fn record(out: &mut impl Write, fields: &[&str]) -> io::Result<()> {
-    for (index, text) in fields.iter().enumerate() {
-        if index > 0 {
-            out.write_all(b",")?;
-        }
-        field(out, text, b',')?;
+pub fn reasons_header(out: &mut impl Write) -> io::Result<()> {
+    out.write_all(b"line,column,reason\n")
+}
+
+/// Writes why a record was rejected.
+///
+/// # Errors
+/// From `out`.
+pub fn reason(out: &mut impl Write, line: Option<u64>, column: Option<&str>, reason: &str) -> io::Result<()> {
+    if let Some(line) = line {
+        write!(out, "{line}")?;
     }
-    out.write_all(b"\n")
+    writeln!(out, ",{},{}", quoted(column.unwrap_or_default()), quoted(reason))
 }
 
 fn field(out: &mut impl Write, text: &str, delimiter: u8) -> io::Result<()> {
     let special = |byte: &u8| matches!(*byte, QUOTE | b'\r' | b'\n') || *byte == delimiter;
     if text.as_bytes().iter().any(special) {
-        write!(out, "\"{}\"", text.replace('"', "\"\""))
+        out.write_all(quoted(text).as_bytes())
     } else {
         out.write_all(text.as_bytes())
     }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
 }
 
 #[cfg(test)]
@@ -60,10 +69,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_be_read_otherwise_is_quoted() {
+    fn a_reason_is_one_record_whatever_it_says() {
         let mut out = Vec::new();
-        record(&mut out, &["1", "a,b", "say \"no\"", ""]).unwrap();
-        assert_eq!(out, b"1,\"a,b\",\"say \"\"no\"\"\",\n");
+        reasons_header(&mut out).unwrap();
+        reason(&mut out, Some(7), Some("a,b"), "say \"no\"").unwrap();
+        reason(&mut out, None, None, "x").unwrap();
+        assert_eq!(out, b"line,column,reason\n7,\"a,b\",\"say \"\"no\"\"\"\n,\"\",\"x\"\n");
     }
 
     #[test]
