@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use apalis_postgres::PostgresStorage;
 use sqlx::{
-    ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool, Row as _,
-    migrate::{MigrateError, Migrator},
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, PgPool, Row as _,
+    SqlSafeStr as _,
+    migrate::{MigrateError, Migration, Migrator},
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -195,9 +196,33 @@ async fn run_migrations(pool: &PgPool) -> Result<(), DatabaseError> {
     migrator().run(pool).await.map_err(DatabaseError::Migrate)
 }
 
+/// The last migration whose text is not all ASCII.
+const LAST_BEYOND_ASCII: i64 = 3;
+
+/// A migration as it is sent: a database of another encoding than UTF-8 could not take the arrows and dots of the first ones' comments.
+/// The files are those of a release, so they and their checksums stay as they are.
+fn in_ascii(migration: &Migration) -> Migration {
+    let mut migration = migration.clone();
+    if migration.version <= LAST_BEYOND_ASCII {
+        let text: String = migration
+            .sql
+            .as_str()
+            .chars()
+            .map(|c| match c {
+                '→' => "->".to_owned(),
+                '…' => "...".to_owned(),
+                c if c.is_ascii() => c.to_string(),
+                _ => "?".to_owned(),
+            })
+            .collect();
+        migration.sql = AssertSqlSafe(text).into_sql_str();
+    }
+    migration
+}
+
 fn migrator() -> Migrator {
     let mut migrator = Migrator {
-        migrations: MIGRATOR.migrations.clone(),
+        migrations: MIGRATOR.iter().map(in_ascii).collect(),
         locking: false,
         ..Migrator::DEFAULT
     };
@@ -406,5 +431,30 @@ async fn check_version(conn: &mut PgConnection, place: &str) -> Result<(), Datab
         _ => Err(DatabaseError::NotMigrated {
             place: place.to_owned(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_sent_in_ascii_under_the_checksums_of_their_files() {
+        for (file, sent) in std::iter::zip(MIGRATOR.iter(), migrator().iter()) {
+            assert_eq!((file.version, &file.checksum), (sent.version, &sent.checksum));
+            assert!(
+                sent.sql.as_str().is_ascii(),
+                "migration {} is not all ASCII",
+                file.version
+            );
+            assert!(
+                !sent.sql.as_str().contains("?"),
+                "migration {}: what is this?",
+                file.version
+            );
+            if file.version > LAST_BEYOND_ASCII {
+                assert_eq!(file.sql.as_str(), sent.sql.as_str());
+            }
+        }
     }
 }

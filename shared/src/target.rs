@@ -3,13 +3,15 @@
 //! Owns every question about a target's shape: its columns and types, which column holds the ids, the sequence behind it, and what keeps
 //! it from being loaded. Reads the catalog only; rows are the loader's and the eraser's.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use sqlx::{PgConnection, postgres::types::Oid};
 
 mod catalog;
+mod characters;
 mod mapping;
 
+pub use characters::Characters;
 pub use mapping::{MappingError, map_fields};
 
 use crate::model::LoadMethod;
@@ -62,6 +64,8 @@ pub struct Column {
     /// The type in which its values are sent, and the array of it.
     pub element_oid: Oid,
     pub array_oid: Oid,
+    /// What its text may consist of, where the database's encoding cannot hold all of UTF-8.
+    pub characters: Option<Arc<Characters>>,
 }
 
 /// The column that is filled from the target's own sequence.
@@ -104,7 +108,7 @@ pub enum TargetError {
     #[error("{name} is {kind}: only ordinary and partitioned tables can be loaded")]
     Kind { name: String, kind: &'static str },
     #[error(
-        "{name} has no integer column filled by a sequence (GENERATED … AS IDENTITY, or serial): add one, so that imported rows can be told and undone"
+        "{name} has no integer column filled by a sequence (GENERATED ALWAYS AS IDENTITY, or serial): add one, so that imported rows can be told and undone"
     )]
     NoId { name: String },
     #[error("{name} has several columns filled by a sequence ({columns}): pg_import cannot tell which one is the id")]

@@ -73,7 +73,10 @@ async fn parse_records(bytes: &[u8], shape: &RecordShape, origin: ChunkOrigin) -
         LoadMethod::Copy => Rows::tuples(shape.columns.len(), shape.id_width),
     };
     // Looked at once for all; else each field is looked at by itself, and the bad ones are found.
-    let clean = shape.delimiter.is_ascii() && memchr::memchr(0, bytes).is_none() && std::str::from_utf8(bytes).is_ok();
+    let clean = shape.delimiter.is_ascii()
+        && shape.columns.iter().all(|column| column.characters.is_none())
+        && memchr::memchr(0, bytes).is_none()
+        && std::str::from_utf8(bytes).is_ok();
     let mut rejects = Vec::new();
     let mut lines = LineCounter {
         at: 0,
@@ -117,7 +120,8 @@ struct Fault {
     reason: String,
 }
 
-/// Adds a record to the rows, whole or not at all. The fields of a `clean` chunk are known to be UTF-8 without NUL.
+/// Adds a record to the rows, whole or not at all. The fields of a `clean` chunk are known to be UTF-8 without NUL, of characters that the
+/// database can hold.
 fn push_record(rows: &mut Rows, record: &csv_async::ByteRecord, shape: &RecordShape, clean: bool) -> Result<(), Fault> {
     if record.len() != shape.columns.len() {
         let (expected, found) = (shape.columns.len(), record.len());
@@ -154,7 +158,10 @@ fn push_field(
             out.extend_from_slice(field);
             Ok(())
         }
-        _ => values::encode(&column.kind, field, out),
+        _ => match &column.characters {
+            None => values::encode(&column.kind, field, out),
+            Some(characters) => values::encode_held(&column.kind, characters, field, out),
+        },
     };
     match (reads_as_null, column.nullable) {
         (true, true) => rows.push(index, None::<fn(&mut Vec<u8>) -> Result<(), values::ValueError>>),

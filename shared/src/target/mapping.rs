@@ -148,6 +148,7 @@ mod tests {
                     optional,
                     element_oid: Oid(23),
                     array_oid: Oid(1007),
+                    characters: None,
                 })
                 .collect(),
             has_triggers: false,
