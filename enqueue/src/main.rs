@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod database;
 mod follow;
+mod hints;
 mod output;
 mod signals;
 
@@ -41,8 +42,8 @@ async fn run(cli: Cli) -> u8 {
         Err(error) if output::is_broken_pipe(&error) => output::Exit::BrokenPipe.code(),
         Err(error) => {
             output::complain(&session::describe_error(error.as_ref()));
-            if let Some(advice) = output::advice(error.as_ref()) {
-                output::say(advice);
+            if let Some(hint) = hints::hint(error.as_ref()) {
+                output::say(&format!("hint: {hint}"));
             }
             output::Exit::Failed.code()
         }

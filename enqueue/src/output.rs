@@ -61,19 +61,6 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// What to do about an error of the server whose own words do not say it.
-#[must_use]
-pub fn advice(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    match session::sqlstate(error)?.as_str() {
-        "42501" => Some("docs/PRIVILEGES.md has the GRANTs that each role needs"),
-        "55P03" => Some(
-            "another session holds a lock that this needs: a chunk that is being loaded, a process that froze, or somebody's open transaction; docs/RELIABILITY.md says how to find it",
-        ),
-        "25006" => Some("the server takes no changes: it is a standby, or default_transaction_read_only is on"),
-        _ => None,
-    }
-}
-
 /// Data: a line on stdout.
 ///
 /// # Errors

@@ -358,3 +358,51 @@ async fn a_lock_that_others_hold_is_called_one() {
     let said = cancel.finish().exits(0);
     assert!(!said.stderr.contains("cannot be reached"), "{said:?}");
 }
+
+#[tokio::test]
+async fn a_database_of_another_encoding_is_loaded_with_what_it_can_hold() {
+    let bench = Bench::new().await;
+    for (encoding, locale, held, others) in [
+        ("LATIN1", "C", "Zürich café ÿ\u{85}", ["€", "Łódź", "☃"]),
+        ("WIN1252", "C", "Zürich €", ["Łódź", "\u{81}", "☃"]),
+        ("LATIN2", "C", "Łódź ž", ["€", "ñ", "☃"]),
+    ] {
+        let database = format!("{}_{}", encoding.to_lowercase(), bench.db.credentials().database);
+        bench
+            .execute(&format!(
+                "CREATE DATABASE {database} TEMPLATE template0 ENCODING {encoding} LC_COLLATE '{locale}' LC_CTYPE '{locale}'"
+            ))
+            .await;
+        let url = bench.db.url();
+        let url = format!("{}/{database}", url.rsplit_once('/').unwrap().0);
+        let enqueue = |arguments: &[&str]| bench.bare(arguments).env("DATABASE_URL", &url).run();
+        let drain = || bench.worker(["--drain"]).env("DATABASE_URL", &url).run().exits(0);
+        enqueue(&["migrate"]).exits(0);
+        for method in ["insert", "copy"] {
+            let mut text = format!("PointOfSale;Product;Date;Stock\n{held};p;2025-01-01;1\n");
+            for other in others {
+                text.push_str(&format!("shop;{held} {other};2025-01-01;1\n"));
+            }
+            let file = bench.file("orders.csv", format!("{text}last;p;2025-01-01;1\n"));
+            let id = enqueue(&["-i", &file, "--load-method", method, "--force"])
+                .exits(0)
+                .id()
+                .to_string();
+            drain();
+            let status = enqueue(&["status", &id, "--json"]).exits(0).json();
+            assert_json(&status, &json!({"state": "loaded", "loaded": 2, "rejected": 3}));
+            let reasons = bench.path("reasons.csv");
+            let reasons = reasons.to_str().unwrap();
+            enqueue(&["rejects", &id, "--reasons", reasons]).exits(0);
+            let reasons = fs::read_to_string(reasons).unwrap();
+            assert_eq!(reasons.matches("Product").count(), 3, "{reasons}");
+            assert_eq!(reasons.matches(encoding).count(), 3, "{reasons}");
+            enqueue(&["verify", &id, &file]).exits(0);
+            enqueue(&["cancel", &id]).exits(0);
+            drain();
+        }
+    }
+    // The text of a migration may not depend on it either.
+    let log = TestServer::shared().await.log();
+    assert!(!log.contains("has no equivalent in encoding \"LATIN"), "{log}");
+}

@@ -233,7 +233,8 @@ async fn types_that_only_the_server_knows_are_cast_by_it_and_not_for_copy() {
         .enqueue(["-i", &file, "--table", "t", "--load-method", "copy", "--force"])
         .run()
         .exits(1)
-        .says("--load-method copy cannot load public.t: its column j has the type jsonb");
+        .says("binary COPY cannot load public.t: its column j has the type jsonb")
+        .says("use --load-method insert");
     assert_eq!(bench.imports().await, 1);
 }
 

@@ -44,6 +44,7 @@ fn column(name: &str, kind: ColumnType, element: u32, array: u32) -> Column {
         optional: false,
         element_oid: Oid(element),
         array_oid: Oid(array),
+        characters: None,
     }
 }
 

@@ -181,6 +181,9 @@ async fn stopped(args: &SubmitArgs, open: &Open, progress: &Progress, error: Sub
         }
         ImportState::Failed => {
             output::complain(&session::describe_error(&error));
+            if let Some(hint) = crate::hints::hint(&error) {
+                output::say(&format!("hint: {hint}"));
+            }
             output::say(&format!(
                 "import {import} failed with {} rows loaded; undo them with `{}`",
                 group(status.loaded),

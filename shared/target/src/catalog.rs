@@ -1,8 +1,12 @@
 //! The questions to the catalog. Some are asked in sessions with a role's own search path: see [`crate::database::role_session`].
 
+use std::sync::Arc;
+
 use sqlx::{PgConnection, postgres::types::Oid};
 
-use super::{Column, ColumnType, Identity, SequenceIdentity, Target, TargetError, UndoTarget, quote_identifier};
+use super::{
+    Characters, Column, ColumnType, Identity, SequenceIdentity, Target, TargetError, UndoTarget, quote_identifier,
+};
 
 /// The oid of the table that SQL would find under `name`.
 pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, TargetError> {
@@ -56,6 +60,7 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
                c.relpersistence::pg_catalog.text AS "persistence!", pg_catalog.row_security_active(c.oid) AS "row_security!",
                pg_catalog.has_table_privilege(c.oid, 'INSERT') AS "may_insert!",
                pg_catalog.has_table_privilege(c.oid, 'SELECT') AS "may_select!", current_user::pg_catalog.text AS "role!",
+               pg_catalog.current_setting('server_encoding') AS "encoding!",
                EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) AS "has_triggers!",
                EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = c.oid AND r.ev_type = '3') AS "has_insert_rule!"
            FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1"#,
@@ -124,7 +129,8 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
             format!("GRANT USAGE ON SEQUENCE {} TO {role}", id.sequence),
         ));
     }
-    let columns = describe_columns(conn, oid, &id.column).await?;
+    let characters = Characters::find(conn, &table.encoding).await?.map(Arc::new);
+    let columns = describe_columns(conn, oid, &id.column, characters.as_ref()).await?;
     let copy_obstacle = table
         .row_security
         .then(|| "it has row-level security, which COPY FROM does not support".to_owned());
@@ -274,7 +280,12 @@ async fn describe_identity(conn: &mut PgConnection, oid: Oid, name: &str) -> Res
     }
 }
 
-async fn describe_columns(conn: &mut PgConnection, oid: Oid, id: &str) -> Result<Vec<Column>, TargetError> {
+async fn describe_columns(
+    conn: &mut PgConnection,
+    oid: Oid,
+    id: &str,
+    characters: Option<&Arc<Characters>>,
+) -> Result<Vec<Column>, TargetError> {
     let rows = sqlx::query!(
         r#"SELECT a.attname::pg_catalog.text AS "name!", a.attnotnull AS "not_null!", a.atthasdef OR a.attidentity <> '' AS "has_default!",
                a.atttypmod AS "typmod!", a.atttypid AS "type_oid!", t.typarray AS "array_oid!",
@@ -295,13 +306,14 @@ async fn describe_columns(conn: &mut PgConnection, oid: Oid, id: &str) -> Result
         .map(|row| {
             let kind = column_type(row.type_oid, row.typmod, row.type_name, row.sql_name);
             // Text is sent for text, varchar, and everything that the server casts.
-            let (element_oid, array_oid) = match kind {
-                ColumnType::Text { .. } | ColumnType::Other { .. } => (TEXT, TEXT_ARRAY),
-                _ => (row.type_oid, row.array_oid),
+            let (element_oid, array_oid, characters) = match kind {
+                ColumnType::Text { .. } | ColumnType::Other { .. } => (TEXT, TEXT_ARRAY, characters.cloned()),
+                _ => (row.type_oid, row.array_oid, None),
             };
             Column {
                 element_oid,
                 array_oid,
+                characters,
                 nullable: !(row.not_null || row.domain_not_null),
                 optional: !(row.not_null || row.domain_not_null) || row.has_default,
                 name: row.name,

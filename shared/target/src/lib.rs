@@ -5,16 +5,18 @@
 
 #![warn(clippy::unwrap_used)]
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use sqlx::{PgConnection, postgres::types::Oid};
 
 mod catalog;
+mod characters;
 mod identity;
 mod mapping;
 mod undo;
 pub mod values;
 
+pub use characters::Characters;
 pub use identity::{Identity, SequenceIdentity};
 pub use mapping::{MappingError, map_fields};
 pub use session::quote_identifier;
@@ -70,6 +72,8 @@ pub struct Column {
     /// The type in which its values are sent, and the array of it.
     pub element_oid: Oid,
     pub array_oid: Oid,
+    /// What its text may consist of, where the database's encoding cannot hold all of UTF-8.
+    pub characters: Option<Arc<Characters>>,
 }
 
 /// A table that can be loaded.
@@ -92,14 +96,14 @@ pub struct Target {
 /// Why a table cannot be loaded, and what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
-    #[error("there is no table {name} in this database: create it, or name another with --table schema.table")]
+    #[error("there is no table {name} in this database")]
     Missing { name: String },
     #[error("'{name}' is not a table's name: write schema.table, with double quotes round a part that needs them")]
     Name { name: String },
     #[error("{name} is {kind}: only ordinary and partitioned tables can be loaded")]
     Kind { name: String, kind: &'static str },
     #[error(
-        "{name} has no integer column filled by a sequence (GENERATED … AS IDENTITY, or serial): add one, so that imported rows can be told and undone"
+        "{name} has no integer column filled by a sequence (GENERATED ALWAYS AS IDENTITY, or serial): add one, so that imported rows can be told and undone"
     )]
     NoId { name: String },
     #[error("{name} has several columns filled by a sequence ({columns}): pg_import cannot tell which one is the id")]
@@ -122,7 +126,7 @@ pub enum TargetError {
         "{name} has a rule on INSERT: rows may end elsewhere, so that neither their number nor their ids can be checked"
     )]
     Rules { name: String },
-    #[error("--load-method copy cannot load {name}: {obstacle}; use --load-method insert")]
+    #[error("binary COPY cannot load {name}: {obstacle}")]
     Copy { name: String, obstacle: String },
     #[error(
         "the table {name} was dropped, or dropped and made again since the import was submitted: this import cannot go on, nor be undone"
@@ -133,7 +137,7 @@ pub enum TargetError {
     #[error("the table {name} no longer has the column {column}, which this import fills")]
     ColumnGone { name: String, column: String },
     #[error(
-        "rows of {references} would be deleted or changed with those of {table} by a foreign key; --cascade allows it"
+        "rows of {references} would be deleted or changed with those of {table} by a foreign key"
     )]
     Cascades { table: String, references: String },
     #[error("cannot read the catalog")]

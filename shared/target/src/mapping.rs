@@ -6,7 +6,7 @@ use super::Target;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
     #[error(
-        "the file's column '{field}' (field {position}) is not a column of {table}; it has: {known}. Correct the header, name the columns with --columns, or check -d/--delimiter"
+        "the file's column '{field}' (field {position}) is not a column of {table}; it has: {known}"
     )]
     Unknown {
         field: String,
@@ -148,6 +148,7 @@ mod tests {
                     optional,
                     element_oid: Oid(23),
                     array_oid: Oid(1007),
+                    characters: None,
                 })
                 .collect(),
             has_triggers: false,

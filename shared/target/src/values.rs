@@ -20,7 +20,7 @@ mod uuid;
 #[cfg(test)]
 mod tests;
 
-use crate::ColumnType;
+use crate::{Characters, ColumnType};
 use thiserror::Error;
 
 /// Why a field is not a value of its column's type.
@@ -33,6 +33,8 @@ pub enum ValueError {
     NotUtf8,
     #[error("contains a NUL byte, which no text type holds")]
     NulByte,
+    #[error("contains a character that the database cannot hold (its encoding is {encoding})")]
+    NotHeld { encoding: &'static str },
     /// The field is not of a form that the type accepts.
     #[error("not {expected}")]
     Invalid { expected: &'static str },
@@ -83,6 +85,24 @@ pub fn encode(kind: &ColumnType, field: &[u8], out: &mut Vec<u8>) -> Result<(), 
         ColumnType::Timestamptz { precision } => put(out, datetime::timestamptz(field, *precision)?.to_be_bytes()),
         ColumnType::Uuid => put(out, uuid::parse(field)?),
     }
+}
+
+/// As [`encode`], for a database that can hold only some characters.
+///
+/// # Errors
+/// When one of `field` is none of these, or as [`encode`].
+pub fn encode_held(
+    kind: &ColumnType,
+    characters: &Characters,
+    field: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), ValueError> {
+    let text = std::str::from_utf8(field).map_err(|_| ValueError::NotUtf8)?;
+    if !characters.hold(text) {
+        let encoding = characters.encoding();
+        return Err(ValueError::NotHeld { encoding });
+    }
+    encode(kind, field, out)
 }
 
 #[allow(clippy::unnecessary_wraps)] // the tail of every arm above

@@ -53,8 +53,10 @@ pub fn parse(bytes: &[u8], shape: &RecordShape, span: Span, mut rows: Sink) -> R
     let FormatSpec::Csv(dialect) = &shape.format;
     let mut reader = RecordReader::new(bytes, dialect, span.start);
     // Looked at once for all; else each field is looked at by itself, and the bad ones are found.
-    let clean =
-        dialect.delimiter.is_ascii() && memchr::memchr(0, bytes).is_none() && std::str::from_utf8(bytes).is_ok();
+    let clean = dialect.delimiter.is_ascii()
+        && shape.columns.iter().all(|column| column.characters.is_none())
+        && memchr::memchr(0, bytes).is_none()
+        && std::str::from_utf8(bytes).is_ok();
     let null = dialect.null.as_deref();
     let (mut rejects, mut rows_before) = (Vec::new(), Vec::new());
     while reader.advance()? {
@@ -90,7 +92,8 @@ struct Fault {
     reason: String,
 }
 
-/// Adds a record to the rows, whole or not at all. The fields of a `clean` chunk are known to be UTF-8 without NUL.
+/// Adds a record to the rows, whole or not at all. The fields of a `clean` chunk are known to be UTF-8 without NUL, of characters that the
+/// database can hold.
 fn push_record(
     rows: &mut Sink,
     record: &csv_async::ByteRecord,
@@ -133,7 +136,10 @@ fn push_field(
             out.extend_from_slice(field);
             Ok(())
         }
-        _ => values::encode(&column.kind, field, out),
+        _ => match &column.characters {
+            None => values::encode(&column.kind, field, out),
+            Some(characters) => values::encode_held(&column.kind, characters, field, out),
+        },
     };
     match (reads_as_null, column.nullable) {
         (true, true) => rows.push(index, None::<fn(&mut Vec<u8>) -> Result<(), values::ValueError>>),

@@ -235,6 +235,7 @@ mod tests {
             optional: true,
             element_oid: Oid(21),
             array_oid: Oid(1005),
+            characters: None,
         }
     }
 

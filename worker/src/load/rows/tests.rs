@@ -11,6 +11,7 @@ fn column(name: &str, kind: ColumnType, nullable: bool) -> Column {
         optional: nullable,
         element_oid: Oid(25),
         array_oid: Oid(1009),
+        characters: None,
     }
 }
 
@@ -174,4 +175,27 @@ fn csv_core_reader(bytes: &[u8]) -> impl Iterator<Item = csv::ByteRecord> {
         .from_reader(bytes.to_vec().leak() as &[u8])
         .into_byte_records()
         .map(Result::unwrap)
+}
+
+#[test]
+fn a_character_that_the_database_cannot_hold_is_a_reject_with_its_column() {
+    let characters = std::sync::Arc::new(target::Characters::new("LATIN1", ['é']));
+    let mut shape = orders();
+    shape.columns[0].characters = Some(characters);
+    let csv = "caf\u{e9};2024-01-01;1\n\u{2603};2024-01-01;1\nplain;2024-01-01;1\n";
+    for sink in [Sink::arrays(&shape.columns), Sink::tuples(shape.columns.len(), 8)] {
+        let parsed = super::parse(csv.as_bytes(), &shape, origin(3), sink).unwrap();
+        assert_eq!(parsed.rows.len(), 2);
+        let [reject] = parsed.rejects.as_slice() else {
+            panic!("{:?}", parsed.rejects)
+        };
+        assert_eq!(
+            (reject.position.line, reject.column.as_deref(), reject.reason.as_str()),
+            (
+                Some(11),
+                Some("Product"),
+                "contains a character that the database cannot hold (its encoding is LATIN1)"
+            )
+        );
+    }
 }

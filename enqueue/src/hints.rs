@@ -1,0 +1,80 @@
+//! What to do about an error, in this program's own terms: the libraries do not know its flags.
+
+use std::error::Error;
+
+use format::csv::split::SplitError;
+use submit::submission::SubmitError;
+use target::{MappingError, TargetError};
+
+/// What to do about an error whose own words do not say it.
+#[must_use]
+pub fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let hint = match error.downcast_ref::<SubmitError>() {
+            // It shows its source as itself.
+            Some(SubmitError::Target(source)) => of_target(source),
+            _ => of_one(error),
+        };
+        if hint.is_some() {
+            return hint;
+        }
+        next = error.source();
+    }
+    of_server(error)
+}
+
+fn of_one(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    if let Some(error) = error.downcast_ref() {
+        return of_target(error);
+    }
+    match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(MappingError::Unknown { .. }), _) => {
+            Some("correct the header, name the columns with --columns, or check -d/--delimiter")
+        }
+        (_, Some(SplitError::RecordTooLong { .. })) => {
+            Some("if the record is as long as that, submit it again with a larger --max-record")
+        }
+        _ => None,
+    }
+}
+
+fn of_target(error: &TargetError) -> Option<&'static str> {
+    match error {
+        TargetError::Missing { .. } => Some("create it, or name another with --table schema.table"),
+        TargetError::Copy { .. } => Some("use --load-method insert"),
+        TargetError::Cascades { .. } => Some("--cascade allows it"),
+        _ => None,
+    }
+}
+
+fn of_server(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    match session::sqlstate(error)?.as_str() {
+        "42501" => Some("docs/PRIVILEGES.md has the GRANTs that each role needs"),
+        "55P03" => Some(
+            "another session holds a lock that this needs: a chunk that is being loaded, a process that froze, or somebody's open transaction; docs/RELIABILITY.md says how to find it",
+        ),
+        "25006" => Some("the server takes no changes: it is a standby, or default_transaction_read_only is on"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_is_found_behind_whatever_hides_it() {
+        let copy = || TargetError::Copy {
+            name: "t".to_owned(),
+            obstacle: "o".to_owned(),
+        };
+        for error in [
+            anyhow::Error::from(SubmitError::from(copy())),
+            anyhow::Error::from(submit::requests::RequestError::Target(copy())),
+        ] {
+            assert_eq!(hint(error.as_ref()), Some("use --load-method insert"));
+        }
+        assert_eq!(hint(&std::io::Error::other("x")), None);
+    }
+}

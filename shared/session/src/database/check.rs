@@ -1,0 +1,213 @@
+//! What must be true of a database before it is used: its version, that it takes changes, and the role's privileges.
+
+use model::PROTOCOL;
+use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
+
+use super::{DatabaseError, connect_in_time, migrate::MIGRATOR, place};
+use crate::quote_identifier;
+
+/// What a process is about to do with a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Change nothing.
+    Look,
+    /// Change the ledger: what that takes depends on the command.
+    Change,
+    Submit,
+    Work,
+}
+
+impl Purpose {
+    /// Schema, table and privileges; `docs/PRIVILEGES.md` has them too.
+    fn needs(self) -> &'static [(&'static str, &'static str, &'static [&'static str])] {
+        const VERSION: (&str, &str, &[&str]) = ("pgimport", "_sqlx_migrations", &["SELECT"]);
+        match self {
+            Self::Look | Self::Change => &[VERSION],
+            Self::Submit => &[
+                VERSION,
+                ("pgimport", "import", &["SELECT", "INSERT", "UPDATE"]),
+                ("pgimport", "import_chunk", &["SELECT", "INSERT", "UPDATE"]),
+                ("pgimport", "import_payload", &["INSERT"]),
+                ("pgimport", "import_event", &["INSERT"]),
+                ("pgimport", "worker", &["SELECT"]),
+                ("apalis", "jobs", &["INSERT"]),
+            ],
+            Self::Work => &[
+                VERSION,
+                ("pgimport", "import", &["SELECT", "UPDATE"]),
+                ("pgimport", "import_chunk", &["SELECT", "UPDATE"]),
+                ("pgimport", "import_payload", &["SELECT", "DELETE"]),
+                ("pgimport", "import_registry", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+                ("pgimport", "import_reject", &["INSERT"]),
+                ("pgimport", "import_event", &["INSERT"]),
+                ("pgimport", "worker", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+                ("apalis", "jobs", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+                ("apalis", "workers", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+            ],
+        }
+    }
+}
+
+/// Connects once and checks what a process must know before it begins: the schema's version, whether the server takes changes, and
+/// whether the role has the privileges for the control schemas. Returns the session.
+///
+/// # Errors
+/// [`DatabaseError`], saying what to do.
+pub async fn check(options: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
+    let place = place(options);
+    let mut conn = connect(options, &place).await?;
+    let version = check_version(&mut conn, &place).await;
+    // Without USAGE on the schema not even the version can be read.
+    if !matches!(&version, Err(error) if crate::sqlstate(error).as_deref() != Some(INSUFFICIENT_PRIVILEGE)) {
+        check_privileges(&mut conn, &place, purpose).await?;
+    }
+    version?;
+    if purpose != Purpose::Look {
+        check_writable(&mut conn, &place).await?;
+    }
+    Ok(conn)
+}
+
+/// Checks that the database is there and takes changes, as one that was so before may not after a failover.
+///
+/// # Errors
+/// [`DatabaseError`], saying what to do.
+pub async fn check_again(options: &PgConnectOptions) -> Result<(), DatabaseError> {
+    let place = place(options);
+    let mut conn = connect(options, &place).await?;
+    check_writable(&mut conn, &place).await?;
+    drop(conn.close().await);
+    Ok(())
+}
+
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
+async fn connect(options: &PgConnectOptions, place: &str) -> Result<PgConnection, DatabaseError> {
+    connect_in_time(options).await.map_err(|source| {
+        let place = place.to_owned();
+        if crate::sqlstate(&source).as_deref() != Some(INSUFFICIENT_PRIVILEGE) {
+            return DatabaseError::Connect { place, source };
+        }
+        let role = options.get_username();
+        let database = options.get_database().unwrap_or(role);
+        DatabaseError::Privilege {
+            place,
+            role: role.to_owned(),
+            remedy: format!(
+                "GRANT CONNECT ON DATABASE {} TO {}",
+                quote_identifier(database),
+                quote_identifier(role)
+            ),
+        }
+    })
+}
+
+/// Checks the privileges for the control schemas. Only the catalog is asked, which everybody may read.
+async fn check_privileges(conn: &mut PgConnection, place: &str, purpose: Purpose) -> Result<(), DatabaseError> {
+    let (mut schemas, mut tables, mut privileges) = (Vec::new(), Vec::new(), Vec::new());
+    for (schema, table, needed) in purpose.needs() {
+        for privilege in *needed {
+            schemas.push(*schema);
+            tables.push(*table);
+            privileges.push(*privilege);
+        }
+    }
+    // What is not there at all is a matter of the version.
+    let missing: Vec<(String, String, String, String, bool, bool)> = sqlx::query_as(
+        "SELECT current_user::pg_catalog.text, p.schema, p.name, p.privilege, s.usage, t.privilege
+         FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[])
+             WITH ORDINALITY AS p (schema, name, privilege, position)
+         JOIN pg_catalog.pg_namespace AS n ON n.nspname = p.schema
+         JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = p.name,
+             LATERAL (SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS usage) AS s,
+             LATERAL (SELECT pg_catalog.has_table_privilege(c.oid, p.privilege) AS privilege) AS t
+         WHERE NOT (s.usage AND t.privilege) ORDER BY p.position",
+    )
+    .bind(schemas)
+    .bind(tables)
+    .bind(privileges)
+    .fetch_all(conn)
+    .await
+    .map_err(DatabaseError::Version)?;
+    let (mut role, mut schemas) = (String::new(), Vec::new());
+    let mut tables: Vec<(String, Vec<String>)> = Vec::new();
+    for (current, schema, table, privilege, has_usage, has_privilege) in missing {
+        role = current;
+        let table = format!("{schema}.{table}");
+        if !has_privilege {
+            match tables.last_mut() {
+                Some((last, privileges)) if *last == table => privileges.push(privilege),
+                _ => tables.push((table, vec![privilege])),
+            }
+        }
+        if !has_usage && !schemas.contains(&schema) {
+            schemas.push(schema);
+        }
+    }
+    let mut grants: Vec<String> = tables
+        .into_iter()
+        .map(|(table, privileges)| format!("{} ON {table}", privileges.join(", ")))
+        .collect();
+    if !schemas.is_empty() {
+        grants.insert(0, format!("USAGE ON SCHEMA {}", schemas.join(", ")));
+    }
+    if grants.is_empty() {
+        return Ok(());
+    }
+    let to = quote_identifier(&role);
+    let grants: Vec<String> = grants.iter().map(|grant| format!("GRANT {grant} TO {to}")).collect();
+    Err(DatabaseError::Privilege {
+        place: place.to_owned(),
+        role,
+        remedy: grants.join("; "),
+    })
+}
+
+async fn check_writable(conn: &mut PgConnection, place: &str) -> Result<(), DatabaseError> {
+    let place = place.to_owned();
+    let (standby, read_only): (bool, String) =
+        sqlx::query_as("SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')")
+            .fetch_one(conn)
+            .await
+            .map_err(DatabaseError::Version)?;
+    match (standby, read_only.as_str()) {
+        (true, _) => Err(DatabaseError::Standby { place }),
+        (false, "on") => Err(DatabaseError::ReadOnly { place }),
+        (false, _) => Ok(()),
+    }
+}
+
+/// Checks that the schema is one that this program can live with: the one it was built for, or a later one that says so.
+///
+/// # Errors
+/// [`DatabaseError::NotMigrated`] or [`DatabaseError::Newer`], saying what to do; [`DatabaseError::Version`] when it cannot be read.
+async fn check_version(conn: &mut PgConnection, place: &str) -> Result<(), DatabaseError> {
+    let wanted = MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0);
+    let found: Option<i64> =
+        match sqlx::query("SELECT pg_catalog.max(version) AS version FROM pgimport._sqlx_migrations WHERE success")
+            .fetch_one(&mut *conn)
+            .await
+        {
+            Ok(row) => row.try_get("version").map_err(DatabaseError::Version)?,
+            Err(sqlx::Error::Database(e)) if matches!(e.code().as_deref(), Some("42P01" | "3F000")) => None,
+            Err(error) => return Err(DatabaseError::Version(error)),
+        };
+    match found {
+        Some(found) if found > wanted => {
+            let oldest: i32 = sqlx::query_scalar("SELECT pgimport.oldest_protocol()")
+                .fetch_one(conn)
+                .await
+                .map_err(DatabaseError::Version)?;
+            if PROTOCOL >= oldest {
+                return Ok(());
+            }
+            Err(DatabaseError::Newer {
+                place: place.to_owned(),
+            })
+        }
+        Some(found) if found == wanted => Ok(()),
+        _ => Err(DatabaseError::NotMigrated {
+            place: place.to_owned(),
+        }),
+    }
+}
