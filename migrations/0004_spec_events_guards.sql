@@ -148,6 +148,15 @@ CREATE FUNCTION pgimport.oldest_protocol() RETURNS integer LANGUAGE sql IMMUTABL
 
 COMMENT ON FUNCTION pgimport.oldest_protocol() IS 'The oldest protocol that can live with this schema. A migration that older programs cannot live with replaces this function, and is refused while such a worker is alive.';
 
+CREATE FUNCTION pgimport.may_end_session_of(role oid) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+        SELECT (pg_has_role(role, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
+           AND (current_setting('is_superuser')::boolean OR NOT EXISTS (SELECT FROM pg_roles AS r WHERE r.oid = role AND r.rolsuper))
+    $$;
+
+COMMENT ON FUNCTION pgimport.may_end_session_of(oid) IS 'Whether this session''s role may end sessions of that role: to try where it may not is an error.';
+
 -- Who may act for whom -----------------------------------------------------------------------------------------------
 --
 -- Roles that submit write rows of the ledger themselves, but only those of their own imports; and what names the target of an import is

@@ -137,10 +137,7 @@ async fn a_table_that_cannot_be_loaded_is_refused_with_what_to_do() {
         ("no_id", "public.no_id has no integer column filled by a sequence"),
         ("not_unique", "CREATE INDEX ON public.not_unique (\"id\")"),
         ("partly_unique", "CREATE INDEX ON public.partly_unique (\"id\")"),
-        (
-            "jointly_unique",
-            "CREATE INDEX ON public.jointly_unique (\"id\")",
-        ),
+        ("jointly_unique", "CREATE INDEX ON public.jointly_unique (\"id\")"),
         ("two_ids", "several columns filled by a sequence (id, other)"),
         ("with_rule", "public.with_rule has a rule on INSERT"),
         ("id_alone", "public.id_alone has no column that a file could fill"),

@@ -153,7 +153,7 @@ async fn fails_with(breakage: &str, words: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_only_a_person_can_mend_fails_at_once_with_a_reason() {
     tokio::join!(
-        fails_with("DROP TABLE public.sale_order", "there is no table public.sale_order"),
+        fails_with("DROP TABLE public.sale_order", "the table public.sale_order was dropped"),
         fails_with(
             r#"ALTER TABLE public.sale_order ADD CHECK ("Stock" < 0)"#,
             r#"violates check constraint "sale_order_Stock_check""#
@@ -161,7 +161,7 @@ async fn what_only_a_person_can_mend_fails_at_once_with_a_reason() {
         fails_with(
             "DROP TABLE public.sale_order; CREATE TABLE public.sale_order
              (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, \"PointOfSale\" text, \"Product\" text, \"Date\" date, \"Stock\" integer)",
-            "was dropped and made again"
+            "dropped and made again"
         ),
         fails_with(r#"ALTER TABLE public.sale_order DROP COLUMN "Stock""#, "no longer has the column Stock"),
     );
@@ -258,8 +258,12 @@ async fn a_job_that_nobody_can_read_stops_nobody() {
     let worker = world.worker(&["--concurrency", "1"]);
     world.assert_settled(import, "loaded").await;
     world.assert_loaded_once(&[&file]).await;
-    world.assert_no_job_stranded().await;
     assert!(!worker.words().contains("starting again"), "{}", worker.words());
+    // The one of a newer version waits for a newer worker; the others are passed over.
+    let newer = "apalis.jobs WHERE status <> 'Done' AND job = '{\"version\": 99, \"kind\": \"load_chunk\"}'::bytea";
+    assert_eq!(world.count(newer).await, 1);
+    world.execute(&format!("DELETE FROM {newer}")).await;
+    world.assert_no_job_stranded().await;
 
     // One whose id is none ends the session that fetches it; the next sets it aside.
     world.execute(&garbage("no ULID", r"'\x00'::bytea")).await;

@@ -136,6 +136,7 @@ fn describe(event: &Event, local: bool) -> String {
         Event::WaitsForCancel { import } => {
             format!("import {import} of the same rows is being cancelled: waiting for it")
         }
+        Event::Empty => "the source has no records: nothing is loaded".to_owned(),
         Event::Superseded { import } => format!(
             "the file changed since import {import} of it was interrupted; undo what that one loaded with `{}`",
             output::again(&format!("cancel {import}"), local)

@@ -3,3 +3,4 @@
 #![warn(clippy::unwrap_used)]
 
 pub mod csv;
+pub mod encoding;

@@ -25,10 +25,8 @@ pub async fn terminate(conn: &mut PgConnection, names: &[String]) -> Result<Term
     let row = sqlx::query!(
         r#"SELECT count(*) FILTER (WHERE CASE WHEN may_end THEN pg_terminate_backend(pid) END) AS "ended!",
                count(*) FILTER (WHERE NOT may_end) AS "out_of_reach!"
-           FROM (SELECT a.pid, (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
-                               AND (NOT r.rolsuper OR current_setting('is_superuser')::boolean) AS may_end
-                 FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid
-                 WHERE a.datname = current_database() AND a.application_name = ANY ($1) AND a.pid <> pg_backend_pid()) AS dead"#,
+           FROM (SELECT pid, pgimport.may_end_session_of(usesysid) AS may_end FROM pg_stat_activity
+                 WHERE datname = current_database() AND application_name = ANY ($1) AND pid <> pg_backend_pid()) AS dead"#,
         names
     )
     .fetch_one(conn)
@@ -46,14 +44,12 @@ pub async fn terminate(conn: &mut PgConnection, names: &[String]) -> Result<Term
 /// [`LedgerError`] from the database.
 pub async fn terminate_submitter(conn: &mut PgConnection, name: &str, role: Option<&str>) -> Result<u64, LedgerError> {
     let ended = sqlx::query_scalar!(
-        r#"SELECT count(*) FILTER (WHERE CASE WHEN may_end THEN pg_terminate_backend(pid) END) AS "ended!"
-           FROM (SELECT a.pid, (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
-                               AND (NOT r.rolsuper OR current_setting('is_superuser')::boolean) AS may_end
-                 FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid
-                 WHERE a.datname = current_database() AND a.application_name = $1 AND starts_with($1, 'pg_import-enqueue:')
-                   AND a.pid <> pg_backend_pid()
-                   AND ($2::text IS NULL OR EXISTS (
-                       SELECT FROM pg_roles AS s WHERE s.rolname = $2::text::name AND pg_has_role(a.usesysid, s.oid, 'MEMBER')))) AS dead"#,
+        r#"SELECT count(*) FILTER (WHERE CASE WHEN pgimport.may_end_session_of(usesysid) THEN pg_terminate_backend(pid) END) AS "ended!"
+           FROM pg_stat_activity
+           WHERE datname = current_database() AND application_name = $1 AND starts_with($1, 'pg_import-enqueue:')
+             AND pid <> pg_backend_pid()
+             AND ($2::text IS NULL OR EXISTS (
+                 SELECT FROM pg_roles AS s WHERE s.rolname = $2::text::name AND pg_has_role(usesysid, s.oid, 'MEMBER')))"#,
         name,
         role
     )
@@ -70,13 +66,11 @@ pub async fn terminate_submitter(conn: &mut PgConnection, name: &str, role: Opti
 /// [`LedgerError`] from the database.
 pub async fn terminate_unregistered(conn: &mut PgConnection, prefix: &str) -> Result<u64, LedgerError> {
     let ended = sqlx::query_scalar!(
-        r#"SELECT count(*) FILTER (WHERE CASE WHEN may_end THEN pg_terminate_backend(pid) END) AS "ended!"
-           FROM (SELECT a.pid, (pg_has_role(a.usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))
-                               AND (NOT r.rolsuper OR current_setting('is_superuser')::boolean) AS may_end
-                 FROM pg_stat_activity AS a JOIN pg_roles AS r ON r.oid = a.usesysid
-                 WHERE a.datname = current_database() AND starts_with(a.application_name, $1) AND a.pid <> pg_backend_pid()
-                   AND a.backend_start < clock_timestamp() - interval '10 seconds'
-                   AND NOT EXISTS (SELECT FROM pgimport.worker AS w WHERE w.name = a.application_name)) AS stray"#,
+        r#"SELECT count(*) FILTER (WHERE CASE WHEN pgimport.may_end_session_of(usesysid) THEN pg_terminate_backend(pid) END) AS "ended!"
+           FROM pg_stat_activity AS a
+           WHERE datname = current_database() AND starts_with(application_name, $1) AND pid <> pg_backend_pid()
+             AND backend_start < clock_timestamp() - interval '10 seconds'
+             AND NOT EXISTS (SELECT FROM pgimport.worker AS w WHERE w.name = a.application_name)"#,
         prefix
     )
     .fetch_one(conn)

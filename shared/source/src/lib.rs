@@ -104,6 +104,8 @@ pub fn fingerprint(path: &Path) -> Result<Fingerprint, SourceError> {
 pub struct SourceReader {
     inner: Box<dyn Read + Send>,
     hasher: blake3::Hasher,
+    /// Looked at, and not read yet.
+    peeked: Vec<u8>,
 }
 
 impl SourceReader {
@@ -112,7 +114,18 @@ impl SourceReader {
         Self {
             inner,
             hasher: blake3::Hasher::new(),
+            peeked: Vec::new(),
         }
+    }
+
+    /// Looks at the next bytes without reading them: `count`, or what there is before the end.
+    ///
+    /// # Errors
+    /// From the source.
+    pub fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
+        let missing = count.saturating_sub(self.peeked.len());
+        self.inner.by_ref().take(missing as u64).read_to_end(&mut self.peeked)?;
+        Ok(self.peeked.get(..count).unwrap_or(&self.peeked))
     }
 
     /// The fingerprint of what was read so far.
@@ -136,7 +149,15 @@ impl SourceReader {
 
 impl Read for SourceReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
+        let read = if self.peeked.is_empty() {
+            self.inner.read(buffer)?
+        } else {
+            let read = buffer.len().min(self.peeked.len());
+            for (to, from) in buffer.iter_mut().zip(self.peeked.drain(..read)) {
+                *to = from;
+            }
+            read
+        };
         if let Some(bytes) = buffer.get(..read) {
             self.hasher.update(bytes);
         }
@@ -154,6 +175,8 @@ mod tests {
         let path = dir.path().join("f");
         std::fs::write(&path, b"a;b\n1;2\n").unwrap();
         let mut reader = Source::File(path.clone()).open().unwrap();
+        assert_eq!(reader.peek(2).unwrap(), b"a;");
+        assert_eq!(reader.peek(100).unwrap(), b"a;b\n1;2\n");
         assert_eq!(reader.drain().unwrap(), fingerprint(&path).unwrap());
         assert_eq!(reader.fingerprint().size, 8);
     }

@@ -15,6 +15,7 @@ use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use crate::intake::{Intake, Notice, Producer};
 use format::csv::split::Splitter;
 use ledger::{
+    chunks,
     imports::{self, Import, NewImport},
     sessions,
 };
@@ -95,6 +96,8 @@ pub enum Event {
     WaitsForCancel {
         import: ImportId,
     },
+    /// The source has no records.
+    Empty,
     /// The file changed since an interrupted import of it.
     Superseded {
         import: ImportId,
@@ -176,24 +179,7 @@ impl<'a> Submission<'a> {
             submitter: &self.name,
         };
         let (import, taken_over) = loop {
-            let inserted = match &prepared.keys {
-                // Without a key, one whose answer was lost could be there twice.
-                None => imports::insert(&mut *self.pool.acquire().await.map_err(SubmitError::Connect)?, &new)
-                    .await?
-                    .map(Inserted::New),
-                // This waits for a rival's batch, at worst one that is frozen.
-                Some(keys) => {
-                    let keys = keys.all();
-                    self.through_outages(async |conn| {
-                        if let Some(existing) = imports::find_by_key(conn, &keys).await? {
-                            return Ok(Some(Inserted::Existing(existing)));
-                        }
-                        // Taken in this moment: look again.
-                        Ok(imports::insert(conn, &new).await?.map(Inserted::New))
-                    })
-                    .await?
-                }
-            };
+            let inserted = self.find_or_insert(&new, prepared.keys.as_ref()).await?;
             let existing = match inserted {
                 Some(Inserted::New(import)) => break (import, None),
                 Some(Inserted::Existing(existing)) => existing,
@@ -218,6 +204,24 @@ impl<'a> Submission<'a> {
             prepared.splitter = beginning::read(&request.source, &spec.format, spec.split).await?.0;
         }
         self.split(import, request, prepared).await
+    }
+
+    /// The import that holds one of the keys, or a new one; `None` when a rival took the key in this moment.
+    async fn find_or_insert(&self, new: &NewImport<'_>, keys: Option<&Keys>) -> Result<Option<Inserted>, SubmitError> {
+        let Some(keys) = keys else {
+            // Without a key, one whose answer was lost could be there twice.
+            let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
+            return Ok(imports::insert(&mut conn, new).await?.map(Inserted::New));
+        };
+        let keys = keys.all();
+        self.through_outages(async |conn| {
+            if let Some(existing) = imports::find_by_key(conn, &keys).await? {
+                return Ok(Some(Inserted::Existing(existing)));
+            }
+            // This waits for a rival's batch, at worst one that is frozen.
+            Ok(imports::insert(conn, new).await?.map(Inserted::New))
+        })
+        .await
     }
 
     async fn through_outages<T>(
@@ -383,6 +387,12 @@ impl<'a> Submission<'a> {
                 import,
                 source,
             })?;
+        let stored = self
+            .through_outages(async |conn| Ok(chunks::split_progress(conn, import).await?))
+            .await?;
+        if stored.chunks == 0 {
+            (self.observe)(Event::Empty);
+        }
         if let Err(error) = ledger::completion::finish_if_done(&self.pool, import).await {
             // Every chunk is stored, so this submission is done; maintenance ends the import if need be.
             tracing::debug!(%import, error = session::describe_error(&error), "left the ending to others");

@@ -75,28 +75,7 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
         return Err(TargetError::Own { name });
     }
     let partitioned = table.kind == "p";
-    match table.kind.as_str() {
-        "r" | "p" => {}
-        "v" => return Err(TargetError::Kind { name, kind: "a view" }),
-        "m" => {
-            return Err(TargetError::Kind {
-                name,
-                kind: "a materialized view",
-            });
-        }
-        "f" => {
-            return Err(TargetError::Kind {
-                name,
-                kind: "a foreign table",
-            });
-        }
-        _ => {
-            return Err(TargetError::Kind {
-                name,
-                kind: "not a table",
-            });
-        }
-    }
+    check_kind(&name, &table.kind)?;
     if table.persistence == "u" {
         return Err(TargetError::Unlogged { name });
     }
@@ -144,6 +123,21 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
         columns,
         has_triggers: table.has_triggers || partitioned,
         copy_obstacle,
+    })
+}
+
+/// Only tables that hold rows themselves, or by their partitions, can be loaded.
+fn check_kind(name: &str, kind: &str) -> Result<(), TargetError> {
+    let kind = match kind {
+        "r" | "p" => return Ok(()),
+        "v" => "a view",
+        "m" => "a materialized view",
+        "f" => "a foreign table",
+        _ => "not a table",
+    };
+    Err(TargetError::Kind {
+        name: name.to_owned(),
+        kind,
     })
 }
 

@@ -136,9 +136,7 @@ pub enum TargetError {
     Own { name: String },
     #[error("the table {name} no longer has the column {column}, which this import fills")]
     ColumnGone { name: String, column: String },
-    #[error(
-        "rows of {references} would be deleted or changed with those of {table} by a foreign key"
-    )]
+    #[error("rows of {references} would be deleted or changed with those of {table} by a foreign key")]
     Cascades { table: String, references: String },
     #[error("cannot read the catalog")]
     Catalog(#[source] sqlx::Error),

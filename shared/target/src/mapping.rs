@@ -5,9 +5,7 @@ use super::Target;
 /// Why the fields of a file cannot be matched to the target's columns.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MappingError {
-    #[error(
-        "the file's column '{field}' (field {position}) is not a column of {table}; it has: {known}"
-    )]
+    #[error("the file's column '{field}' (field {position}) is not a column of {table}; it has: {known}")]
     Unknown {
         field: String,
         position: usize,

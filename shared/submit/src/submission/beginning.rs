@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::SubmitError;
 use format::csv::read::header_names;
 use format::csv::split::{Position, SplitError, Splitter, SplitterConfig};
+use format::encoding::foreign_mark;
 use model::{FormatSpec, SplitSpec};
 use source::{Fingerprint, Source, SourceError, SourceReader, fingerprint};
 
@@ -13,6 +14,7 @@ enum BeginningError {
     Source(SourceError),
     Header(SplitError),
     HeaderText { line: u64 },
+    Encoding { name: &'static str },
 }
 
 impl BeginningError {
@@ -22,6 +24,7 @@ impl BeginningError {
             Self::Source(error) => error.into(),
             Self::Header(source) => SubmitError::Header { origin, source },
             Self::HeaderText { line } => SubmitError::HeaderText { origin, line },
+            Self::Encoding { name } => SubmitError::Encoding { origin, name },
         }
     }
 }
@@ -47,12 +50,18 @@ pub(super) async fn read(source: &Source, format: &FormatSpec, split: SplitSpec)
 
 /// Opens a source, fingerprints a regular file, and takes the header off.
 fn read_blocking(source: &Source, format: &FormatSpec, split: SplitSpec) -> Result<Beginning, BeginningError> {
-    let reader = source.open().map_err(BeginningError::Source)?;
+    let mut reader = source.open().map_err(BeginningError::Source)?;
     let known = source.regular_file().map(PathBuf::from);
     let fingerprint = known
         .map(|path| fingerprint(&path))
         .transpose()
         .map_err(BeginningError::Source)?;
+    let beginning = reader
+        .peek(4)
+        .map_err(|source| BeginningError::Header(SplitError::Read(source)))?;
+    if let Some(name) = foreign_mark(beginning) {
+        return Err(BeginningError::Encoding { name });
+    }
     let FormatSpec::Csv(dialect) = format;
     let mut splitter = Splitter::new(reader, SplitterConfig::new(dialect, &split), Position::START);
     let header = if dialect.header {

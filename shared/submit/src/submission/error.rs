@@ -20,6 +20,10 @@ pub enum SubmitError {
     Header { origin: String, source: SplitError },
     #[error("{origin}, line {line}: the header is not UTF-8 text: is this a CSV file, uncompressed?")]
     HeaderText { origin: String, line: u64 },
+    #[error(
+        "{origin}: this is {name} text, by its byte-order mark, and only UTF-8 can be loaded: convert it, as with iconv -f {name} -t UTF-8"
+    )]
+    Encoding { origin: String, name: &'static str },
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error("{origin}: {source}", source = .source)]

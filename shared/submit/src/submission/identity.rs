@@ -11,10 +11,17 @@ use target::Target;
 
 use super::{KeyChoice, Prepared, Request, SubmitError};
 
-/// A key given twice must mean the same rows.
+/// A key given twice must mean the same rows; one of a content names the target too, and whoever holds it for another made it up.
 pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared) -> Result<(), SubmitError> {
     let KeyChoice::Given(key) = &request.key else {
-        return Ok(());
+        return match (&prepared.keys, import.target_oid == prepared.target.oid) {
+            (Some(keys), false) => Err(SubmitError::KeyTaken {
+                key: keys.new.clone(),
+                import: import.id,
+                what: "target",
+            }),
+            _ => Ok(()),
+        };
     };
     let what = if prepared.fingerprint.as_ref().is_some_and(|now| differs(import, now)) {
         "content"
