@@ -174,3 +174,29 @@ async fn a_worker_that_may_not_end_the_sessions_of_another_role_goes_on_with_eve
     );
     assert_eq!(bench.sale_orders().await, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_that_hold_the_submitter_back_are_not_passed_by_way_of_the_worker() {
+    let bench = Bench::new().await;
+    let submitter = Role::named(&bench, "submitter", "").await;
+    let mut grants = submitter.submitter_grants();
+    grants.push(submitter.table_grant());
+    for grant in grants {
+        bench.execute(&grant).await;
+    }
+    bench
+        .execute(
+            "ALTER TABLE public.sale_order ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY own ON public.sale_order USING (\"PointOfSale\" = 'mine')",
+        )
+        .await;
+    let file = bench.file("orders.csv", orders("others", 3));
+    let id = submitter.run(bench.enqueue(["-i", &file])).run().exits(0).id();
+    // The worker's role is a superuser's, to whom no policy applies.
+    bench.drain();
+    let status = bench.status(id);
+    assert_eq!(status["state"], "failed", "{status:#}");
+    let error = status["error"].as_str().unwrap();
+    assert!(error.contains("row-level security for the role"), "{error}");
+    assert_eq!(bench.sale_orders().await, 0);
+}

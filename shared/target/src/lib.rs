@@ -123,6 +123,10 @@ pub enum TargetError {
     )]
     RowSecurity { name: String },
     #[error(
+        "{name} has row-level security for the role '{role}', which submitted this import, and none for the worker's: its policies would not be asked"
+    )]
+    SubmitterRowSecurity { name: String, role: String },
+    #[error(
         "{name} has a rule on INSERT: rows may end elsewhere, so that neither their number nor their ids can be checked"
     )]
     Rules { name: String },
@@ -171,13 +175,19 @@ impl Target {
         }
     }
 
-    /// Checks that a role may itself put rows into the table.
+    /// Checks that the role that submitted an import may itself put rows into the table, whatever this session's may.
     ///
     /// # Errors
-    /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::Catalog`].
+    /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::SubmitterRowSecurity`]; [`TargetError::Catalog`].
     pub async fn check_may_insert(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
         if catalog::may(conn, role, self.oid, "INSERT").await? {
-            return Ok(());
+            return match catalog::is_held_back(conn, role, self.oid).await? {
+                false => Ok(()),
+                true => Err(TargetError::SubmitterRowSecurity {
+                    name: self.name.clone(),
+                    role: role.to_owned(),
+                }),
+            };
         }
         Err(TargetError::Privilege {
             role: role.to_owned(),
