@@ -270,17 +270,17 @@ async fn a_staging_says_where_the_database_is_and_a_wrong_one_is_named() {
 #[tokio::test]
 async fn a_url_that_is_none_is_not_shown() {
     let bench = Bench::new().await;
-    for (url, says) in [
-        (&*format!("garbage {SECRET}"), "is not a PostgreSQL connection URL"),
-        (&*format!("postgres//u:{SECRET}@h/d"), "percent-encode the password"),
-        ("mysql://u:s3cret@h/d", "is not a PostgreSQL connection URL"),
+    for url in [
+        &format!("garbage {SECRET}"),
+        &format!("postgres//u:{SECRET}@h/d"),
+        "mysql://u:s3cret@h/d",
     ] {
         for call in [
             bench.bare(["status", "--database-url", url]),
             bench.bare(["status"]).env("DATABASE_URL", url),
             bench.worker(["--drain"]).env("DATABASE_URL", url),
         ] {
-            let output = call.run().exits(1).says(says);
+            let output = call.run().exits(1).says("is not a PostgreSQL connection URL");
             assert!(!format!("{output:?}").contains("s3cret"), "{output:?}");
         }
     }

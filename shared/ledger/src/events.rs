@@ -35,32 +35,3 @@ pub(crate) async fn insert(conn: &mut PgConnection, new: &NewEvent<'_>) -> Resul
     .await?;
     Ok(())
 }
-
-/// A change of an import's state, as it was written.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct Event {
-    pub event: String,
-    pub from: Option<ImportState>,
-    pub to: ImportState,
-    /// ISO 8601, UTC.
-    pub at: String,
-    pub role: String,
-    pub process: String,
-    pub note: Option<String>,
-}
-
-/// The events of an import, in their order.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn list(conn: &mut PgConnection, import: ImportId) -> Result<Vec<Event>, LedgerError> {
-    Ok(sqlx::query_as!(
-        Event,
-        r#"SELECT event, from_state AS "from: ImportState", to_state AS "to: ImportState", role::text AS "role!", process, note,
-               to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "at!"
-           FROM pgimport.import_event WHERE import_id = $1 ORDER BY id"#,
-        import.0
-    )
-    .fetch_all(conn)
-    .await?)
-}

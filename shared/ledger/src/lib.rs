@@ -9,7 +9,7 @@ pub mod cancel;
 pub mod chunks;
 pub mod completion;
 mod error;
-pub mod events;
+mod events;
 pub mod imports;
 mod number;
 pub mod payloads;

@@ -204,8 +204,10 @@ impl ImportSpec {
     /// The canonical form of what changes rows: with another one, the same content is another import.
     ///
     /// Every part is named here, so that a new one must be put on one side or the other.
-    #[must_use]
-    pub fn row_changing(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    /// None, as long as the parts are made of strings, numbers and lists of them.
+    pub fn row_changing(&self) -> Result<Vec<u8>, serde_json::Error> {
         let Self {
             format,
             mapping,
@@ -221,8 +223,8 @@ impl ImportSpec {
             mapping,
             conflict,
         };
-        // Strings, numbers and lists of them always have a JSON; the order of fields is that of the types.
-        serde_json::to_vec(&parts).unwrap_or_default()
+        // The order of fields is that of the types.
+        serde_json::to_vec(&parts)
     }
 }
 

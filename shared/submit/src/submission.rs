@@ -274,7 +274,7 @@ impl<'a> Submission<'a> {
         let keys = match (&request.key, &fingerprint) {
             (KeyChoice::Force, _) | (KeyChoice::Content, None) => None,
             (KeyChoice::Given(key), _) => Some(Keys::given(key)),
-            (KeyChoice::Content, Some(content)) => Some(Keys::of_content(content, &target, &spec)),
+            (KeyChoice::Content, Some(content)) => Some(Keys::of_content(content, &target, &spec)?),
         };
         // Who has no key cannot be found again by the same command.
         let resumable = fingerprint.is_some() && keys.is_some();

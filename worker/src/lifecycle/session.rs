@@ -161,32 +161,18 @@ impl Session {
         let _announcements = wakers.clone();
         helpers.spawn(forward_announcements(listener, wakers));
         helpers.spawn(maintenance::run(pool.clone(), name.clone(), ended.clone()));
-        let heartbeat = tokio::spawn(beat(
+        let mut heartbeat = tokio::spawn(beat(
             heartbeat,
             options,
             name.clone(),
             queue_workers.clone(),
             ended.clone(),
         ));
-        let mut queue = JoinSet::new();
-        let mut stops = Vec::new();
-        let slots = split_evenly(jobs_at_once(config.concurrency), queue_workers.len());
-        for ((queue_worker, wakeups), concurrency) in std::iter::zip(&queue_workers, wakeups).zip(slots) {
-            let worker_context = WorkerContext::new(queue_worker);
-            stops.push(worker_context.clone());
-            queue.spawn(work(
-                worker_context,
-                pool.clone(),
-                wakeups,
-                concurrency,
-                Arc::clone(&context),
-            ));
-        }
-        let mut heartbeat = heartbeat;
+        let mut queue = Queue::start(&queue_workers, wakeups, config.concurrency, &pool, context);
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
             () = drained(&pool, config.drain) => Ok(()),
-            Some(ended) = queue.join_next() => Err(match ended {
+            Some(ended) = queue.workers.join_next() => Err(match ended {
                 Ok(Err(error)) => SessionError::Queue(error),
                 _ => SessionError::DeclaredDead,
             }),
@@ -198,7 +184,7 @@ impl Session {
         } else {
             Duration::ZERO
         };
-        stop_queue(&mut queue, &stops, &context, patience).await;
+        queue.stop(patience).await;
         ended.cancel();
         drop(timeout(FAREWELL_TIMEOUT, helpers.shutdown()).await);
         heartbeat.abort();
@@ -209,6 +195,52 @@ impl Session {
         }
         drop(timeout(FAREWELL_TIMEOUT, async { tokio::join!(loaders.close(), pool.close()) }).await);
         outcome
+    }
+}
+
+/// The queue's workers of a session.
+struct Queue {
+    workers: JoinSet<Result<(), apalis::prelude::WorkerError>>,
+    stops: Vec<WorkerContext>,
+    context: Arc<JobContext>,
+}
+
+impl Queue {
+    fn start(
+        names: &[String],
+        wakeups: Vec<wakeups::Receiver<()>>,
+        concurrency: u32,
+        pool: &PgPool,
+        context: Arc<JobContext>,
+    ) -> Self {
+        let (mut workers, mut stops) = (JoinSet::new(), Vec::new());
+        let slots = split_evenly(jobs_at_once(concurrency), names.len());
+        for ((name, wakeups), slots) in std::iter::zip(names, wakeups).zip(slots) {
+            let worker_context = WorkerContext::new(name);
+            stops.push(worker_context.clone());
+            workers.spawn(work(worker_context, pool.clone(), wakeups, slots, Arc::clone(&context)));
+        }
+        Self {
+            workers,
+            stops,
+            context,
+        }
+    }
+
+    /// Takes no new job and lets those that run finish; abandons them when that takes too long. Ends in any case.
+    async fn stop(&mut self, patience: Duration) {
+        self.context.closing.cancel();
+        for worker in &self.stops {
+            // An error means that it stopped already.
+            drop(worker.stop());
+        }
+        if timeout(patience, join_all(&mut self.workers)).await.is_ok() {
+            return;
+        }
+        self.context.abandon.cancel();
+        drop(timeout_at(Instant::now() + ABANDON_TIMEOUT, join_all(&mut self.workers)).await);
+        // A task that never yields cannot be ended; it is left behind, and what it still writes is decided by the chunk's row.
+        drop(timeout(FAREWELL_TIMEOUT, self.workers.shutdown()).await);
     }
 }
 
@@ -318,27 +350,6 @@ async fn drained(pool: &PgPool, drain: bool) {
             return;
         }
     }
-}
-
-/// Takes no new job and lets those that run finish; abandons them when that takes too long. Ends in any case.
-async fn stop_queue(
-    queue: &mut JoinSet<Result<(), apalis::prelude::WorkerError>>,
-    stops: &[WorkerContext],
-    context: &JobContext,
-    patience: Duration,
-) {
-    context.closing.cancel();
-    for worker in stops {
-        // An error means that it stopped already.
-        drop(worker.stop());
-    }
-    if timeout(patience, join_all(queue)).await.is_ok() {
-        return;
-    }
-    context.abandon.cancel();
-    drop(timeout_at(Instant::now() + ABANDON_TIMEOUT, join_all(queue)).await);
-    // A task that never yields cannot be ended; it is left behind, and what it still writes is decided by the chunk's row.
-    drop(timeout(FAREWELL_TIMEOUT, queue.shutdown()).await);
 }
 
 async fn join_all<T: 'static>(set: &mut JoinSet<T>) {

@@ -26,6 +26,8 @@ pub enum LoadError {
         "the sequence {sequence} gave the id {id}, which the id column cannot hold: ALTER the column to bigint, or restart the sequence"
     )]
     IdWidth { sequence: String, id: i64 },
+    #[error("the server gave the number {value} where it counts from 0")]
+    Negative { value: i64 },
     #[error("the table {table} was renamed, altered or dropped while it was loaded")]
     Outdated { table: String },
     #[error(
@@ -211,7 +213,7 @@ impl LoadPlan {
                 table: self.target.name.clone(),
             });
         }
-        let xid = u64::try_from(row.xid).unwrap_or_default();
+        let xid = unsigned(row.xid)?;
         if !self.target.has_triggers {
             return Ok(vec![xid]);
         }
@@ -222,7 +224,7 @@ impl LoadPlan {
             .bind(column(|r| r.step))
             .fetch_one(conn)
             .await?;
-        let found = u64::try_from(row.try_get::<i64, _>("found")?).unwrap_or_default();
+        let found = unsigned(row.try_get("found")?)?;
         if found != count {
             return Err(LoadError::RowsTaken {
                 table: self.target.name.clone(),
@@ -231,15 +233,22 @@ impl LoadPlan {
             });
         }
         let xmins: Vec<i64> = row.try_get("xmins")?;
-        Ok(xmins.into_iter().map(|xmin| in_full(xid, xmin)).collect())
+        xmins
+            .into_iter()
+            .map(|xmin| Ok(in_full(xid, unsigned(xmin)?)))
+            .collect()
     }
 }
 
+/// A number that the server never gives below zero.
+fn unsigned(value: i64) -> Result<u64, LoadError> {
+    u64::try_from(value).map_err(|_| LoadError::Negative { value })
+}
+
 /// The whole id of a transaction of which a row has the lower half: the one that runs, or a subtransaction, which comes after it.
-fn in_full(running: u64, xmin: i64) -> u64 {
+fn in_full(running: u64, xmin: u64) -> u64 {
     const HALF: u64 = 1 << 32;
-    let lower = u64::try_from(xmin).unwrap_or_default() % HALF;
-    running + (lower + HALF - running % HALF) % HALF
+    running + (xmin % HALF + HALF - running % HALF) % HALF
 }
 
 /// Binary COPY has no cast that would find an id too large.
@@ -331,7 +340,7 @@ mod tests {
         assert_eq!(in_full(7, 7), 7);
         assert_eq!(in_full(7, 9), 9);
         let running = (3 << 32) + u64::from(u32::MAX) - 1;
-        assert_eq!(in_full(running, i64::from(u32::MAX) - 1), running);
+        assert_eq!(in_full(running, u64::from(u32::MAX) - 1), running);
         assert_eq!(in_full(running, 5), (4 << 32) + 5);
     }
 }

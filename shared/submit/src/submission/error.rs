@@ -46,14 +46,14 @@ pub enum SubmitError {
     Ledger(#[from] LedgerError),
     #[error("cannot reach the database")]
     Connect(#[source] sqlx::Error),
+    #[error("how the source is loaded cannot be written as JSON")]
+    Spec(#[from] serde_json::Error),
     #[error("a background task ended unexpectedly")]
     Task(#[from] tokio::task::JoinError),
     #[error(
         "import {import} of the same rows was interrupted, and belongs to the role '{role}': only that role or a member of it can go on, or cancel it"
     )]
     NotYours { import: ImportId, role: String },
-    #[error("import {0} was forgotten while this submission waited for it")]
-    Gone(ImportId),
 }
 
 impl MaybeTransient for SubmitError {

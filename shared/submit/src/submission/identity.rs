@@ -27,7 +27,7 @@ pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared
         "content"
     } else if import.target_oid != prepared.target.oid {
         "target"
-    } else if import.spec()?.row_changing() != prepared.spec.row_changing() {
+    } else if import.spec()?.row_changing()? != prepared.spec.row_changing()? {
         "delimiter, header, null text or column mapping"
     } else {
         return Ok(());
@@ -83,11 +83,11 @@ impl Keys {
     }
 
     /// Those of a file: its content, the target, and everything that decides which rows come of it.
-    pub(super) fn of_content(content: &Fingerprint, target: &Target, spec: &ImportSpec) -> Self {
-        Self {
-            new: content_key(content, target.oid, spec),
+    pub(super) fn of_content(content: &Fingerprint, target: &Target, spec: &ImportSpec) -> Result<Self, SubmitError> {
+        Ok(Self {
+            new: content_key(content, target.oid, spec)?,
             before: Some(version1_key(content, target, spec)),
-        }
+        })
     }
 
     pub(super) fn all(&self) -> Vec<&str> {
@@ -107,12 +107,12 @@ fn hash(parts: &[&[u8]]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-fn content_key(content: &Fingerprint, target: Oid, spec: &ImportSpec) -> String {
+fn content_key(content: &Fingerprint, target: Oid, spec: &ImportSpec) -> Result<String, SubmitError> {
     let target = target.0.to_le_bytes();
-    format!(
+    Ok(format!(
         "blake3-2:{}",
-        hash(&[content.hash.as_bytes(), &target, &spec.row_changing()])
-    )
+        hash(&[content.hash.as_bytes(), &target, &spec.row_changing()?])
+    ))
 }
 
 /// The key of the first version, which imports of before hold.
