@@ -213,8 +213,13 @@ async fn rows_of_another_import_stay_even_where_edited_ones_go() {
     let first = bench.load_orders("first", 300, &[]);
     bench.execute("TRUNCATE public.sale_order RESTART IDENTITY").await;
     bench.load_orders("second", 200, &[]);
+    // Under an id of the first import that the second was not given.
     bench
-        .execute("INSERT INTO public.sale_order VALUES (300, 'other', 'p', '2025-01-01', 1)")
+        .execute(&format!(
+            "INSERT INTO public.sale_order SELECT id, 'other', 'p', '2025-01-01', 1
+             FROM pgimport.import_registry AS r, generate_series(r.start_id, r.end_id, r.step) AS id
+             WHERE r.import_id = {first} AND id NOT IN (SELECT id FROM public.sale_order) LIMIT 1"
+        ))
         .await;
     assert_json(
         &bench.undo(first, &["--include-edited"]),
