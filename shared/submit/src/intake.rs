@@ -1,25 +1,20 @@
 //! From the splitter to the ledger: chunk rows, payloads and jobs, added together while the source is still being read.
 //!
-//! A thread of its own reads, splits and compresses; the batches of what it produces are stored here, each in one transaction. Memory is bounded by
-//! the batch, the channel and one chunk, whatever the size of the source.
+//! What the [`Producer`] brings is stored here in batches, each in one transaction. Memory is bounded by the batch, the channel and one
+//! chunk, whatever the size of the source.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, PgPool};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
-use format::csv::split::{SplitError, Splitter};
+use crate::producer::{Produced, ProducedChunk, Producer};
+use format::csv::split::SplitError;
 use ledger::{LedgerError, chunks, chunks::NewChunk, imports, payloads, transition, workers};
-use model::{ChunkKey, Codec, ImportEvent, ImportId, Position, ProcessName, Span};
+use model::{ChunkKey, Codec, ImportEvent, ImportId, ProcessName};
 use queue::{self, Job};
 use session::retry::{Absence, MaybeTransient, through_outages};
-use source::{Fingerprint, SourceReader};
+use source::Fingerprint;
 
 /// **Bytes** of payload that close a batch: enough that the transaction's own cost does not count, little enough to be held twice.
 const BATCH_BYTES: u64 = 2 << 20;
@@ -27,8 +22,6 @@ const BATCH_BYTES: u64 = 2 << 20;
 const FIRST_BATCH_BYTES: u64 = 256 << 10;
 /// A batch that does not fill is stored after this time, so that workers need not wait for a slow source.
 const BATCH_DELAY: Duration = Duration::from_millis(200);
-/// Chunks that may wait between the splitting thread and the database.
-const PRODUCED_CHUNKS: usize = 2;
 /// How soon back-pressure looks whether workers caught up; the pause doubles from look to look.
 const FIRST_PRESSURE_INTERVAL: Duration = Duration::from_millis(20);
 /// The longest such pause.
@@ -68,85 +61,6 @@ pub enum Notice {
     NoWorkerAlive { pending_bytes: u64 },
     /// The database cannot be used for now; the intake tries again.
     Waits(Absence),
-}
-
-/// A chunk on its way to the ledger.
-struct ProducedChunk {
-    span: Span,
-    codec: Codec,
-    data: Vec<u8>,
-}
-
-impl ProducedChunk {
-    /// **Bytes** of the source before and up to its end; CSV always has them.
-    fn bytes(&self) -> (u64, u64) {
-        (self.span.start.byte.unwrap_or(0), self.span.end_byte.unwrap_or(0))
-    }
-}
-
-enum Produced {
-    Chunk(ProducedChunk),
-    End(Fingerprint),
-    Failed(SplitError),
-}
-
-/// The thread's end of the source: what it reads, splits and compresses.
-pub struct Producer {
-    receiver: mpsc::Receiver<Produced>,
-    read: Arc<AtomicU64>,
-}
-
-impl Producer {
-    /// Starts the thread. A blocked read of standard input cannot be interrupted, so nothing waits for the thread: it ends with the
-    /// process, or when the producer is dropped.
-    #[must_use]
-    pub fn start(splitter: Splitter<SourceReader>) -> Self {
-        let (sender, receiver) = mpsc::channel(PRODUCED_CHUNKS);
-        let read = Arc::new(AtomicU64::new(0));
-        let progress = Arc::clone(&read);
-        std::thread::spawn(move || produce(splitter, &sender, &progress));
-        Self { receiver, read }
-    }
-
-    /// **Bytes** of the source that were split so far; shared with the thread.
-    #[must_use]
-    pub fn progress(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.read)
-    }
-}
-
-fn produce(mut splitter: Splitter<SourceReader>, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
-    let mut next_record = 1;
-    loop {
-        let produced = match splitter.next_chunk() {
-            Ok(Some(chunk)) => {
-                progress.store(chunk.span.end, Ordering::Relaxed);
-                let (codec, data) = source::codec::compress(&chunk.bytes);
-                let start = Position {
-                    input: 0,
-                    record: Some(next_record),
-                    byte: Some(chunk.span.start),
-                    line: Some(chunk.first_line),
-                };
-                next_record += chunk.record_count;
-                Produced::Chunk(ProducedChunk {
-                    span: Span {
-                        start,
-                        end_byte: Some(chunk.span.end),
-                        record_count: chunk.record_count,
-                    },
-                    codec,
-                    data,
-                })
-            }
-            Ok(None) => Produced::End(splitter.reader().fingerprint()),
-            Err(error) => Produced::Failed(error),
-        };
-        let last = !matches!(produced, Produced::Chunk(_));
-        if sender.blocking_send(produced).is_err() || last {
-            return;
-        }
-    }
 }
 
 /// One import being filled.

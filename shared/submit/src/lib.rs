@@ -3,5 +3,6 @@
 #![warn(clippy::unwrap_used)]
 
 pub mod intake;
+mod producer;
 pub mod requests;
 pub mod submission;

@@ -2,123 +2,35 @@
 //!
 //! Owns the order of the steps and who may split; the bytes are the intake's.
 
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
-use crate::intake::{Intake, Notice, Producer};
+use crate::intake::{Intake, Notice};
+use crate::producer::Producer;
 use format::csv::split::Splitter;
 use ledger::{
     chunks,
     imports::{self, Import, NewImport},
     sessions,
 };
-use model::{
-    CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportSpec, ImportState, LoadSpec, MappingSpec, ProcessName,
-    SourceKind, SourceSpec, SplitSpec,
-};
+use model::{FormatSpec, ImportId, ImportSpec, ImportState, MappingSpec, ProcessName, SourceKind, SourceSpec};
 use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
-use source::{Fingerprint, Source, SourceReader};
+use source::{Fingerprint, SourceReader};
 use target::{Target, map_fields};
 
 mod beginning;
 mod error;
 mod identity;
+mod request;
 
 pub use error::SubmitError;
 use identity::{Keys, check_same, check_stream};
+pub use request::{Event, KeyChoice, Progress, Request, Submitted};
 
 /// How often a submission looks again at an import that somebody else splits or cancels.
 const POLL: Duration = Duration::from_millis(250);
-
-/// What tells two submissions of the same rows from two imports.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyChoice {
-    /// The content of a regular file with its options; nothing for a stream.
-    Content,
-    /// A key that the user chose.
-    Given(String),
-    /// None: the source is loaded again.
-    Force,
-}
-
-/// What to submit.
-#[derive(Debug, Clone)]
-pub struct Request {
-    pub source: Source,
-    /// The table as SQL would read its name.
-    pub table: String,
-    /// The target's column for each field, in place of the header's names.
-    pub columns: Option<Vec<String>>,
-    pub format: FormatSpec,
-    pub split: SplitSpec,
-    pub load: LoadSpec,
-    pub conflict: ConflictSpec,
-    pub completion: CompletionSpec,
-    pub key: KeyChoice,
-    /// **Bytes** of payload that may wait for workers.
-    pub max_pending: u64,
-}
-
-/// What came of a submission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Submitted {
-    pub import: ImportId,
-    /// Whether this process stored chunks of it; else it answers with somebody's import.
-    pub own: bool,
-}
-
-/// Something a person wants to know about a submission.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    Intake(Notice),
-    /// The same rows were submitted before.
-    Existing {
-        import: ImportId,
-        state: ImportState,
-    },
-    /// Another process splits the same source; this one waits for it.
-    Following {
-        import: ImportId,
-    },
-    /// The process that split this source is gone; this one goes on.
-    TakenOver {
-        import: ImportId,
-    },
-    /// An import of the same rows is being cancelled; this one waits for it.
-    WaitsForCancel {
-        import: ImportId,
-    },
-    /// The source has no records.
-    Empty,
-    /// The file changed since an interrupted import of it.
-    Superseded {
-        import: ImportId,
-    },
-}
-
-/// What others may know of a submission while it runs.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// The import that this process fills, once there is one.
-    pub own_import: OnceLock<ImportId>,
-    read: OnceLock<Arc<AtomicU64>>,
-}
-
-impl Progress {
-    /// **Bytes** split so far.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.read.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed))
-    }
-}
 
 /// A submission at work.
 pub struct Submission<'a> {

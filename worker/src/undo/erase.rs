@@ -146,11 +146,7 @@ impl Rows<'_> {
         range: &RegisteredRange,
         condition: &str,
     ) -> Result<u64, EraseError> {
-        let statement = format!(
-            "SELECT pg_catalog.count(*) FROM {} AS t WHERE {} AND {condition}",
-            self.target.from,
-            self.in_range()
-        );
+        let statement = self.statement("SELECT pg_catalog.count(*)", condition);
         let count: i64 = bind(&statement, range).fetch_one(conn).await?.try_get(0)?;
         Ok(u64::try_from(count).unwrap_or_default())
     }
@@ -161,19 +157,15 @@ impl Rows<'_> {
         range: &RegisteredRange,
         condition: &str,
     ) -> Result<u64, EraseError> {
-        let statement = format!(
-            "DELETE FROM {} AS t WHERE {} AND {condition}",
-            self.target.from,
-            self.in_range()
-        );
+        let statement = self.statement("DELETE", condition);
         Ok(bind(&statement, range).execute(conn).await?.rows_affected())
     }
 
-    /// Those ids, and no others that lie between them.
-    fn in_range(&self) -> String {
+    /// Does something with the rows under a range's ids, and none that lie between them, of which a condition holds.
+    fn statement(&self, verb: &str, condition: &str) -> String {
         let IdentitySpec::Sequence { column } = self.identity;
-        let id = quote_identifier(column);
-        format!("t.{id} BETWEEN $1 AND $2 AND (t.{id} - $1) % $3 = 0")
+        let (id, from) = (quote_identifier(column), &self.target.from);
+        format!("{verb} FROM {from} AS t WHERE t.{id} BETWEEN $1 AND $2 AND (t.{id} - $1) % $3 = 0 AND {condition}")
     }
 }
 

@@ -1,0 +1,94 @@
+//! Reads, splits and compresses a source on a thread of its own, and hands the chunks over one by one.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use format::csv::split::{SplitError, Splitter};
+use model::{Codec, Position, Span};
+use source::{Fingerprint, SourceReader};
+use tokio::sync::mpsc;
+
+/// Chunks that may wait between the splitting thread and the database.
+const PRODUCED_CHUNKS: usize = 2;
+
+/// A chunk on its way to the ledger.
+pub(crate) struct ProducedChunk {
+    pub span: Span,
+    pub codec: Codec,
+    pub data: Vec<u8>,
+}
+
+impl ProducedChunk {
+    /// **Bytes** of the source before and up to its end; CSV always has them.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.span.start.byte.unwrap_or(0), self.span.end_byte.unwrap_or(0))
+    }
+}
+
+/// What the thread says.
+pub(crate) enum Produced {
+    Chunk(ProducedChunk),
+    End(Fingerprint),
+    Failed(SplitError),
+}
+
+/// The thread's end of the source: what it reads, splits and compresses.
+pub struct Producer {
+    pub(crate) receiver: mpsc::Receiver<Produced>,
+    read: Arc<AtomicU64>,
+}
+
+impl Producer {
+    /// Starts the thread. A blocked read of standard input cannot be interrupted, so nothing waits for the thread: it ends with the
+    /// process, or when the producer is dropped.
+    #[must_use]
+    pub fn start(splitter: Splitter<SourceReader>) -> Self {
+        let (sender, receiver) = mpsc::channel(PRODUCED_CHUNKS);
+        let read = Arc::new(AtomicU64::new(0));
+        let progress = Arc::clone(&read);
+        std::thread::spawn(move || produce(splitter, &sender, &progress));
+        Self { receiver, read }
+    }
+
+    /// **Bytes** of the source that were split so far; shared with the thread.
+    #[must_use]
+    pub fn progress(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.read)
+    }
+}
+
+fn produce(mut splitter: Splitter<SourceReader>, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
+    let mut next_record = 1;
+    loop {
+        let produced = match splitter.next_chunk() {
+            Ok(Some(chunk)) => {
+                progress.store(chunk.span.end, Ordering::Relaxed);
+                let (codec, data) = source::codec::compress(&chunk.bytes);
+                let start = Position {
+                    input: 0,
+                    record: Some(next_record),
+                    byte: Some(chunk.span.start),
+                    line: Some(chunk.first_line),
+                };
+                next_record += chunk.record_count;
+                Produced::Chunk(ProducedChunk {
+                    span: Span {
+                        start,
+                        end_byte: Some(chunk.span.end),
+                        record_count: chunk.record_count,
+                    },
+                    codec,
+                    data,
+                })
+            }
+            Ok(None) => Produced::End(splitter.reader().fingerprint()),
+            Err(error) => Produced::Failed(error),
+        };
+        let last = !matches!(produced, Produced::Chunk(_));
+        if sender.blocking_send(produced).is_err() || last {
+            return;
+        }
+    }
+}

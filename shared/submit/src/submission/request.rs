@@ -1,0 +1,93 @@
+//! What is asked of a submission, and what is heard of it.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use model::{CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportState, LoadSpec, SplitSpec};
+use source::Source;
+
+use crate::intake::Notice;
+
+/// What tells two submissions of the same rows from two imports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChoice {
+    /// The content of a regular file with its options; nothing for a stream.
+    Content,
+    /// A key that the user chose.
+    Given(String),
+    /// None: the source is loaded again.
+    Force,
+}
+
+/// What to submit.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub source: Source,
+    /// The table as SQL would read its name.
+    pub table: String,
+    /// The target's column for each field, in place of the header's names.
+    pub columns: Option<Vec<String>>,
+    pub format: FormatSpec,
+    pub split: SplitSpec,
+    pub load: LoadSpec,
+    pub conflict: ConflictSpec,
+    pub completion: CompletionSpec,
+    pub key: KeyChoice,
+    /// **Bytes** of payload that may wait for workers.
+    pub max_pending: u64,
+}
+
+/// What came of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    pub import: ImportId,
+    /// Whether this process stored chunks of it; else it answers with somebody's import.
+    pub own: bool,
+}
+
+/// Something a person wants to know about a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    Intake(Notice),
+    /// The same rows were submitted before.
+    Existing {
+        import: ImportId,
+        state: ImportState,
+    },
+    /// Another process splits the same source; this one waits for it.
+    Following {
+        import: ImportId,
+    },
+    /// The process that split this source is gone; this one goes on.
+    TakenOver {
+        import: ImportId,
+    },
+    /// An import of the same rows is being cancelled; this one waits for it.
+    WaitsForCancel {
+        import: ImportId,
+    },
+    /// The source has no records.
+    Empty,
+    /// The file changed since an interrupted import of it.
+    Superseded {
+        import: ImportId,
+    },
+}
+
+/// What others may know of a submission while it runs.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// The import that this process fills, once there is one.
+    pub own_import: OnceLock<ImportId>,
+    pub(super) read: OnceLock<Arc<AtomicU64>>,
+}
+
+impl Progress {
+    /// **Bytes** split so far.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.read.get().map_or(0, |bytes| bytes.load(Ordering::Relaxed))
+    }
+}
