@@ -251,9 +251,16 @@ CREATE FUNCTION pgimport.guard_import() RETURNS trigger
             RAISE EXCEPTION 'what import % is, and where it goes, cannot be changed after its submission', OLD.id
                 USING ERRCODE = 'insufficient_privilege';
         END IF;
-        -- A new undo has a fence of its own.
+        -- A new undo has a fence of its own, and does not end before it: a worker of before, which knows none, finds nothing to end.
         IF NEW.state = 'cancelling' AND OLD.state <> 'cancelling' THEN
             NEW.fenced_at := NULL;
+        ELSIF OLD.state = 'cancelling' AND NEW.state <> 'cancelling' AND NEW.fenced_at IS NULL THEN
+            RETURN NULL;
+        END IF;
+        -- Such a worker leaves the totals of an earlier end: none are better.
+        IF NEW.state <> OLD.state AND NEW.state IN ('loaded', 'failed', 'cancelled', 'kept') AND NEW.totals IS NOT DISTINCT FROM OLD.totals
+        THEN
+            NEW.totals := NULL;
         END IF;
         IF worker THEN
             -- What it asks for itself is its own; a replacement is asked for by the import that replaces, and the worker says whose that is.

@@ -212,7 +212,7 @@ async fn rows_of_another_import_stay_even_where_edited_ones_go() {
     let bench = Bench::new().await;
     let first = bench.load_orders("first", 300, &[]);
     bench.execute("TRUNCATE public.sale_order RESTART IDENTITY").await;
-    bench.load_orders("second", 200, &[]);
+    let second = bench.load_orders("second", 200, &[]);
     // Under an id of the first import that the second was not given.
     bench
         .execute(&format!(
@@ -221,12 +221,25 @@ async fn rows_of_another_import_stay_even_where_edited_ones_go() {
              WHERE r.import_id = {first} AND id NOT IN (SELECT id FROM public.sale_order) LIMIT 1"
         ))
         .await;
+    // What is under the second's ids is the second's, edited or not.
+    bench
+        .execute("UPDATE public.sale_order SET \"Product\" = 'x' WHERE \"Stock\" < 20 AND \"PointOfSale\" = 'second'")
+        .await;
+    assert_json(
+        &bench.dry_run(first, &[]),
+        &json!({"would_delete": 0, "would_keep": 1, "missing": 299}),
+    );
     assert_json(
         &bench.undo(first, &["--include-edited"]),
         &json!({"state": "cancelled", "deleted": 1, "missing": 299}),
     );
     assert_eq!(bench.shops().await, ["second"]);
     assert_eq!(bench.sale_orders().await, 200);
+    // And where the second is asked for its own, the first has no say.
+    assert_json(
+        &bench.undo(second, &["--include-edited"]),
+        &json!({"state": "cancelled", "deleted": 200}),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

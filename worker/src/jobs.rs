@@ -9,7 +9,7 @@ mod load_chunk;
 mod outcome;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ops::{Deref, DerefMut},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
@@ -52,6 +52,8 @@ pub struct JobContext {
     /// No chunk waits any more to run alone.
     pub closing: CancellationToken,
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
+    /// Imports that only newer workers can do something about.
+    left: Mutex<BTreeSet<ImportId>>,
 }
 
 /// How the chunks of an import are parsed and loaded.
@@ -124,6 +126,7 @@ impl JobContext {
             isolation: RwLock::default(),
             closing: CancellationToken::new(),
             plans: Mutex::default(),
+            left: Mutex::default(),
         }
     }
 
@@ -143,6 +146,16 @@ impl JobContext {
             conn: Some(self.loaders.acquire().await?),
             _turn: Some(turn),
         })
+    }
+
+    fn leave(&self, import: ImportId) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(import);
+    }
+
+    /// Imports that were left to newer workers.
+    pub fn left_to_newer(&self) -> Vec<ImportId> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.iter().copied().collect()
     }
 
     fn cached_plan(&self, import: ImportId) -> Option<Arc<ImportPlan>> {
@@ -173,16 +186,16 @@ impl JobContext {
 pub async fn run(context: &JobContext, arguments: &[u8]) {
     let job = match Job::from_bytes(arguments) {
         Ok(job) => job,
-        Err(error @ JobError::Newer { .. }) => {
+        Err(error) => {
+            let JobError::Newer { chunk, .. } = error else {
+                tracing::error!(error = session::describe_error(&error), "a job was passed over");
+                return;
+            };
             tracing::info!(
                 error = session::describe_error(&error),
                 "a job is left to newer workers"
             );
-            outcome::leave_to_newer(context, arguments).await;
-            return;
-        }
-        Err(error) => {
-            tracing::error!(error = session::describe_error(&error), "a job was passed over");
+            outcome::leave_to_newer(context, arguments, chunk).await;
             return;
         }
     };

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use ledger::{LedgerError, cancel, chunks, completion, imports, sessions, wakeups, workers};
-use model::{ChunkKey, ProcessName, UndoSpec};
+use model::{ImportId, ProcessName, UndoSpec};
 use queue::{self, Job};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -134,21 +134,31 @@ async fn reap_submitters(conn: &mut PgConnection) -> Result<(), LedgerError> {
 async fn renew_wakeups(conn: &mut PgConnection) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
     let missing = wakeups::missing(&mut tx, JOBS_AT_ONCE).await?;
-    let mut of_chunks: (Vec<ChunkKey>, Vec<Job>) = (Vec::new(), Vec::new());
+    let (mut chunks, mut jobs, mut cancels) = (Vec::new(), Vec::new(), Vec::new());
     for &job in &missing {
         match job {
-            Job::CancelImport { import } => cancel::push_job(&mut tx, import, Duration::ZERO).await?,
+            Job::CancelImport { import } => cancels.push(import),
             Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => {
-                of_chunks.0.push(chunk);
-                of_chunks.1.push(job);
+                chunks.push(chunk);
+                jobs.push(job);
             }
         }
     }
-    let ids = queue::push(&mut tx, &of_chunks.1, Duration::ZERO).await?;
-    chunks::set_jobs(&mut tx, &of_chunks.0, &ids).await?;
+    let ids = queue::push(&mut tx, &jobs, Duration::ZERO).await?;
+    chunks::set_jobs(&mut tx, &chunks, &ids).await?;
     tx.commit().await?;
+    // Each by itself: one whose import somebody holds shall not keep the others waiting.
+    for import in cancels {
+        report("renewing a cancel", renew_cancel(conn, import).await);
+    }
     if !missing.is_empty() {
         tracing::info!(jobs = missing.len(), "what had no live job got a new one");
     }
     Ok(())
+}
+
+async fn renew_cancel(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+    let mut tx = conn.begin().await?;
+    cancel::push_job(&mut tx, import, Duration::ZERO).await?;
+    Ok(tx.commit().await?)
 }

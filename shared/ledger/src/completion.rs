@@ -78,16 +78,18 @@ async fn decide_replace(
 /// Cancels what a loaded import replaces: the older loaded imports of its table; or itself, when a newer one was faster.
 async fn cancel_replaced(tx: &mut PgConnection, import: &Import) -> Result<(), LedgerError> {
     imports::set_replacing(tx, import.id).await?;
-    let older = match imports::find_newer_replacing(tx, import.id, import.target_oid).await? {
+    let (by, older) = match imports::find_newer_replacing(tx, import.id, import.target_oid).await? {
         Some(newer) => {
             tracing::info!(import = %import.id, replaced_by = %newer, "a newer import replaced the table's rows already");
-            vec![import.id]
+            (newer, vec![import.id])
         }
-        None => imports::find_older_loaded(tx, import.id, import.target_oid).await?,
+        None => (
+            import.id,
+            imports::find_older_loaded(tx, import.id, import.target_oid).await?,
+        ),
     };
+    let (reason, role) = (format!("replaced by import {by}"), import.submitted_by.as_deref());
     for replaced in older {
-        let reason = format!("replaced by import {}", import.id);
-        let role = import.submitted_by.as_deref();
         cancel::begin(tx, replaced, UndoSpec::default(), Some(&reason), role).await?;
     }
     Ok(())

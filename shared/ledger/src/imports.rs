@@ -14,8 +14,8 @@ use crate::{
 mod row;
 mod splitting;
 mod undo;
-pub(crate) use row::StoredSpec;
 pub use row::{Import, read};
+pub(crate) use row::{StoredSpec, read_undo};
 pub use splitting::{
     Abandoned, LEASE, abandoned, count_batch, finish_split, lock_for_submitter, may_take_over, renew_lease, take_over,
 };
@@ -198,21 +198,22 @@ pub async fn looking_finished(conn: &mut PgConnection) -> Result<Vec<(ImportId, 
 }
 
 /// Whether workers may have something to do: an import that loads or is cancelled, or one that is being split by somebody alive. What
-/// only newer workers can do does not count.
+/// only newer workers can do does not count, `left_to_newer` among it: imports that were found to be such.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn any_open(conn: &mut PgConnection) -> Result<bool, LedgerError> {
+pub async fn any_open(conn: &mut PgConnection, left_to_newer: &[ImportId]) -> Result<bool, LedgerError> {
+    let except: Vec<i64> = left_to_newer.iter().map(|import| import.0).collect();
     Ok(sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM pgimport.import AS i
-               WHERE i.state = 'cancelling' AND coalesce(i.undo_version, 1) <= $2
-                  OR coalesce(i.spec_version, 1) <= $1 AND (
-                      i.state = 'loading'
+               WHERE i.id <> ALL ($3) AND coalesce(i.spec_version, 1) <= $1 AND (
+                      i.state = 'loading' OR i.state = 'cancelling' AND coalesce(i.undo_version, 1) <= $2
                       OR i.state = 'splitting' AND (i.lease_until > pg_catalog.clock_timestamp() OR NOT i.resumable OR EXISTS (
                           SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')))) AS "open!""#,
         SPEC_VERSION,
-        UNDO_VERSION
+        UNDO_VERSION,
+        &except
     )
     .fetch_one(conn)
     .await?)

@@ -6,12 +6,12 @@
 
 use model::{ImportId, ImportState};
 use serde::Serialize;
-use sqlx::{PgConnection, types::Json};
+use sqlx::PgConnection;
 
 use crate::{
     LedgerError,
     chunks::{self, Totals},
-    imports::StoredSpec,
+    imports::{StoredSpec, read_undo},
     number::{unsigned, unsigned_option},
 };
 
@@ -101,8 +101,8 @@ async fn statuses(
     // Chunks that are open cost the sum of those that wait, which the submission's back-pressure bounds.
     let rows = sqlx::query!(
         r#"SELECT i.id, i.state AS "state: ImportState", i.source, i.resumable, i.target, i.columns, i.id_column, i.options, i.spec,
-               i.spec_version, i.submitted_by::text, i.size_bytes, i.lease_until < clock_timestamp() AS "lease_expired!",
-               i.fenced_at IS NOT NULL AS "fenced!", i.chunk_count, i.record_count, i.totals AS "totals: Json<Totals>",
+               i.spec_version, i.undo, i.undo_version, i.submitted_by::text, i.size_bytes, i.lease_until < clock_timestamp() AS "lease_expired!",
+               i.fenced_at IS NOT NULL AS "fenced!", i.chunk_count, i.record_count, i.totals,
                coalesce(i.cancel_error, i.error) AS error,
                to_char(i.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
                extract(epoch FROM coalesce(i.ended_at, clock_timestamp()) - i.created_at)::float8 AS "elapsed_s!",
@@ -155,13 +155,15 @@ async fn statuses(
         };
         let stored = unsigned_option("the number of chunks", row.chunk_count)?
             .zip(unsigned_option("the number of records", row.record_count)?);
-        let frozen = row.totals.map(|Json(totals)| totals);
+        let frozen = row
+            .totals
+            .and_then(|totals| serde_json::from_value::<Totals>(totals).ok());
         let totals = match (row.state, frozen, stored) {
             (state, Some(totals), _) if state.is_final() => totals,
             (ImportState::Cancelling, Some(totals), _) if row.fenced => undoing(&totals, &open),
             // Until the fence nothing is taken away.
             (ImportState::Cancelling, Some(totals), _) => totals,
-            (_, _, Some((chunks, records))) => loading(chunks, records, &open),
+            (state, _, Some((chunks, records))) if !state.is_final() => loading(chunks, records, &open),
             _ => chunks::totals(conn, import).await?,
         };
         let stored = StoredSpec {
@@ -194,7 +196,11 @@ async fn statuses(
             elapsed_s: row.elapsed_s,
             interrupted: row.state == ImportState::Splitting && row.lease_expired,
             submitted_by: row.submitted_by,
-            unreadable: stored.read().err().map(|error| error.to_string()),
+            unreadable: stored
+                .read()
+                .err()
+                .or(read_undo(row.undo, row.undo_version).err())
+                .map(|error| error.to_string()),
             error: row.error,
             chunk_errors: chunk_errors(conn, import).await?,
         });

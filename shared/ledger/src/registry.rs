@@ -121,30 +121,23 @@ fn xmin(xid: i64) -> Result<u32, LedgerError> {
     unsigned("a transaction id", xid & i64::from(u32::MAX))
 }
 
-/// The `xmin`s of the rows that *other* chunks, of any import, put into a table under ids from `lowest` to `highest`: where a sequence was
-/// set back, the same ids have been given twice.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn xmins_of_others(
-    conn: &mut PgConnection,
-    chunk: ChunkKey,
-    target: Oid,
-    lowest: i64,
-    highest: i64,
-) -> Result<Vec<u32>, LedgerError> {
-    let xids = sqlx::query_scalar!(
-        r#"SELECT DISTINCT pg_catalog.unnest(coalesce(xids, row_xids)) AS "xid!" FROM pgimport.import_registry
-           WHERE target_oid = $1 AND end_id >= $2 AND start_id <= $3 AND (import_id, ordinal) <> ($4, $5)"#,
-        target,
-        lowest,
-        highest,
-        chunk.import.0,
-        chunk.ordinal
+/// A condition in SQL that holds of an id of `target` that a later load put there, of whatever import: where a sequence was set back, the
+/// same ids are given twice, and what is under them now is the later one's, edited or not. A part of the statement that looks at the
+/// rows, for rows and registry of a load appear together. `id` is the column, quoted.
+#[must_use]
+pub fn given_to_later(chunk: ChunkKey, target: Oid, ours: &RowXids, id: &str) -> String {
+    let ChunkKey { import, ordinal } = chunk;
+    let later = match ours.oldest {
+        // Rows of before have no such ids, and are earlier.
+        Some(oldest) => format!("r.xids[1] > {oldest}"),
+        None => format!("(r.xids IS NOT NULL OR r.import_id > {import})"),
+    };
+    format!(
+        "EXISTS (SELECT FROM pgimport.import_registry AS r
+                 WHERE r.target_oid = {} AND r.voided_by IS NULL AND (r.import_id, r.ordinal) <> ({import}, {ordinal}) AND {later}
+                   AND {id} BETWEEN r.start_id AND r.end_id AND ({id} - r.start_id) % r.step = 0)",
+        target.0
     )
-    .fetch_all(conn)
-    .await?;
-    xids.into_iter().map(xmin).collect()
 }
 
 /// The transaction id that the server gives out next, in full.

@@ -36,7 +36,7 @@ pub async fn transition(
     let keeps_words = matches!(event, ImportEvent::AllDeleted | ImportEvent::Keep);
     let done = sqlx::query!(
         "UPDATE pgimport.import
-         SET state = $3, job_id = NULL, error = CASE WHEN $4 THEN coalesce($5, error) ELSE $5 END, totals = coalesce($6, totals),
+         SET state = $3, job_id = NULL, error = CASE WHEN $4 THEN coalesce($5, error) ELSE $5 END, totals = CASE WHEN $10 THEN NULL ELSE coalesce($6, totals) END,
              ended_at = CASE WHEN $7 THEN clock_timestamp() END,
              split_at = CASE WHEN $8 THEN clock_timestamp() ELSE split_at END,
              fenced_at = CASE WHEN $9 THEN NULL ELSE fenced_at END, cancel_retries = 0, cancel_error = NULL
@@ -50,6 +50,7 @@ pub async fn transition(
         to.is_final(),
         event == ImportEvent::SourceEnded,
         event == ImportEvent::Cancel,
+        event == ImportEvent::Retry,
     )
     .execute(&mut *conn)
     .await?;

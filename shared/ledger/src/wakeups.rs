@@ -18,13 +18,14 @@ use crate::LedgerError;
 pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, LedgerError> {
     let rows = sqlx::query!(
         r#"WITH waiting AS (
+               SELECT i.id AS import_id, NULL::integer AS ordinal, i.job_id FROM pgimport.import AS i
+               WHERE i.state = 'cancelling' AND i.fenced_at IS NULL
+               UNION ALL
                SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
                WHERE i.state IN ('splitting', 'loading') AND c.state = 'pending'
                UNION ALL
                SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
-               WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL AND c.state = 'loaded' AND c.kept_count IS NULL
-               UNION ALL
-               SELECT i.id, NULL, i.job_id FROM pgimport.import AS i WHERE i.state = 'cancelling' AND i.fenced_at IS NULL)
+               WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL AND c.state = 'loaded' AND c.kept_count IS NULL)
            SELECT w.import_id AS "import_id!", w.ordinal FROM waiting AS w
            WHERE NOT EXISTS (
                SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS q ON q.id = j.lock_by
@@ -52,7 +53,8 @@ pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, Le
     let chunks = sqlx::query!(
         r#"SELECT c.import_id, c.ordinal, c.state AS "state: ChunkState"
            FROM unnest($1::bigint[], $2::integer[]) AS o (import_id, ordinal) JOIN pgimport.import_chunk AS c USING (import_id, ordinal)
-           WHERE c.state = 'pending' OR c.state = 'loaded' AND c.kept_count IS NULL
+           JOIN pgimport.import AS i ON i.id = c.import_id
+           WHERE c.state = 'pending' OR c.state = 'loaded' AND c.kept_count IS NULL AND i.state = 'cancelling'
            FOR UPDATE OF c SKIP LOCKED"#,
         &imports,
         &ordinals

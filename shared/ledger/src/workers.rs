@@ -76,14 +76,14 @@ pub async fn remove_stale(conn: &mut PgConnection) -> Result<Vec<String>, Ledger
     .await?)
 }
 
-/// Whether a worker is one of the `seniors` that live longest.
+/// Whether a worker is one of the `seniors` that live longest, among those that know most.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn is_senior(conn: &mut PgConnection, name: &ProcessName, seniors: i64) -> Result<bool, LedgerError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT $1 IN (SELECT name FROM pgimport.worker WHERE last_seen > clock_timestamp() - $2 * interval '1 second'
-                         ORDER BY started_at, name LIMIT $3) AS "senior!""#,
+                         ORDER BY protocol DESC, started_at, name LIMIT $3) AS "senior!""#,
         name.as_str(),
         queue::stale_after().as_secs_f64(),
         seniors

@@ -28,6 +28,8 @@ pub const MISSED_HEARTBEATS: u32 = 5;
 /// Deletions and cancels go first: people wait for them, and every chunk loaded meanwhile would have to be deleted too.
 const PRIORITY_UNDO: i32 = 10;
 const PRIORITY_LOAD: i32 = 1;
+/// What only newer workers can do is behind all that any can.
+const PRIORITY_LEFT: i32 = 0;
 
 /// What a worker is told to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,14 +78,21 @@ pub enum JobError {
     #[error("the job is not one of ours")]
     Decode(#[from] serde_json::Error),
     #[error("the job is of a newer version ({version}, {kind}): only newer workers know it")]
-    Newer { version: u32, kind: String },
+    Newer {
+        version: u32,
+        kind: String,
+        /// The chunk that it names, if it names one as jobs of this version do.
+        chunk: Option<ChunkKey>,
+    },
 }
 
-/// What every version of a job says.
+/// What every version of a job says, and what it may say.
 #[derive(Deserialize)]
 struct Label {
     version: u32,
     kind: String,
+    import: Option<ImportId>,
+    ordinal: Option<i32>,
 }
 
 impl Job {
@@ -94,12 +103,29 @@ impl Job {
     /// # Errors
     /// [`JobError`]; the caller must not fail the queue's worker because of it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, JobError> {
-        let Label { version, kind } = serde_json::from_slice(bytes)?;
+        let Label {
+            version,
+            kind,
+            import,
+            ordinal,
+        } = serde_json::from_slice(bytes)?;
         if version > ENVELOPE_VERSION || !Self::KINDS.contains(&kind.as_str()) {
-            return Err(JobError::Newer { version, kind });
+            let chunk = import
+                .zip(ordinal)
+                .map(|(import, ordinal)| ChunkKey { import, ordinal });
+            return Err(JobError::Newer { version, kind, chunk });
         }
         let envelope: Envelope = serde_json::from_slice(bytes)?;
         Ok(envelope.job)
+    }
+
+    /// The import that it is about.
+    #[must_use]
+    pub fn import(self) -> ImportId {
+        match self {
+            Self::LoadChunk(chunk) | Self::DeleteChunk(chunk) => chunk.import,
+            Self::CancelImport { import } => import,
+        }
     }
 
     fn priority(self) -> i32 {
@@ -118,25 +144,37 @@ impl Job {
 /// # Errors
 /// [`QueueError`] from the database.
 pub async fn push(conn: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<Vec<String>, QueueError> {
-    let mut arguments = Vec::with_capacity(jobs.len());
-    for &job in jobs {
-        let envelope = Envelope {
-            version: ENVELOPE_VERSION,
-            job,
-        };
-        arguments.push(serde_json::to_vec(&envelope).map_err(QueueError::Encode)?);
-    }
     let priorities: Vec<i32> = jobs.iter().map(|job| job.priority()).collect();
-    insert(conn, &arguments, &priorities, delay).await
+    insert(conn, &write(jobs)?, &priorities, delay).await
 }
 
-/// Adds a job again that this program could not read, as it came.
+/// Adds jobs again that only newer workers can do, behind all others.
 ///
 /// # Errors
 /// [`QueueError`] from the database.
-pub async fn push_unread(conn: &mut PgConnection, job: &[u8], delay: Duration) -> Result<(), QueueError> {
-    insert(conn, &[job.to_vec()], &[PRIORITY_LOAD], delay).await?;
-    Ok(())
+pub async fn push_behind(conn: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<Vec<String>, QueueError> {
+    insert(conn, &write(jobs)?, &vec![PRIORITY_LEFT; jobs.len()], delay).await
+}
+
+/// Adds a job again that this program could not read, as it came, behind all others.
+///
+/// # Errors
+/// [`QueueError`] from the database.
+pub async fn push_unread(conn: &mut PgConnection, job: &[u8], delay: Duration) -> Result<Vec<String>, QueueError> {
+    insert(conn, &[job.to_vec()], &[PRIORITY_LEFT], delay).await
+}
+
+fn write(jobs: &[Job]) -> Result<Vec<Vec<u8>>, QueueError> {
+    let envelope = |&job: &Job| {
+        serde_json::to_vec(&Envelope {
+            version: ENVELOPE_VERSION,
+            job,
+        })
+    };
+    jobs.iter()
+        .map(envelope)
+        .collect::<Result<_, _>>()
+        .map_err(QueueError::Encode)
 }
 
 /// Not the crate's own statement, which finds the type of its column of metadata by the search path. A job that failed is not fetched

@@ -123,9 +123,13 @@ pub enum TargetError {
     )]
     RowSecurity { name: String },
     #[error(
-        "{name} has row-level security for the role '{role}', which submitted this import, and none for the worker's: its policies would not be asked"
+        "{name} has row-level security for the role '{role}', which {did}, and none for the worker's: its policies would not be asked"
     )]
-    SubmitterRowSecurity { name: String, role: String },
+    HeldBack {
+        name: String,
+        role: String,
+        did: &'static str,
+    },
     #[error(
         "{name} has a rule on INSERT: rows may end elsewhere, so that neither their number nor their ids can be checked"
     )]
@@ -178,14 +182,15 @@ impl Target {
     /// Checks that the role that submitted an import may itself put rows into the table, whatever this session's may.
     ///
     /// # Errors
-    /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::SubmitterRowSecurity`]; [`TargetError::Catalog`].
+    /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::HeldBack`]; [`TargetError::Catalog`].
     pub async fn check_may_insert(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
         if catalog::may(conn, role, self.oid, "INSERT").await? {
             return match catalog::is_held_back(conn, role, self.oid).await? {
                 false => Ok(()),
-                true => Err(TargetError::SubmitterRowSecurity {
+                true => Err(TargetError::HeldBack {
                     name: self.name.clone(),
                     role: role.to_owned(),
+                    did: "submitted this import",
                 }),
             };
         }

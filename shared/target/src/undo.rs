@@ -30,12 +30,26 @@ impl UndoTarget {
             .ok_or_else(|| TargetError::Gone { name: name.to_owned() })
     }
 
-    /// Whether a role may itself delete from the table; one that is gone may not.
+    /// Checks that the role that asked for an undo may itself delete from the table, whatever this session's may; one that is gone may not.
     ///
     /// # Errors
-    /// [`TargetError::Catalog`].
-    pub async fn may_delete(&self, conn: &mut PgConnection, role: &str) -> Result<bool, TargetError> {
-        catalog::may(conn, role, self.oid, "DELETE").await
+    /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::HeldBack`]; [`TargetError::Catalog`].
+    pub async fn check_may_delete(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
+        if !catalog::may(conn, role, self.oid, "DELETE").await? {
+            return Err(TargetError::Privilege {
+                role: role.to_owned(),
+                what: format!("delete from {}, and asked for this undo", self.name),
+                remedy: format!("GRANT DELETE ON {} TO {}", self.name, crate::quote_identifier(role)),
+            });
+        }
+        match catalog::is_held_back(conn, role, self.oid).await? {
+            false => Ok(()),
+            true => Err(TargetError::HeldBack {
+                name: self.name.clone(),
+                role: role.to_owned(),
+                did: "asked for this undo",
+            }),
+        }
     }
 
     /// Whether the name that was found is still this table's, now that the caller's transaction has written to it and nobody can rename

@@ -19,7 +19,10 @@ use target::TargetError;
 
 use super::JobContext;
 use crate::{
-    load::{plan::LoadError, rows::ParseError},
+    load::{
+        plan::{LoadError, is_missing_itself},
+        rows::ParseError,
+    },
     undo::erase::EraseError,
 };
 
@@ -72,6 +75,10 @@ impl From<EraseError> for Failure {
     fn from(error: EraseError) -> Self {
         match error {
             EraseError::Ledger(error) => error.into(),
+            // It was renamed in this moment.
+            EraseError::Database(ref database) if is_missing_itself(database) => {
+                Self::Transient(describe_error(&error))
+            }
             EraseError::Database(ref database) => Self::of(&error, Some(database)),
             error => Self::of(&error, None),
         }
@@ -141,8 +148,9 @@ pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) ->
         Failure::Abandoned => return give_back(context, job).await,
         Failure::Newer(message) => {
             tracing::info!(?job, reason = message, "left to newer workers");
+            context.leave(job.import());
             give_back(context, job).await?;
-            return push_again(context, job, left_for()).await;
+            return push_again(context, job).await;
         }
         Failure::Transient(message) | Failure::Permanent(message) => message.clone(),
         Failure::TimedOut(limit) => format!("not done within {} s", limit.as_secs()),
@@ -216,12 +224,17 @@ async fn retry(
     give_up(context, job, chunk, &format!("{message} ({tried})")).await
 }
 
-/// Leaves a job of a kind that this program does not know to newer workers: it comes again after a while, to whoever takes it then.
-pub(super) async fn leave_to_newer(context: &JobContext, arguments: &[u8]) {
+/// Leaves a job of a kind that this program does not know to newer workers: it comes again after a while, to whoever takes it then. Where
+/// it names a chunk, it is the chunk's job from then on, so that nobody adds another one.
+pub(super) async fn leave_to_newer(context: &JobContext, arguments: &[u8], chunk: Option<ChunkKey>) {
     let push = async {
         let mut conn = context.pool.acquire().await?;
-        queue::push_unread(&mut conn, arguments, left_for()).await?;
-        Ok::<(), LedgerError>(())
+        let mut tx = conn.begin().await?;
+        let ids = queue::push_unread(&mut tx, arguments, left_for()).await?;
+        if let Some(chunk) = chunk {
+            chunks::set_jobs(&mut tx, &[chunk], &ids).await?;
+        }
+        Ok::<(), LedgerError>(tx.commit().await?)
     };
     if let Err(error) = push.await {
         tracing::warn!(
@@ -231,16 +244,18 @@ pub(super) async fn leave_to_newer(context: &JobContext, arguments: &[u8]) {
     }
 }
 
-/// Adds a job again.
-async fn push_again(context: &JobContext, job: Job, delay: Duration) -> Result<(), LedgerError> {
+/// Adds a job again that only newer workers can do, behind all that this one can.
+async fn push_again(context: &JobContext, job: Job) -> Result<(), LedgerError> {
     let mut conn = context.pool.acquire().await?;
     let mut tx = conn.begin().await?;
+    let ids = queue::push_behind(&mut tx, &[job], left_for()).await?;
     match job {
-        Job::CancelImport { import } => cancel::push_job(&mut tx, import, delay).await?,
-        Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => {
-            let ids = queue::push(&mut tx, &[job], delay).await?;
-            chunks::set_jobs(&mut tx, &[chunk], &ids).await?;
+        Job::CancelImport { import } => {
+            for id in &ids {
+                imports::set_cancel_job(&mut tx, import, id).await?;
+            }
         }
+        Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => chunks::set_jobs(&mut tx, &[chunk], &ids).await?,
     }
     Ok(tx.commit().await?)
 }

@@ -5,7 +5,10 @@
 
 use ledger::registry::IdRange;
 use model::LoadMethod;
-use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
+use sqlx::{
+    AssertSqlSafe, PgConnection, Row as _,
+    postgres::{PgDatabaseError, types::Oid},
+};
 use target::{Column, ColumnType, Identity, SequenceIdentity, Target, quote_identifier};
 
 use super::{
@@ -157,11 +160,9 @@ impl LoadPlan {
     /// The table may have been renamed since the plan was made: the next plan knows, for it follows the oid.
     fn outdated(&self, error: LoadError) -> LoadError {
         match &error {
-            LoadError::Database(sqlx::Error::Database(database)) if database.code().as_deref() == Some("42P01") => {
-                LoadError::Outdated {
-                    table: self.target.name.clone(),
-                }
-            }
+            LoadError::Database(database) if is_missing_itself(database) => LoadError::Outdated {
+                table: self.target.name.clone(),
+            },
             _ => error,
         }
     }
@@ -238,6 +239,14 @@ impl LoadPlan {
             .map(|xmin| Ok(in_full(xid, unsigned(xmin)?)))
             .collect()
     }
+}
+
+/// Whether a statement did not find the table that it names itself; one that a trigger or a default names has a context.
+pub(crate) fn is_missing_itself(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+        .is_some_and(|error| error.code() == "42P01" && error.r#where().is_none())
 }
 
 /// A number that the server never gives below zero.

@@ -27,6 +27,10 @@ pub enum EraseError {
     )]
     TooOld,
     #[error(
+        "nothing was deleted: the rows were loaded by a transaction that this server has not had yet: the ledger was restored from another one, and the table may be another too"
+    )]
+    OtherServer,
+    #[error(
         "nothing was deleted: {found} rows look as the import left them where it put {registered}: a trigger of the table may have written to rows of others"
     )]
     TooMany { registered: u64, found: u64 },
@@ -55,9 +59,8 @@ impl Rows<'_> {
     /// Looks at the rows without changing them.
     ///
     /// # Errors
-    /// [`EraseError`], when nobody can tell any more whose they are.
+    /// [`EraseError`] from the database.
     pub async fn find(&self, conn: &mut PgConnection) -> Result<Found, EraseError> {
-        self.check_age(conn).await?;
         let mut found = Found::default();
         for range in self.ranges {
             let differing = self.count_differing(conn, range).await?;
@@ -75,14 +78,12 @@ impl Rows<'_> {
     /// # Errors
     /// [`EraseError`]; a foreign key that forbids a deletion among them. The caller's transaction must be rolled back then.
     pub async fn erase(&self, conn: &mut PgConnection, undo: UndoSpec) -> Result<UndoCounts, EraseError> {
-        if !undo.include_edited {
-            self.check_age(conn).await?;
-        }
+        self.check_age(conn, undo).await?;
         let mut counts = UndoCounts::default();
         for range in self.ranges {
             let registered = range.range.count();
             let condition = if undo.include_edited {
-                not_of_others(&self.others(conn, range).await?)
+                format!("({} OR NOT {})", ours(range), self.given_to_later(range))
             } else {
                 ours(range)
             };
@@ -106,38 +107,36 @@ impl Rows<'_> {
         Ok(counts)
     }
 
-    async fn check_age(&self, conn: &mut PgConnection) -> Result<(), EraseError> {
-        let oldest = self.ranges.iter().filter_map(|range| range.xids.oldest).min();
-        match oldest {
-            Some(oldest) if registry::next_xid(conn).await?.saturating_sub(oldest) >= OLDEST_AGE => {
-                Err(EraseError::TooOld)
-            }
-            _ => Ok(()),
+    /// Checks that the transactions that wrote the rows can still be told from others.
+    ///
+    /// # Errors
+    /// [`EraseError::TooOld`], which does not count where rows of others are deleted too; [`EraseError::OtherServer`].
+    pub async fn check_age(&self, conn: &mut PgConnection, undo: UndoSpec) -> Result<(), EraseError> {
+        let Some(oldest) = self.ranges.iter().filter_map(|range| range.xids.oldest).min() else {
+            return Ok(());
+        };
+        match registry::next_xid(conn).await?.checked_sub(oldest) {
+            None | Some(0) => Err(EraseError::OtherServer),
+            Some(age) if age >= OLDEST_AGE && !undo.include_edited => Err(EraseError::TooOld),
+            Some(_) => Ok(()),
         }
     }
 
-    /// The `xmin`s of rows that other chunks put under the same ids.
-    async fn others(&self, conn: &mut PgConnection, range: &RegisteredRange) -> Result<Vec<u32>, EraseError> {
-        let (lowest, highest) = (range.range.start_id, range.range.end_id);
-        let mut others = registry::xmins_of_others(conn, self.chunk, self.target.oid, lowest, highest).await?;
-        others.retain(|xmin| !range.xids.xmins.contains(xmin));
-        Ok(others)
+    fn given_to_later(&self, range: &RegisteredRange) -> String {
+        let IdentitySpec::Sequence { column } = self.identity;
+        let id = format!("t.{}", quote_identifier(column));
+        registry::given_to_later(self.chunk, self.target.oid, &range.xids, &id)
     }
 
-    /// Rows under the range's ids that are neither as the import left them nor put there by another.
+    /// Rows under the range's ids that are neither as the import left them nor of a later load.
     async fn count_differing(&self, conn: &mut PgConnection, range: &RegisteredRange) -> Result<u64, EraseError> {
         let differing = format!("NOT ({})", ours(range));
         // Nearly always none, and then nobody need be asked whose they are.
-        let all = self.count(conn, range, &differing).await?;
-        if all == 0 {
+        if self.count(conn, range, &differing).await? == 0 {
             return Ok(0);
         }
-        let others = self.others(conn, range).await?;
-        if others.is_empty() {
-            return Ok(all);
-        }
-        self.count(conn, range, &format!("{differing} AND {}", not_of_others(&others)))
-            .await
+        let condition = format!("{differing} AND NOT {}", self.given_to_later(range));
+        self.count(conn, range, &condition).await
     }
 
     async fn count(
@@ -173,10 +172,6 @@ impl Rows<'_> {
 /// it from its beginning.
 fn ours(range: &RegisteredRange) -> String {
     is_any_of(&range.xids.xmins)
-}
-
-fn not_of_others(others: &[u32]) -> String {
-    format!("NOT ({})", is_any_of(others))
 }
 
 fn is_any_of(xmins: &[u32]) -> String {

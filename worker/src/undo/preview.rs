@@ -64,6 +64,9 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
         return Ok(preview);
     }
     let target = UndoTarget::describe(&mut tx, &row.target, row.target_oid).await?;
+    if target.row_security {
+        return Err(TargetError::RowSecurity { name: target.name }.into());
+    }
     check_cascades(&mut tx, &target.name, target.oid, undo.cascade).await?;
     preview.target.clone_from(&target.name);
     for chunk in chunks {
@@ -74,6 +77,7 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
             identity: &row.spec()?.identity,
             ranges: &ranges,
         };
+        rows.check_age(&mut tx, undo).await?;
         let found = rows.find(&mut tx).await?;
         preview.missing += found.registered.saturating_sub(found.ours + found.differing);
         preview.edited += found.differing;

@@ -108,7 +108,7 @@ impl StoredSpec {
     }
 }
 
-fn read_undo(undo: Option<serde_json::Value>, version: Option<i32>) -> Result<Option<UndoSpec>, Unreadable> {
+pub(crate) fn read_undo(undo: Option<serde_json::Value>, version: Option<i32>) -> Result<Option<UndoSpec>, Unreadable> {
     match version {
         Some(newer) if newer > UNDO_VERSION => Err(Unreadable::NewerUndo(newer)),
         _ => undo

@@ -169,8 +169,9 @@ pub async fn looks_undone(conn: &mut PgConnection, import: ImportId) -> Result<b
 pub async fn may_submitter_delete(conn: &mut PgConnection, import: ImportId) -> Result<bool, LedgerError> {
     Ok(sqlx::query_scalar!(
         r#"SELECT coalesce(
-               (SELECT has_table_privilege(r.oid, i.target_oid, 'DELETE') FROM pg_roles AS r
-                WHERE r.rolname = coalesce(i.submitted_by, session_user)), false) AS "may!"
+               (SELECT has_table_privilege(r.oid, c.oid, 'DELETE') AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
+                FROM pg_roles AS r, pg_class AS c
+                WHERE r.rolname = coalesce(i.submitted_by, session_user) AND c.oid = i.target_oid), false) AS "may!"
            FROM pgimport.import AS i WHERE i.id = $1"#,
         import.0
     )
