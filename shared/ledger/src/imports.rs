@@ -138,7 +138,7 @@ impl StoredSpec {
     }
 }
 
-fn read_undo(undo: Option<serde_json::Value>, version: Option<i32>) -> Result<Option<UndoSpec>, Unreadable> {
+pub(crate) fn read_undo(undo: Option<serde_json::Value>, version: Option<i32>) -> Result<Option<UndoSpec>, Unreadable> {
     match version {
         Some(newer) if newer > UNDO_VERSION => Err(Unreadable::NewerUndo(newer)),
         _ => undo
@@ -384,19 +384,28 @@ pub async fn looking_finished(conn: &mut PgConnection) -> Result<Vec<(ImportId, 
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn any_open(conn: &mut PgConnection) -> Result<bool, LedgerError> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM pgimport.import AS i
-               WHERE i.state = 'cancelling' AND coalesce(i.undo_version, 1) <= $2
-                  OR coalesce(i.spec_version, 1) <= $1 AND (
-                      i.state = 'loading'
-                      OR i.state = 'splitting' AND (i.lease_until > pg_catalog.clock_timestamp() OR NOT i.resumable OR EXISTS (
-                          SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')))) AS "open!""#,
-        SPEC_VERSION,
-        UNDO_VERSION
+    let rows = sqlx::query!(
+        r#"SELECT i.state AS "state: ImportState", i.resumable, i.columns, i.id_column, i.options, i.spec, i.spec_version, i.undo,
+               i.undo_version
+           FROM pgimport.import AS i
+           WHERE i.state IN ('loading', 'cancelling')
+              OR i.state = 'splitting' AND (i.lease_until > pg_catalog.clock_timestamp() OR NOT i.resumable OR EXISTS (
+                  SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending'))"#
     )
-    .fetch_one(conn)
-    .await?)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().any(|row| {
+        let spec = StoredSpec {
+            version: row.spec_version,
+            spec: row.spec,
+            options: row.options,
+            columns: row.columns,
+            id_column: row.id_column,
+            resumable: row.resumable,
+        };
+        let undoing = row.state == ImportState::Cancelling;
+        spec.read().is_ok() && (!undoing || read_undo(row.undo, row.undo_version).is_ok())
+    }))
 }
 
 /// Forgets an import that ended: its chunks, ranges and rejects go with it, its rows stay. `false` when it has not ended.

@@ -11,7 +11,7 @@ use sqlx::{PgConnection, types::Json};
 use crate::{
     LedgerError,
     chunks::{self, Totals},
-    imports::StoredSpec,
+    imports::{StoredSpec, read_undo},
     number::{unsigned, unsigned_option},
 };
 
@@ -101,7 +101,7 @@ async fn statuses(
     // Chunks that are open cost the sum of those that wait, which the submission's back-pressure bounds.
     let rows = sqlx::query!(
         r#"SELECT i.id, i.state AS "state: ImportState", i.source, i.resumable, i.target, i.columns, i.id_column, i.options, i.spec,
-               i.spec_version, i.submitted_by::text, i.size_bytes, i.lease_until < clock_timestamp() AS "lease_expired!",
+               i.spec_version, i.undo, i.undo_version, i.submitted_by::text, i.size_bytes, i.lease_until < clock_timestamp() AS "lease_expired!",
                i.fenced_at IS NOT NULL AS "fenced!", i.chunk_count, i.record_count, i.totals AS "totals: Json<Totals>",
                coalesce(i.cancel_error, i.error) AS error,
                to_char(i.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
@@ -172,6 +172,11 @@ async fn statuses(
             id_column: row.id_column,
             resumable: row.resumable,
         };
+        let undo = match row.state {
+            ImportState::Cancelling => read_undo(row.undo, row.undo_version).err(),
+            _ => None,
+        };
+        let unreadable = stored.read().err().or(undo);
         let target = row.current_name.unwrap_or_else(|| row.target.clone());
         statuses.push(ImportStatus {
             import_id: import,
@@ -194,7 +199,7 @@ async fn statuses(
             elapsed_s: row.elapsed_s,
             interrupted: row.state == ImportState::Splitting && row.lease_expired,
             submitted_by: row.submitted_by,
-            unreadable: stored.read().err().map(|error| error.to_string()),
+            unreadable: unreadable.map(|error| error.to_string()),
             error: row.error,
             chunk_errors: chunk_errors(conn, import).await?,
         });
