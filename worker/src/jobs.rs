@@ -9,7 +9,7 @@ mod load_chunk;
 mod outcome;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     ops::{Deref, DerefMut},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
@@ -52,8 +52,6 @@ pub struct JobContext {
     /// No chunk waits any more to run alone.
     pub closing: CancellationToken,
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
-    /// Imports that only newer workers can do something about.
-    left: Mutex<BTreeSet<ImportId>>,
 }
 
 /// How the chunks of an import are parsed and loaded.
@@ -126,7 +124,6 @@ impl JobContext {
             isolation: RwLock::default(),
             closing: CancellationToken::new(),
             plans: Mutex::default(),
-            left: Mutex::default(),
         }
     }
 
@@ -146,16 +143,6 @@ impl JobContext {
             conn: Some(self.loaders.acquire().await?),
             _turn: Some(turn),
         })
-    }
-
-    fn leave(&self, import: ImportId) {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).insert(import);
-    }
-
-    /// Imports that were left to newer workers.
-    pub fn left_to_newer(&self) -> Vec<ImportId> {
-        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left.iter().copied().collect()
     }
 
     fn cached_plan(&self, import: ImportId) -> Option<Arc<ImportPlan>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ImportId, ImportSpec, ImportState, ProcessName, SPEC_VERSION, UNDO_VERSION, Version1};
+use model::{ImportId, ImportSpec, ImportState, ProcessName, SPEC_VERSION, Version1};
 use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
 use crate::{
@@ -198,25 +198,33 @@ pub async fn looking_finished(conn: &mut PgConnection) -> Result<Vec<(ImportId, 
 }
 
 /// Whether workers may have something to do: an import that loads or is cancelled, or one that is being split by somebody alive. What
-/// only newer workers can do does not count, `left_to_newer` among it: imports that were found to be such.
+/// only newer workers can do does not count.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn any_open(conn: &mut PgConnection, left_to_newer: &[ImportId]) -> Result<bool, LedgerError> {
-    let except: Vec<i64> = left_to_newer.iter().map(|import| import.0).collect();
-    Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM pgimport.import AS i
-               WHERE i.id <> ALL ($3) AND coalesce(i.spec_version, 1) <= $1 AND (
-                      i.state = 'loading' OR i.state = 'cancelling' AND coalesce(i.undo_version, 1) <= $2
-                      OR i.state = 'splitting' AND (i.lease_until > pg_catalog.clock_timestamp() OR NOT i.resumable OR EXISTS (
-                          SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')))) AS "open!""#,
-        SPEC_VERSION,
-        UNDO_VERSION,
-        &except
+pub async fn any_open(conn: &mut PgConnection) -> Result<bool, LedgerError> {
+    let rows = sqlx::query!(
+        r#"SELECT i.state AS "state: ImportState", i.resumable, i.columns, i.id_column, i.options, i.spec, i.spec_version, i.undo,
+               i.undo_version
+           FROM pgimport.import AS i
+           WHERE i.state IN ('loading', 'cancelling')
+              OR i.state = 'splitting' AND (i.lease_until > pg_catalog.clock_timestamp() OR NOT i.resumable OR EXISTS (
+                  SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending'))"#
     )
-    .fetch_one(conn)
-    .await?)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().any(|row| {
+        let spec = StoredSpec {
+            version: row.spec_version,
+            spec: row.spec,
+            options: row.options,
+            columns: row.columns,
+            id_column: row.id_column,
+            resumable: row.resumable,
+        };
+        let undoing = row.state == ImportState::Cancelling;
+        spec.read().is_ok() && (!undoing || read_undo(row.undo, row.undo_version).is_ok())
+    }))
 }
 
 /// Forgets an import that ended: its chunks, ranges and rejects go with it, its rows stay. `false` when it has not ended.

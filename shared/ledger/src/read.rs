@@ -174,6 +174,11 @@ async fn statuses(
             id_column: row.id_column,
             resumable: row.resumable,
         };
+        let undo = match row.state {
+            ImportState::Cancelling => read_undo(row.undo, row.undo_version).err(),
+            _ => None,
+        };
+        let unreadable = stored.read().err().or(undo);
         let target = row.current_name.unwrap_or_else(|| row.target.clone());
         statuses.push(ImportStatus {
             import_id: import,
@@ -196,11 +201,7 @@ async fn statuses(
             elapsed_s: row.elapsed_s,
             interrupted: row.state == ImportState::Splitting && row.lease_expired,
             submitted_by: row.submitted_by,
-            unreadable: stored
-                .read()
-                .err()
-                .or(read_undo(row.undo, row.undo_version).err())
-                .map(|error| error.to_string()),
+            unreadable: unreadable.map(|error| error.to_string()),
             error: row.error,
             chunk_errors: chunk_errors(conn, import).await?,
         });

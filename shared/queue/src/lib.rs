@@ -119,15 +119,6 @@ impl Job {
         Ok(envelope.job)
     }
 
-    /// The import that it is about.
-    #[must_use]
-    pub fn import(self) -> ImportId {
-        match self {
-            Self::LoadChunk(chunk) | Self::DeleteChunk(chunk) => chunk.import,
-            Self::CancelImport { import } => import,
-        }
-    }
-
     fn priority(self) -> i32 {
         match self {
             Self::LoadChunk(_) => PRIORITY_LOAD,

@@ -148,7 +148,6 @@ pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) ->
         Failure::Abandoned => return give_back(context, job).await,
         Failure::Newer(message) => {
             tracing::info!(?job, reason = message, "left to newer workers");
-            context.leave(job.import());
             give_back(context, job).await?;
             return push_again(context, job).await;
         }

@@ -168,10 +168,10 @@ impl Session {
             queue_workers.clone(),
             ended.clone(),
         ));
-        let mut queue = Queue::start(&queue_workers, wakeups, config.concurrency, &pool, Arc::clone(&context));
+        let mut queue = Queue::start(&queue_workers, wakeups, config.concurrency, &pool, context);
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            () = drained(&context, config.drain) => Ok(()),
+            () = drained(&pool, config.drain) => Ok(()),
             Some(ended) = queue.workers.join_next() => Err(match ended {
                 Ok(Err(error)) => SessionError::Queue(error),
                 _ => SessionError::DeclaredDead,
@@ -339,7 +339,7 @@ async fn say_alive(conn: &mut PgConnection, name: &ProcessName, queue_workers: &
 }
 
 /// Returns when nothing is left to do; never without `drain`.
-async fn drained(context: &JobContext, drain: bool) {
+async fn drained(pool: &PgPool, drain: bool) {
     loop {
         tokio::time::sleep(DRAIN_INTERVAL).await;
         if !drain {
@@ -348,7 +348,7 @@ async fn drained(context: &JobContext, drain: bool) {
         let Ok(mut conn) = context.pool.acquire().await else {
             continue;
         };
-        if matches!(imports::any_open(&mut conn, &context.left_to_newer()).await, Ok(false)) {
+        if matches!(imports::any_open(&mut conn).await, Ok(false)) {
             return;
         }
     }
