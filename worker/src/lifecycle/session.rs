@@ -345,7 +345,7 @@ async fn drained(pool: &PgPool, drain: bool) {
         if !drain {
             std::future::pending::<()>().await;
         }
-        let Ok(mut conn) = context.pool.acquire().await else {
+        let Ok(mut conn) = pool.acquire().await else {
             continue;
         };
         if matches!(imports::any_open(&mut conn).await, Ok(false)) {
