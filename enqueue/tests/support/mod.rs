@@ -63,6 +63,11 @@ pub fn enqueue_in<I: AsRef<OsStr>>(dir: &Path, arguments: impl IntoIterator<Item
     Call::new(Path::new(env!("CARGO_BIN_EXE_enqueue")), dir, arguments)
 }
 
+/// `worker` in the given directory, with no settings.
+pub fn worker_in<I: AsRef<OsStr>>(dir: &Path, arguments: impl IntoIterator<Item = I>) -> Call {
+    Call::new(&worker_program(), dir, arguments)
+}
+
 /// A program that is about to be run.
 pub struct Call {
     command: Command,
@@ -251,7 +256,7 @@ impl Bench {
     }
 
     pub fn worker<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Call {
-        Call::new(&worker_program(), self.dir.path(), arguments).env("DATABASE_URL", self.db.url())
+        worker_in(self.dir.path(), arguments).env("DATABASE_URL", self.db.url())
     }
 
     /// Works until nothing is left to do.

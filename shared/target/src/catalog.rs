@@ -240,8 +240,9 @@ async fn find_sequences(conn: &mut PgConnection, oid: Oid) -> Result<Vec<Filling
         FillingSequence,
         r#"SELECT DISTINCT a.attname::pg_catalog.text AS "column!", a.attlen AS "width!", s.oid AS "oid!",
                s.oid::pg_catalog.regclass::pg_catalog.text AS "name!", q.seqcache AS "cache!",
-               EXISTS (SELECT FROM pg_catalog.pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisvalid AND x.indpred IS NULL
-                       AND x.indkey[0] = a.attnum) AS "indexed!",
+               EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid JOIN pg_catalog.pg_am AS m ON m.oid = i.relam
+                       WHERE x.indrelid = a.attrelid AND x.indisvalid AND x.indpred IS NULL AND x.indkey[0] = a.attnum
+                         AND m.amname = 'btree') AS "indexed!",
                EXISTS (SELECT FROM pg_catalog.pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
                        AND x.indnkeyatts = 1 AND x.indkey[0] = a.attnum) AS "unique!"
            FROM pg_catalog.pg_attribute AS a

@@ -151,6 +151,14 @@ pub enum TargetError {
 }
 
 impl Target {
+    /// Whether the table's name still means this table.
+    ///
+    /// # Errors
+    /// [`TargetError::Catalog`].
+    pub async fn is_named_so_still(&self, conn: &mut PgConnection) -> Result<bool, TargetError> {
+        Ok(catalog::resolve_exact(conn, &self.name).await? == Some(self.oid))
+    }
+
     /// Finds a table by its name as SQL would read it in this session.
     ///
     /// # Errors

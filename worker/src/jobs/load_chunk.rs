@@ -106,7 +106,13 @@ async fn load(
         loaded: rows.len() as u64,
         rejected: rejects.len() as u64,
     };
-    let loaded = plan.load.load(&mut tx, rows).await?;
+    let loaded = match plan.load.load(&mut tx, rows).await {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            let mut other = context.pool.acquire().await.map_err(LedgerError::from)?;
+            return Err(plan.load.reconsider(&mut other, error).await?.into());
+        }
+    };
     fail::fail_point!("after-rows");
     if let Some(loaded) = loaded {
         registry::insert(&mut tx, chunk, plan.load.target().oid, &loaded.ids, &loaded.xids).await?;

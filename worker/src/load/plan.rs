@@ -9,7 +9,7 @@ use sqlx::{
     AssertSqlSafe, PgConnection, Row as _,
     postgres::{PgDatabaseError, types::Oid},
 };
-use target::{Column, ColumnType, Identity, SequenceIdentity, Target, quote_identifier};
+use target::{Column, ColumnType, Identity, SequenceIdentity, Target, TargetError, quote_identifier};
 
 use super::{
     ids,
@@ -130,10 +130,7 @@ impl LoadPlan {
         let ids = ids::take(conn, identity, count).await?;
         check_width(identity, &ids)?;
         fail::fail_point!("after-ids");
-        let taken = self
-            .write(conn, &ids, rows)
-            .await
-            .map_err(|error| self.outdated(error))?;
+        let taken = self.write(conn, &ids, rows).await?;
         if taken != count {
             return Err(LoadError::RowsTaken {
                 table: self.target.name.clone(),
@@ -157,14 +154,18 @@ impl LoadPlan {
         }
     }
 
-    /// The table may have been renamed since the plan was made: the next plan knows, for it follows the oid.
-    fn outdated(&self, error: LoadError) -> LoadError {
-        match &error {
-            LoadError::Database(database) if is_missing_itself(database) => LoadError::Outdated {
-                table: self.target.name.clone(),
-            },
-            _ => error,
+    /// What an error means: where the table is not called as it was any more, it came from nowhere or from another table that took the
+    /// name, and the next plan knows better, for it follows the oid. Needs another connection than the one that has the error.
+    ///
+    /// # Errors
+    /// [`TargetError::Catalog`].
+    pub async fn reconsider(&self, conn: &mut PgConnection, error: LoadError) -> Result<LoadError, TargetError> {
+        if self.target.is_named_so_still(conn).await? {
+            return Ok(error);
         }
+        Ok(LoadError::Outdated {
+            table: self.target.name.clone(),
+        })
     }
 
     async fn insert(
