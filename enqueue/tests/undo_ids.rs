@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Bench, assert_json, until};
+use support::{Bench, assert_json, orders, until};
 
 /// Adds rows of somebody else.
 async fn insert_of_others(bench: &Bench, rows: i64) {
@@ -210,9 +210,15 @@ async fn rows_of_others_under_ids_of_the_import_stay_unless_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_another_import_stay_even_where_edited_ones_go() {
     let bench = Bench::new().await;
-    let first = bench.load_orders("first", 300, &[]);
+    // One session, so that they are given the same ids.
+    let load = |shop, rows| {
+        let id = bench.submit(&format!("{shop}.csv"), &orders(shop, rows), &[]);
+        bench.worker(["--drain", "--concurrency", "1"]).run().exits(0);
+        id
+    };
+    let first = load("first", 300);
     bench.execute("TRUNCATE public.sale_order RESTART IDENTITY").await;
-    let second = bench.load_orders("second", 200, &[]);
+    let second = load("second", 200);
     // Under an id of the first import that the second was not given.
     bench
         .execute(&format!(
@@ -253,8 +259,8 @@ async fn rows_that_others_get_while_the_deletions_wait_are_left_alone() {
         .unwrap();
     bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
     let _worker = bench.worker(["--concurrency", "1"]).start();
+    // The fence does, for it names the job of each chunk; what comes now comes before the deletions in any case.
     bench.until_a_lock_is_waited_for().await;
-    // A deletion does: the fence is set by now.
     bench.execute("TRUNCATE public.sale_order RESTART IDENTITY").await;
     insert_of_others(&bench, 10_000).await;
     holding.rollback().await.unwrap();
