@@ -257,9 +257,8 @@ CREATE FUNCTION pgimport.guard_import() RETURNS trigger
         ELSIF OLD.state = 'cancelling' AND NEW.state <> 'cancelling' AND NEW.fenced_at IS NULL THEN
             RETURN NULL;
         END IF;
-        -- Such a worker leaves the totals of an earlier end: none are better.
-        IF NEW.state <> OLD.state AND NEW.state IN ('loaded', 'failed', 'cancelled', 'kept') AND NEW.totals IS NOT DISTINCT FROM OLD.totals
-        THEN
+        -- Such a worker would leave the totals of an earlier end: none are better. Who knows totals writes them after the state.
+        IF NEW.state <> OLD.state AND NEW.state IN ('loaded', 'failed', 'cancelled', 'kept') THEN
             NEW.totals := NULL;
         END IF;
         IF worker THEN

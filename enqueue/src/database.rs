@@ -10,6 +10,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::{WorkerConfig, WorkerError};
 
+use crate::output::shell_words;
+
 /// What the names of this program's processes begin with.
 const ROLE: &str = "pg_import-enqueue";
 
@@ -136,17 +138,77 @@ impl Open {
     /// How to look at a table's rows with psql.
     #[must_use]
     pub fn psql_line(&self, table: &str) -> String {
-        let query = format!("SELECT * FROM {table} LIMIT 10");
         if self.is_local() {
-            return crate::output::again(&format!("psql --local -- -c '{query}'"), false);
+            let look = shell_words(["-c", &look_query(table)]);
+            return crate::output::again(&format!("psql --local -- {look}"), false);
         }
-        let options = self.options();
-        format!(
-            "psql -h {} -p {} -U {} -d {} -c '{query}'",
-            options.get_host(),
-            options.get_port(),
-            options.get_username(),
-            options.get_database().unwrap_or(options.get_username())
-        )
+        psql_line(self.options(), table)
+    }
+}
+
+fn look_query(table: &str) -> String {
+    format!("SELECT * FROM {table} LIMIT 10")
+}
+
+fn psql_line(options: &PgConnectOptions, table: &str) -> String {
+    let user = options.get_username();
+    shell_words([
+        "psql",
+        "-h",
+        &database::host(options),
+        "-p",
+        &options.get_port().to_string(),
+        "-U",
+        user,
+        "-d",
+        options.get_database().unwrap_or(user),
+        "-c",
+        &look_query(table),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_runs_nothing_that_the_name_of_a_table_holds() {
+        let table = r#"public."it's; touch $(pwned) `pwned` \""#;
+        let options = PgConnectOptions::new()
+            .host("db.example.org")
+            .port(5433)
+            .username("o'hara")
+            .database("the shop");
+        let words = shlex::split(&psql_line(&options, table)).unwrap();
+        assert_eq!(
+            words,
+            [
+                "psql",
+                "-h",
+                "db.example.org",
+                "-p",
+                "5433",
+                "-U",
+                "o'hara",
+                "-d",
+                "the shop",
+                "-c",
+                &format!("SELECT * FROM {table} LIMIT 10"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_socket_is_named_by_its_directory() {
+        let options = PgConnectOptions::new().host("localhost").socket("/run/pg");
+        let line = psql_line(&options, "public.t");
+        assert!(line.starts_with("psql -h /run/pg -p "), "{line}");
+        assert!(line.ends_with("-c 'SELECT * FROM public.t LIMIT 10'"), "{line}");
+    }
+
+    #[test]
+    fn nothing_in_a_name_steers_the_terminal() {
+        let line = psql_line(&PgConnectOptions::new(), "public.\"\u{1b}[2J\u{202e}\"");
+        assert!(!line.contains(['\u{1b}', '\u{202e}']), "{line}");
     }
 }

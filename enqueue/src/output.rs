@@ -1,6 +1,6 @@
 //! What people and scripts read: data on stdout, words on stderr, and the exit codes.
 
-use std::io::Write as _;
+use std::{borrow::Cow, io::Write as _};
 
 use ledger::read::ImportStatus;
 use model::{ImportId, ImportState};
@@ -83,7 +83,22 @@ pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 #[must_use]
 pub fn again(arguments: &str, local: bool) -> String {
     let program = std::env::args().next().unwrap_or_else(|| "enqueue".to_owned());
-    format!("{program} {arguments}{}", if local { " --local" } else { "" })
+    format!(
+        "{} {arguments}{}",
+        shell_words([program.as_str()]),
+        if local { " --local" } else { "" }
+    )
+}
+
+/// Words as a person can give them to a shell: whatever is in them, it stays one word each, and nothing steers the terminal.
+#[must_use]
+pub fn shell_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<_> = words
+        .into_iter()
+        // A NUL, the one thing that cannot be quoted, is written as an escape.
+        .filter_map(|word| shlex::try_quote(&escape(word)).ok().map(Cow::into_owned))
+        .collect();
+    quoted.join(" ")
 }
 
 /// What came of an import, what to look at, and how to undo it.

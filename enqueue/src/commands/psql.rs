@@ -25,12 +25,7 @@ async fn psql(args: &PsqlArgs, open: &Open) -> anyhow::Result<Exit> {
     let options = open.options();
     let mut command = Command::new(&program);
     command
-        .env(
-            "PGHOST",
-            options
-                .get_socket()
-                .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string()),
-        )
+        .env("PGHOST", session::database::host(options))
         .env("PGPORT", options.get_port().to_string())
         .env("PGUSER", options.get_username())
         .env("PGDATABASE", options.get_database().unwrap_or(options.get_username()))

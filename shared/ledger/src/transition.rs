@@ -36,17 +36,17 @@ pub async fn transition(
     let keeps_words = matches!(event, ImportEvent::AllDeleted | ImportEvent::Keep);
     let done = sqlx::query!(
         "UPDATE pgimport.import
-         SET state = $3, job_id = NULL, error = CASE WHEN $4 THEN coalesce($5, error) ELSE $5 END, totals = CASE WHEN $10 THEN NULL ELSE coalesce($6, totals) END,
-             ended_at = CASE WHEN $7 THEN clock_timestamp() END,
-             split_at = CASE WHEN $8 THEN clock_timestamp() ELSE split_at END,
-             fenced_at = CASE WHEN $9 THEN NULL ELSE fenced_at END, cancel_retries = 0, cancel_error = NULL
+         SET state = $3, job_id = NULL, error = CASE WHEN $4 THEN coalesce($5, error) ELSE $5 END,
+             ended_at = CASE WHEN $6 THEN clock_timestamp() END,
+             split_at = CASE WHEN $7 THEN clock_timestamp() ELSE split_at END,
+             fenced_at = CASE WHEN $8 THEN NULL ELSE fenced_at END,
+             totals = CASE WHEN $9 THEN NULL ELSE totals END, cancel_retries = 0, cancel_error = NULL
          WHERE id = $1 AND state = $2",
         import.0,
         from as ImportState,
         to as ImportState,
         keeps_words,
         note,
-        totals.as_ref().map(Json) as _,
         to.is_final(),
         event == ImportEvent::SourceEnded,
         event == ImportEvent::Cancel,
@@ -55,6 +55,16 @@ pub async fn transition(
     .execute(&mut *conn)
     .await?;
     expect_rows("changing an import's state", 1, done.rows_affected())?;
+    if let Some(totals) = &totals {
+        // After the state: the schema forgets what an earlier end came to.
+        sqlx::query!(
+            "UPDATE pgimport.import SET totals = $2 WHERE id = $1",
+            import.0,
+            Json(totals) as _
+        )
+        .execute(&mut *conn)
+        .await?;
+    }
     let event = NewEvent {
         import,
         event: Some(event),

@@ -141,15 +141,21 @@ pub enum DatabaseError {
     Standby { place: String },
 }
 
+/// Where the server listens, as libpq takes it: a host, or the directory of its socket.
+#[must_use]
+pub fn host(options: &PgConnectOptions) -> String {
+    options
+        .get_socket()
+        .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string())
+}
+
 /// Names a database for people, without its password.
 #[must_use]
 pub fn place(options: &PgConnectOptions) -> String {
-    let host = options
-        .get_socket()
-        .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string());
     format!(
-        "'{}' at {host}:{} as user '{}'",
+        "'{}' at {}:{} as user '{}'",
         options.get_database().unwrap_or(options.get_username()),
+        host(options),
         options.get_port(),
         options.get_username()
     )
