@@ -133,9 +133,15 @@ const MANY: i64 = 20_000;
 const FEW: i64 = 2_000;
 
 impl Bench {
-    /// Changes the ledger as the programs would, in a session of its own, so that what it reads is counted when this returns.
+    /// A session of its own, for what it reads to be counted when it has ended. Named like the programs' for [`Bench::chunks_read`] to wait.
+    async fn session(&self) -> PgConnection {
+        let options = self.db.connect_options().application_name("pg_import-test");
+        PgConnection::connect_with(&options).await.unwrap()
+    }
+
+    /// Changes the ledger as the programs would.
     async fn rewrite(&self, sql: &str) {
-        let mut conn = PgConnection::connect(&self.db.url()).await.unwrap();
+        let mut conn = self.session().await;
         sqlx::raw_sql(AssertSqlSafe(format!("SET session_replication_role = replica; {sql}")))
             .execute(&mut conn)
             .await
@@ -186,7 +192,7 @@ impl Bench {
                 'kept', sum(coalesce(kept_count, 0)), 'missing', sum(coalesce(missing_count, 0)), 'chunks', count(*),
                 'chunks_pending', count(*) FILTER (WHERE state = 'pending'), 'chunks_failed', count(*) FILTER (WHERE state = 'failed'),
                 'chunks_loaded', count(*) FILTER (WHERE state = 'loaded'))::text FROM pgimport.import_chunk";
-        let mut conn = PgConnection::connect(&self.db.url()).await.unwrap();
+        let mut conn = self.session().await;
         let sums: String = sqlx::query_scalar(sums).fetch_one(&mut conn).await.unwrap();
         conn.close().await.unwrap();
         let sums: Value = serde_json::from_str(&sums).unwrap();
