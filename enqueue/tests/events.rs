@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use support::{Bench, assert_json, orders, role::Role, until};
+use support::{Bench, assert_json, orders, role::submitter_and_worker, until};
 
 /// An import's events: what happened, from where, to where, and whose process it was.
 async fn events(bench: &Bench, id: i64) -> Vec<String> {
@@ -13,19 +13,6 @@ async fn events(bench: &Bench, id: i64) -> Vec<String> {
          FROM pgimport.import_event WHERE import_id = {id} ORDER BY id"
     );
     bench.texts(&events).await
-}
-
-/// A role that submits and one that works.
-async fn roles(bench: &Bench) -> (Role, Role) {
-    let (submitter, worker) = (
-        Role::named(bench, "submitter", "").await,
-        Role::named(bench, "worker", "").await,
-    );
-    let grants = [submitter.submitter_grants(), worker.worker_grants()].concat();
-    for grant in grants.into_iter().chain([&submitter, &worker].map(Role::table_grant)) {
-        bench.execute(&grant).await;
-    }
-    (submitter, worker)
 }
 
 const SUBMITTED: &str = "submitted - splitting submitter pg_import-enqueue";
@@ -37,7 +24,7 @@ const ALL_DELETED: &str = "all_deleted cancelling cancelled worker pg_import-wor
 #[tokio::test(flavor = "multi_thread")]
 async fn each_change_of_state_is_one_event_that_says_whose_it_was() {
     let bench = Bench::new().await;
-    let (submitter, worker) = roles(&bench).await;
+    let (submitter, worker) = submitter_and_worker(&bench).await;
     let enqueue = |arguments: &[&str]| submitter.run(bench.enqueue(arguments)).run();
     let drain = || worker.run(bench.worker(["--drain"])).run().exits(0);
     let cancel = |from: &str| format!("cancel {from} cancelling submitter pg_import-enqueue");

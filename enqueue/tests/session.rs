@@ -6,28 +6,19 @@ use std::fs;
 
 use local_server::ShutdownMode;
 use serde_json::json;
-use support::{Bench, assert_json, orders, role::Role, until};
+use support::{
+    Bench, assert_json, orders,
+    role::{Role, submitter_and_worker},
+    until,
+};
 use testkit::TestServer;
 
 const SECRET: &str = "s3cret";
 
-/// A submitter and a worker with the documented grants, for the default table too.
-async fn roles(bench: &Bench) -> (Role, Role) {
-    let (submitter, worker) = (
-        Role::named(bench, "submitter", "").await,
-        Role::named(bench, "worker", "").await,
-    );
-    let grants = [submitter.submitter_grants(), worker.worker_grants()].concat();
-    for grant in grants.into_iter().chain([&submitter, &worker].map(Role::table_grant)) {
-        bench.execute(&grant).await;
-    }
-    (submitter, worker)
-}
-
 #[tokio::test]
 async fn a_role_whose_search_path_leads_nowhere_loads_and_undoes() {
     let bench = Bench::new().await;
-    let (submitter, worker) = roles(&bench).await;
+    let (submitter, worker) = submitter_and_worker(&bench).await;
     for role in [&submitter, &worker] {
         bench
             .execute(&format!("ALTER ROLE {} SET search_path = nowhere", role.name))
@@ -56,7 +47,7 @@ async fn a_role_whose_search_path_leads_nowhere_loads_and_undoes() {
 #[tokio::test]
 async fn a_tables_name_means_what_it_means_to_the_role_and_so_it_does_to_its_triggers() {
     let bench = Bench::new().await;
-    let (submitter, worker) = roles(&bench).await;
+    let (submitter, worker) = submitter_and_worker(&bench).await;
     bench
         .execute(
             "CREATE SCHEMA shop; CREATE SCHEMA work;
@@ -293,7 +284,7 @@ async fn a_command_without_grants_names_them() {
 #[tokio::test]
 async fn a_role_that_may_only_read_is_told_so_at_once() {
     let bench = Bench::new().await;
-    let (submitter, worker) = roles(&bench).await;
+    let (submitter, worker) = submitter_and_worker(&bench).await;
     let file = bench.file("orders.csv", orders("A", 1));
     let id = bench.enqueue(["-i", &file]).run().exits(0).id().to_string();
     for role in [&submitter, &worker] {

@@ -4,6 +4,19 @@ use super::{Bench, Call};
 
 pub const SECRET: &str = "s3cret/Pa:ss@w0rd?";
 
+/// A submitter and a worker with the documented grants, for the default table too.
+pub async fn submitter_and_worker(bench: &Bench) -> (Role, Role) {
+    let (submitter, worker) = (
+        Role::named(bench, "submitter", "").await,
+        Role::named(bench, "worker", "").await,
+    );
+    let grants = [submitter.submitter_grants(), worker.worker_grants()].concat();
+    for grant in grants.into_iter().chain([&submitter, &worker].map(Role::table_grant)) {
+        bench.execute(&grant).await;
+    }
+    (submitter, worker)
+}
+
 /// A role with nothing but its login and what a test grants.
 pub struct Role {
     pub name: String,
