@@ -60,26 +60,6 @@ impl Import {
     }
 }
 
-struct Row {
-    id: i64,
-    state: ImportState,
-    source: String,
-    resumable: bool,
-    target: String,
-    target_oid: Oid,
-    spec: StoredSpec,
-    undo: Option<serde_json::Value>,
-    undo_version: Option<i32>,
-    submitted_by: Option<String>,
-    cancelled_by: Option<String>,
-    fingerprint: Option<String>,
-    size_bytes: Option<i64>,
-    lease_expired: bool,
-    fenced: bool,
-    split: bool,
-    elapsed_s: f64,
-}
-
 /// A spec as it is stored: in the form of its version.
 pub(crate) struct StoredSpec {
     pub version: Option<i32>,
@@ -118,31 +98,6 @@ pub(crate) fn read_undo(undo: Option<serde_json::Value>, version: Option<i32>) -
     }
 }
 
-impl TryFrom<Row> for Import {
-    type Error = LedgerError;
-
-    fn try_from(row: Row) -> Result<Self, LedgerError> {
-        Ok(Self {
-            id: ImportId(row.id),
-            state: row.state,
-            source: row.source,
-            resumable: row.resumable,
-            target: row.target,
-            target_oid: row.target_oid,
-            spec: row.spec.read(),
-            undo: read_undo(row.undo, row.undo_version),
-            submitted_by: row.submitted_by,
-            cancelled_by: row.cancelled_by,
-            fingerprint: row.fingerprint,
-            size_bytes: unsigned_option("a source's size", row.size_bytes)?,
-            lease_expired: row.lease_expired,
-            fenced: row.fenced,
-            split: row.split,
-            elapsed_s: row.elapsed_s,
-        })
-    }
-}
-
 /// Reads an import.
 ///
 /// # Errors
@@ -159,27 +114,27 @@ pub async fn read(conn: &mut PgConnection, import: ImportId) -> Result<Option<Im
     .fetch_optional(conn)
     .await?;
     row.map(|row| {
-        Import::try_from(Row {
-            id: row.id,
+        let spec = StoredSpec {
+            version: row.spec_version,
+            spec: row.spec,
+            options: row.options,
+            columns: row.columns,
+            id_column: row.id_column,
+            resumable: row.resumable,
+        };
+        Ok(Import {
+            id: ImportId(row.id),
             state: row.state,
             source: row.source,
             resumable: row.resumable,
             target: row.target,
             target_oid: row.target_oid,
-            spec: StoredSpec {
-                version: row.spec_version,
-                spec: row.spec,
-                options: row.options,
-                columns: row.columns,
-                id_column: row.id_column,
-                resumable: row.resumable,
-            },
-            undo: row.undo,
-            undo_version: row.undo_version,
+            spec: spec.read(),
+            undo: read_undo(row.undo, row.undo_version),
             submitted_by: row.submitted_by,
             cancelled_by: row.cancelled_by,
             fingerprint: row.fingerprint,
-            size_bytes: row.size_bytes,
+            size_bytes: unsigned_option("a source's size", row.size_bytes)?,
             lease_expired: row.lease_expired,
             fenced: row.fenced,
             split: row.split,
