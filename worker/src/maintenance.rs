@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use ledger::{LedgerError, cancel, chunks, completion, imports, sessions, wakeups, workers};
-use model::{ImportId, ProcessName, UndoSpec};
+use ledger::{LedgerError, cancel, completion, imports, sessions, wakeups, workers};
+use model::{ProcessName, UndoSpec};
 use queue::{self, Job};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -134,22 +134,13 @@ async fn reap_submitters(conn: &mut PgConnection) -> Result<(), LedgerError> {
 async fn renew_wakeups(conn: &mut PgConnection) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
     let missing = wakeups::missing(&mut tx, JOBS_AT_ONCE).await?;
-    let (mut chunks, mut jobs, mut cancels) = (Vec::new(), Vec::new(), Vec::new());
-    for &job in &missing {
-        match job {
-            Job::CancelImport { import } => cancels.push(import),
-            Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => {
-                chunks.push(chunk);
-                jobs.push(job);
-            }
-        }
-    }
-    let ids = queue::push(&mut tx, &jobs, Duration::ZERO).await?;
-    chunks::set_jobs(&mut tx, &chunks, &ids).await?;
+    let (cancels, of_chunks): (Vec<Job>, Vec<Job>) =
+        missing.iter().partition(|job| matches!(job, Job::CancelImport { .. }));
+    wakeups::push(&mut tx, &of_chunks, Duration::ZERO).await?;
     tx.commit().await?;
     // Each by itself: one whose import somebody holds shall not keep the others waiting.
-    for import in cancels {
-        report("renewing a cancel", renew_cancel(conn, import).await);
+    for cancel in cancels {
+        report("renewing a cancel", renew_cancel(conn, cancel).await);
     }
     if !missing.is_empty() {
         tracing::info!(jobs = missing.len(), "what had no live job got a new one");
@@ -157,8 +148,8 @@ async fn renew_wakeups(conn: &mut PgConnection) -> Result<(), LedgerError> {
     Ok(())
 }
 
-async fn renew_cancel(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+async fn renew_cancel(conn: &mut PgConnection, cancel: Job) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
-    cancel::push_job(&mut tx, import, Duration::ZERO).await?;
+    wakeups::push(&mut tx, &[cancel], Duration::ZERO).await?;
     Ok(tx.commit().await?)
 }

@@ -6,7 +6,7 @@ use model::{ImportEvent, ImportId, UndoSpec};
 use queue::Job;
 use sqlx::PgConnection;
 
-use crate::{LedgerError, chunks, imports, payloads, transition};
+use crate::{LedgerError, chunks, imports, payloads, transition, wakeups};
 
 /// Sets an import to `cancelling` and adds the cancel job, within the caller's transaction. `reason` says why, for people, where the
 /// system asks for it, and `role` for whom, where that is not this session's own.
@@ -22,18 +22,7 @@ pub async fn begin(
 ) -> Result<(), LedgerError> {
     transition(tx, import, ImportEvent::Cancel, reason).await?;
     imports::set_undo(tx, import, undo, role).await?;
-    push_job(tx, import, Duration::ZERO).await
-}
-
-/// Adds the job that runs an import's cancel.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn push_job(tx: &mut PgConnection, import: ImportId, delay: Duration) -> Result<(), LedgerError> {
-    for id in queue::push(tx, &[Job::CancelImport { import }], delay).await? {
-        imports::set_cancel_job(tx, import, &id).await?;
-    }
-    Ok(())
+    wakeups::push(tx, &[Job::CancelImport { import }], Duration::ZERO).await
 }
 
 /// Closes what is not loaded and sets the fence, within the caller's transaction: from here on nothing is added, and what is deleted stays

@@ -19,9 +19,10 @@ pub(crate) use row::{StoredSpec, read_undo};
 pub use splitting::{
     Abandoned, LEASE, abandoned, count_batch, finish_split, lock_for_submitter, may_take_over, renew_lease, take_over,
 };
+pub(crate) use undo::set_cancel_job;
 pub use undo::{
     Fence, clear_key, find_newer_replacing, find_older_loaded, lock_for_deletion, lock_for_fence, looks_undone,
-    may_submitter_delete, note_cancel_error, set_cancel_job, set_fenced, set_replacing, set_undo, undo_decided,
+    may_submitter_delete, note_cancel_error, set_fenced, set_replacing, set_undo, undo_decided,
 };
 
 /// An import as it is submitted.

@@ -1,12 +1,57 @@
-//! The jobs that should be there and are not: a wake-up that was lost is derived anew from the ledger.
+//! The jobs that wake workers up: added together with their names on what they are for, so that a lost one is found missing and derived
+//! anew from the ledger.
 //!
 //! Knows what a live job is: one that waits, or that a living worker of the queue holds.
+
+use std::time::Duration;
 
 use model::{ChunkKey, ChunkState, ImportId};
 use queue::Job;
 use sqlx::PgConnection;
 
-use crate::LedgerError;
+use crate::{LedgerError, chunks, imports};
+
+/// Jobs added by one statement.
+const JOBS_AT_ONCE: usize = 5_000;
+
+/// Adds jobs for chunks and imports that are there, within the caller's transaction.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<(), LedgerError> {
+    for part in jobs.chunks(JOBS_AT_ONCE) {
+        let ids = queue::push(tx, part, delay).await?;
+        set_jobs(tx, part, ids).await?;
+    }
+    Ok(())
+}
+
+/// Adds a job again that only newer workers can do, behind all that others can.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn push_behind(tx: &mut PgConnection, job: Job, delay: Duration) -> Result<(), LedgerError> {
+    let ids = queue::push_behind(tx, &[job], delay).await?;
+    set_jobs(tx, &[job], ids).await
+}
+
+/// Names jobs that were just added, in their order, on what they are for.
+async fn set_jobs(tx: &mut PgConnection, jobs: &[Job], ids: Vec<String>) -> Result<(), LedgerError> {
+    let (mut of_chunks, mut chunk_ids) = (Vec::new(), Vec::new());
+    for (&job, id) in std::iter::zip(jobs, ids) {
+        match job {
+            Job::CancelImport { import } => imports::set_cancel_job(tx, import, &id).await?,
+            Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => {
+                of_chunks.push(chunk);
+                chunk_ids.push(id);
+            }
+        }
+    }
+    if of_chunks.is_empty() {
+        return Ok(());
+    }
+    chunks::set_jobs(tx, &of_chunks, &chunk_ids).await
+}
 
 /// What waits without a live job, at most `limit`: pending chunks of imports that load, undecided ones of undos that are fenced, and
 /// cancels that are not. A chunk that somebody holds has no need of a job now; the others are locked until the caller's transaction ends.

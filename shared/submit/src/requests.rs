@@ -5,16 +5,13 @@ use std::time::Duration;
 use ledger::{
     LedgerError, cancel, chunks, completion,
     imports::{self, Fence},
-    sessions, transition,
+    sessions, transition, wakeups,
 };
 use model::{ImportEvent, ImportId, ImportState, UndoSpec};
 use queue::Job;
 use session::retry::MaybeTransient;
 use sqlx::{Connection as _, PgConnection};
 use target::{TargetError, UndoTarget, check_cascades};
-
-/// Jobs added by one statement.
-const JOBS_AT_ONCE: usize = 5_000;
 
 /// Why a request is refused.
 #[derive(Debug, thiserror::Error)]
@@ -44,12 +41,6 @@ impl MaybeTransient for RequestError {
             Self::Target(TargetError::Catalog(error)) => session::is_transient(error),
             _ => false,
         }
-    }
-}
-
-impl From<queue::QueueError> for RequestError {
-    fn from(error: queue::QueueError) -> Self {
-        Self::Ledger(error.into())
     }
 }
 
@@ -158,13 +149,10 @@ pub async fn retry(conn: &mut PgConnection, import: ImportId) -> Result<usize, R
     }
     transition(&mut tx, import, ImportEvent::Retry, None).await?;
     let opened = chunks::reopen_failed(&mut tx, import).await?;
-    for part in opened.chunks(JOBS_AT_ONCE) {
-        let jobs: Vec<Job> = part.iter().copied().map(Job::LoadChunk).collect();
-        let ids = queue::push(&mut tx, &jobs, Duration::ZERO).await?;
-        chunks::set_jobs(&mut tx, part, &ids).await?;
-    }
+    let loads: Vec<Job> = opened.into_iter().map(Job::LoadChunk).collect();
+    wakeups::push(&mut tx, &loads, Duration::ZERO).await?;
     tx.commit().await?;
-    Ok(opened.len())
+    Ok(loads.len())
 }
 
 /// Forgets an import that ended: its history goes, and with it its undo; its rows stay.

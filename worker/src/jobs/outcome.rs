@@ -3,14 +3,14 @@
 use std::{any::Any, time::Duration};
 
 use ledger::{
-    LedgerError, cancel,
+    LedgerError,
     chunks::{self, UndoCounts},
     completion::{finish_if_done, finish_undo_if_done},
     imports::{self, Fence},
-    sessions,
+    sessions, wakeups,
 };
 use model::{ChunkKey, ImportId};
-use queue::{Job, QueueError};
+use queue::Job;
 use rand::RngExt as _;
 use session::{describe_error, is_transient};
 use source::codec::CodecError;
@@ -106,12 +106,6 @@ impl From<TargetError> for Failure {
     }
 }
 
-impl From<QueueError> for Failure {
-    fn from(error: QueueError) -> Self {
-        LedgerError::from(error).into()
-    }
-}
-
 impl From<CodecError> for Failure {
     fn from(error: CodecError) -> Self {
         Self::of(&error, None)
@@ -188,7 +182,7 @@ async fn retry_cancel(context: &JobContext, import: ImportId, message: &str) -> 
     let Some(retries) = imports::note_cancel_error(&mut tx, import, message).await? else {
         return Ok(());
     };
-    cancel::push_job(&mut tx, import, backoff(retries)).await?;
+    wakeups::push(&mut tx, &[Job::CancelImport { import }], backoff(retries)).await?;
     tx.commit().await?;
     // Without the server's detail, which may hold data.
     tracing::warn!(%import, retries, "a cancel could not be run and will be tried again; see `enqueue status {import}`");
@@ -214,8 +208,7 @@ async fn retry(
     } else if exhausted {
         format!("tried {} times", state.attempts)
     } else {
-        let ids = queue::push(&mut tx, &[job], backoff(state.retries)).await?;
-        chunks::set_jobs(&mut tx, &[chunk], &ids).await?;
+        wakeups::push(&mut tx, &[job], backoff(state.retries)).await?;
         return Ok(tx.commit().await?);
     };
     drop(tx);
@@ -247,15 +240,7 @@ pub(super) async fn leave_to_newer(context: &JobContext, arguments: &[u8], chunk
 async fn push_again(context: &JobContext, job: Job) -> Result<(), LedgerError> {
     let mut conn = context.pool.acquire().await?;
     let mut tx = conn.begin().await?;
-    let ids = queue::push_behind(&mut tx, &[job], left_for()).await?;
-    match job {
-        Job::CancelImport { import } => {
-            for id in &ids {
-                imports::set_cancel_job(&mut tx, import, id).await?;
-            }
-        }
-        Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => chunks::set_jobs(&mut tx, &[chunk], &ids).await?,
-    }
+    wakeups::push_behind(&mut tx, job, left_for()).await?;
     Ok(tx.commit().await?)
 }
 

@@ -5,14 +5,11 @@ use std::time::Duration;
 use ledger::{
     LedgerError, cancel, chunks,
     imports::{self, Fence},
-    sessions,
+    sessions, wakeups,
 };
 use model::ImportId;
 use queue::Job;
 use sqlx::{Connection as _, PgConnection};
-
-/// Deletion jobs added by one statement.
-const JOBS_AT_ONCE: usize = 5_000;
 
 /// Sets the fence. One transaction of separate statements, for each must see what the one before it waited for. Returns how many deletions
 /// there are; `None` when the import is not being cancelled, or the fence is set already.
@@ -36,11 +33,8 @@ pub async fn set(conn: &mut PgConnection, import: ImportId) -> Result<Option<usi
     cancel::set_fence(&mut tx, import).await?;
     fail::fail_point!("after-fence");
     let undecided = chunks::list_undecided(&mut tx, import).await?;
-    for part in undecided.chunks(JOBS_AT_ONCE) {
-        let jobs: Vec<Job> = part.iter().copied().map(Job::DeleteChunk).collect();
-        let ids = queue::push(&mut tx, &jobs, Duration::ZERO).await?;
-        chunks::set_jobs(&mut tx, part, &ids).await?;
-    }
+    let deletions: Vec<Job> = undecided.into_iter().map(Job::DeleteChunk).collect();
+    wakeups::push(&mut tx, &deletions, Duration::ZERO).await?;
     tx.commit().await?;
-    Ok(Some(undecided.len()))
+    Ok(Some(deletions.len()))
 }

@@ -32,7 +32,7 @@ pub async fn set_undo(
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn set_cancel_job(conn: &mut PgConnection, import: ImportId, job_id: &str) -> Result<(), LedgerError> {
+pub(crate) async fn set_cancel_job(conn: &mut PgConnection, import: ImportId, job_id: &str) -> Result<(), LedgerError> {
     sqlx::query!("UPDATE pgimport.import SET job_id = $2 WHERE id = $1", import.0, job_id)
         .execute(conn)
         .await?;
