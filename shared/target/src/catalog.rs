@@ -1,4 +1,4 @@
-//! The questions to the catalog. Some are asked in sessions with a role's own search path: see [`crate::database::role_session`].
+//! The questions to the catalog. Some are asked in sessions with a role's own search path: see [`session::database::role_session`].
 
 use std::sync::Arc;
 
@@ -139,39 +139,6 @@ fn check_kind(name: &str, kind: &str) -> Result<(), TargetError> {
         name: name.to_owned(),
         kind,
     })
-}
-
-/// Whether a role may reach a table and has a privilege on it; one that is gone has none.
-pub(super) async fn may(conn: &mut PgConnection, role: &str, oid: Oid, privilege: &str) -> Result<bool, TargetError> {
-    sqlx::query_scalar!(
-        r#"SELECT coalesce(
-               (SELECT pg_catalog.has_table_privilege(r.oid, c.oid, $3::pg_catalog.text)
-                       AND pg_catalog.has_schema_privilege(r.oid, c.relnamespace, 'USAGE')
-                FROM pg_catalog.pg_roles AS r, pg_catalog.pg_class AS c
-                WHERE r.rolname = $1::pg_catalog.text::pg_catalog.name AND c.oid = $2), false) AS "may!""#,
-        role,
-        oid,
-        privilege
-    )
-    .fetch_one(conn)
-    .await
-    .map_err(TargetError::Catalog)
-}
-
-/// Whether row-level security applies to a role and not to this session, which would write rows that the role may not.
-pub(super) async fn is_held_back(conn: &mut PgConnection, role: &str, oid: Oid) -> Result<bool, TargetError> {
-    sqlx::query_scalar!(
-        r#"SELECT coalesce(
-               (SELECT c.relrowsecurity AND NOT pg_catalog.row_security_active(c.oid) AND NOT r.rolsuper AND NOT r.rolbypassrls
-                       AND (c.relforcerowsecurity OR NOT pg_catalog.pg_has_role(r.oid, c.relowner, 'USAGE'))
-                FROM pg_catalog.pg_roles AS r, pg_catalog.pg_class AS c
-                WHERE r.rolname = $1::pg_catalog.text::pg_catalog.name AND c.oid = $2), true) AS "held_back!""#,
-        role,
-        oid
-    )
-    .fetch_one(conn)
-    .await
-    .map_err(TargetError::Catalog)
 }
 
 /// Tables that inherit from an ordinary one may hold the same ids; the partitions of a partitioned one hold its rows.

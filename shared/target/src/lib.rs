@@ -13,6 +13,7 @@ mod catalog;
 mod characters;
 mod identity;
 mod mapping;
+mod rights;
 mod undo;
 pub mod values;
 
@@ -192,21 +193,7 @@ impl Target {
     /// # Errors
     /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::HeldBack`]; [`TargetError::Catalog`].
     pub async fn check_may_insert(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
-        if catalog::may(conn, role, self.oid, "INSERT").await? {
-            return match catalog::is_held_back(conn, role, self.oid).await? {
-                false => Ok(()),
-                true => Err(TargetError::HeldBack {
-                    name: self.name.clone(),
-                    role: role.to_owned(),
-                    did: "submitted this import",
-                }),
-            };
-        }
-        Err(TargetError::Privilege {
-            role: role.to_owned(),
-            what: format!("insert into {}, and submitted this import", self.name),
-            remedy: format!("GRANT INSERT ON {} TO {}", self.name, quote_identifier(role)),
-        })
+        rights::LOAD.check(conn, role, self.oid, &self.name).await
     }
 
     /// Checks that the chosen method can load the table.

@@ -3,7 +3,7 @@
 
 use sqlx::{PgConnection, postgres::types::Oid};
 
-use crate::{TargetError, catalog};
+use crate::{TargetError, catalog, rights};
 
 /// A table from which rows are deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,21 +35,7 @@ impl UndoTarget {
     /// # Errors
     /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::HeldBack`]; [`TargetError::Catalog`].
     pub async fn check_may_delete(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
-        if !catalog::may(conn, role, self.oid, "DELETE").await? {
-            return Err(TargetError::Privilege {
-                role: role.to_owned(),
-                what: format!("delete from {}, and asked for this undo", self.name),
-                remedy: format!("GRANT DELETE ON {} TO {}", self.name, crate::quote_identifier(role)),
-            });
-        }
-        match catalog::is_held_back(conn, role, self.oid).await? {
-            false => Ok(()),
-            true => Err(TargetError::HeldBack {
-                name: self.name.clone(),
-                role: role.to_owned(),
-                did: "asked for this undo",
-            }),
-        }
+        rights::UNDO.check(conn, role, self.oid, &self.name).await
     }
 
     /// Whether the name that was found is still this table's, now that the caller's transaction has written to it and nobody can rename
