@@ -1,6 +1,7 @@
 //! The database as a command uses it: a pool of sessions, and with the private server a worker in this process.
 
 use connect::{ConnectArgs, ConnectError, Database};
+use ledger::read::ImportStatus;
 use model::ProcessName;
 use rand::RngExt as _;
 use session::database::{self, Commit, Purpose};
@@ -10,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::{WorkerConfig, WorkerError};
 
-use crate::output::shell_words;
+use crate::output::{self, shell_words};
 
 /// What the names of this program's processes begin with.
 const ROLE: &str = "pg_import-enqueue";
@@ -135,12 +136,17 @@ impl Open {
         self.database.release().await;
     }
 
-    /// How to look at a table's rows with psql.
+    /// What came of an import, what to look at, and how to undo it.
     #[must_use]
-    pub fn psql_line(&self, table: &str) -> String {
+    pub fn summary(&self, status: &ImportStatus) -> String {
+        output::summary(status, &self.psql_line(&status.target), self.is_local())
+    }
+
+    /// How to look at a table's rows with psql.
+    fn psql_line(&self, table: &str) -> String {
         if self.is_local() {
             let look = shell_words(["-c", &look_query(table)]);
-            return crate::output::again(&format!("psql --local -- {look}"), false);
+            return output::again(&format!("psql --local -- {look}"), false);
         }
         psql_line(self.options(), table)
     }

@@ -67,11 +67,7 @@ async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
     if args.json {
         output::print_json(&status)?;
     }
-    output::say(&output::summary(
-        &status,
-        &open.psql_line(&status.target),
-        open.is_local(),
-    ));
+    output::say(&open.summary(&status));
     after_deletion(args, open, &status.target, status.deleted).await?;
     Ok(if status.state == ImportState::Cancelled || args.keep_edited {
         Exit::Done
@@ -85,9 +81,10 @@ async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u6
     if deleted == 0 {
         return Ok(());
     }
+    let shown = output::escape(table);
     if !args.vacuum {
         output::say(&format!(
-            "  vacuum    {} dead rows wait for autovacuum in {table} (or: VACUUM {table})",
+            "  vacuum    {} dead rows wait for autovacuum in {shown} (or: VACUUM {shown})",
             group(deleted)
         ));
         return Ok(());
@@ -101,7 +98,7 @@ async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u6
         != Some(true)
     {
         output::say(&format!(
-            "  vacuum    not done: only the owner of {table} may; autovacuum will"
+            "  vacuum    not done: only the owner of {shown} may; autovacuum will"
         ));
         return Ok(());
     }
@@ -111,7 +108,7 @@ async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u6
         .execute(&mut *conn)
         .await?;
     conn.close_on_drop();
-    output::say(&format!("  vacuum    done on {table}"));
+    output::say(&format!("  vacuum    done on {shown}"));
     Ok(())
 }
 

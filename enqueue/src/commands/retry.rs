@@ -27,10 +27,6 @@ async fn retry_and_follow(args: &RetryArgs, open: &mut Open) -> anyhow::Result<E
         status = follow::to_end(open, args.id, &mut display, None) => status?,
         never = follow::warn_when_alone(open) => match never {},
     };
-    output::say(&output::summary(
-        &status,
-        &open.psql_line(&status.target),
-        open.is_local(),
-    ));
+    output::say(&open.summary(&status));
     Ok(Exit::of(&status))
 }

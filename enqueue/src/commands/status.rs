@@ -39,11 +39,7 @@ async fn show(args: &StatusArgs, open: &Open) -> anyhow::Result<Exit> {
     if args.json {
         output::print_json(&status)?;
     } else {
-        output::print(&output::summary(
-            &status,
-            &open.psql_line(&status.target),
-            open.is_local(),
-        ))?;
+        output::print(&open.summary(&status))?;
     }
     Ok(if args.watch { Exit::of(&status) } else { Exit::Done })
 }

@@ -148,11 +148,7 @@ fn describe(event: &Event, local: bool) -> String {
 async fn answer(args: &SubmitArgs, open: &Open, import: ImportId, followed: bool) -> anyhow::Result<Exit> {
     let status = follow::status(open, import).await?;
     if followed {
-        output::say(&output::summary(
-            &status,
-            &open.psql_line(&status.target),
-            open.is_local(),
-        ));
+        output::say(&open.summary(&status));
     }
     print(args, &status)?;
     Ok(Exit::of(&status))
