@@ -23,6 +23,17 @@ pub const DEADLINE: Duration = Duration::from_secs(240);
 
 const COLUMNS: &str = r#""PointOfSale", "Product", "Date", "Stock""#;
 
+const JOB_IS_OPEN: &str = "status IN ('Queued', 'Running', 'Pending')";
+
+/// Some of the jobs that are open, and when each one's holder was seen last.
+fn open_jobs() -> String {
+    format!(
+        "SELECT coalesce(jsonb_agg(j), '[]') FROM (
+             SELECT j.id, j.status, convert_from(j.job, 'UTF8') AS job, j.attempts, j.run_at, j.lock_at, j.lock_by, w.last_seen, now() AS now
+             FROM apalis.jobs AS j LEFT JOIN apalis.workers AS w ON w.id = j.lock_by WHERE {JOB_IS_OPEN} LIMIT 5) AS j"
+    )
+}
+
 /// Randomness that a failed test can be run again with: its seed is printed, and taken from the environment.
 pub fn seeded() -> StdRng {
     let seed = std::env::var("PG_IMPORT_TEST_SEED").map_or_else(
@@ -229,15 +240,12 @@ impl World {
             "SELECT coalesce(jsonb_agg(c), '[]') FROM (SELECT ordinal, state, attempts, retries, last_error, worker, job_id
              FROM pgimport.import_chunk WHERE import_id = {import} AND state NOT IN ('loaded', 'deleted') LIMIT 5) AS c"
         );
-        let jobs =
-            "SELECT coalesce(jsonb_agg(j), '[]') FROM (SELECT id, status, lock_by, run_at, now() FROM apalis.jobs
-             WHERE status IN ('Queued', 'Running', 'Pending') LIMIT 5) AS j";
         let error = format!("SELECT error FROM pgimport.import WHERE id = {import}");
         format!(
             "{:?} {:?} {:?}",
             self.ask(&error).await,
             self.ask(&chunks).await,
-            self.ask(jobs).await
+            self.ask(&open_jobs()).await
         )
     }
 
@@ -338,8 +346,14 @@ impl World {
 
     /// No job is left: neither held by anybody nor waiting. Needs a worker that lives.
     pub async fn assert_no_job_stranded(&self) {
-        self.until_none("apalis.jobs WHERE status IN ('Queued', 'Running', 'Pending')")
-            .await;
+        let begin = Instant::now();
+        while begin.elapsed() < DEADLINE {
+            if self.count(&format!("apalis.jobs WHERE {JOB_IS_OPEN}")).await == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        panic!("jobs are stranded: {:?}", self.ask(&open_jobs()).await);
     }
 
     // Processes ------------------------------------------------------------------------------------------------
