@@ -1,8 +1,8 @@
 //! What people and scripts see of imports: the one read model, of which the command line's JSON is made.
 //!
 //! What it costs does not grow with an import's chunks. One that ended has its totals frozen; of one that runs, the chunks and records
-//! are counted as they are stored, and only what waits, failed or is otherwise rare is added up, each by an index of its own. Imports of
-//! before have no such counts, and are added up as long as they run.
+//! are counted as they are stored, and only what waits, failed or is otherwise rare is added up, each by an index of its own; of one that is
+//! undone, each chunk says what is left from it on. Imports of before have no such counts, and are added up as long as they run.
 
 use model::{ImportId, ImportState};
 use serde::Serialize;
@@ -98,7 +98,8 @@ async fn statuses(
     only: Option<ImportId>,
     limit: i64,
 ) -> Result<Vec<ImportStatus>, LedgerError> {
-    // Chunks that are open cost the sum of those that wait, which the submission's back-pressure bounds.
+    // Chunks that are open cost the sum of those that wait, which the submission's back-pressure bounds. Of an undo, the first that is open
+    // says what is left from it on; less what was decided out of order.
     let rows = sqlx::query!(
         r#"SELECT i.id, i.state AS "state: ImportState", i.source, i.resumable, i.target, i.columns, i.id_column, i.options, i.spec,
                i.spec_version, i.undo, i.undo_version, i.submitted_by::text, i.size_bytes, i.lease_until < clock_timestamp() AS "lease_expired!",
@@ -110,7 +111,7 @@ async fn statuses(
                 WHERE c.oid = i.target_oid) AS current_name,
                pending.chunks AS "pending_chunks!", pending.records AS "pending_records!",
                failed.chunks AS "failed_chunks!", failed.records AS "failed_records!", rejected.records AS "rejected!",
-               undecided.chunks AS "undecided_chunks!", undecided.rows AS "undecided_rows!",
+               open.ordinal AS "open_ordinal?", undecided.chunks AS "undecided_chunks?", undecided.rows AS "undecided_rows?",
                kept.chunks AS "kept_chunks!", kept.rows AS "kept!", kept.missing AS "missing!"
            FROM (SELECT * FROM pgimport.import WHERE id = $1 OR $1 IS NULL ORDER BY id DESC LIMIT $2) AS i
            CROSS JOIN LATERAL (
@@ -122,11 +123,16 @@ async fn statuses(
            CROSS JOIN LATERAL (
                SELECT coalesce(sum(c.rejected_count), 0)::bigint AS records FROM pgimport.import_chunk AS c
                WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id AND c.rejected_count > 0) AS rejected
-           CROSS JOIN LATERAL (
-               SELECT count(*) AS chunks, coalesce(sum(c.loaded_count - coalesce(c.deleted_count, 0)), 0)::bigint AS rows
-               FROM pgimport.import_chunk AS c
+           LEFT JOIN LATERAL (
+               SELECT c.ordinal, c.undo_chunks_left AS chunks, c.undo_rows_left AS rows FROM pgimport.import_chunk AS c
                WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL
-                 AND c.import_id = i.id AND c.state = 'loaded' AND c.kept_count IS NULL) AS undecided
+                 AND c.import_id = i.id AND c.state = 'loaded' AND c.kept_count IS NULL
+               ORDER BY c.ordinal LIMIT 1) AS open ON true
+           CROSS JOIN LATERAL (
+               SELECT open.chunks - count(*) AS chunks, open.rows - coalesce(sum(c.undo_rows), 0)::bigint AS rows
+               FROM pgimport.import_chunk AS c
+               WHERE c.import_id = i.id AND c.ordinal > open.ordinal AND c.undo_rows IS NOT NULL
+                 AND (c.state = 'deleted' OR c.kept_count IS NOT NULL)) AS undecided
            CROSS JOIN LATERAL (
                SELECT count(*) FILTER (WHERE c.kept_count > 0) AS chunks, coalesce(sum(c.kept_count), 0)::bigint AS rows,
                    coalesce(sum(c.missing_count), 0)::bigint AS missing
@@ -147,8 +153,8 @@ async fn statuses(
             failed: count(row.failed_chunks)?,
             open_records: count(row.pending_records)? + count(row.failed_records)?,
             rejected: count(row.rejected)?,
-            undecided: count(row.undecided_chunks)?,
-            undecided_rows: count(row.undecided_rows)?,
+            undecided: count(row.undecided_chunks.unwrap_or_default())?,
+            undecided_rows: count(row.undecided_rows.unwrap_or_default())?,
             kept_chunks: count(row.kept_chunks)?,
             kept: count(row.kept)?,
             missing: count(row.missing)?,
@@ -158,8 +164,11 @@ async fn statuses(
         let frozen = row
             .totals
             .and_then(|totals| serde_json::from_value::<Totals>(totals).ok());
+        // An older worker's fence does not say what is left from each chunk on.
+        let uncounted = row.open_ordinal.is_some() && row.undecided_chunks.is_none();
         let totals = match (row.state, frozen, stored) {
             (state, Some(totals), _) if state.is_final() => totals,
+            (ImportState::Cancelling, _, _) if uncounted => chunks::totals(conn, import).await?,
             (ImportState::Cancelling, Some(totals), _) if row.fenced => undoing(&totals, &open),
             // Until the fence nothing is taken away.
             (ImportState::Cancelling, Some(totals), _) => totals,

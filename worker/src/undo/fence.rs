@@ -30,6 +30,7 @@ pub async fn set(conn: &mut PgConnection, import: ImportId) -> Result<Option<usi
     row.undo()?;
     row.spec()?;
     chunks::reopen_kept(&mut tx, import).await?;
+    chunks::note_undecided(&mut tx, import).await?;
     cancel::set_fence(&mut tx, import).await?;
     fail::fail_point!("after-fence");
     let undecided = chunks::list_undecided(&mut tx, import).await?;

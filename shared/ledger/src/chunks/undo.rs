@@ -86,6 +86,34 @@ pub async fn reopen_kept(conn: &mut PgConnection, import: ImportId) -> Result<u6
     Ok(done.rows_affected())
 }
 
+/// Says on each chunk that an undo has to decide how much that is from it to the end, so that what is open later need not be counted:
+/// [`read`](crate::read) adds up what was decided out of order. What an earlier undo said goes.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn note_undecided(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "UPDATE pgimport.import_chunk AS c
+         SET undo_rows = o.rows, undo_rows_left = o.rows_left, undo_chunks_left = o.chunks_left
+         FROM (SELECT u.ordinal, u.rows, sum(u.rows) OVER behind AS rows_left, row_number() OVER behind AS chunks_left
+               FROM (SELECT ordinal, coalesce(loaded_count, 0) - coalesce(deleted_count, 0) AS rows FROM pgimport.import_chunk
+                     WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NULL) AS u
+               WINDOW behind AS (ORDER BY u.ordinal DESC)) AS o
+         WHERE c.import_id = $1 AND c.ordinal = o.ordinal",
+        import.0
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "UPDATE pgimport.import_chunk SET undo_rows = NULL, undo_rows_left = NULL, undo_chunks_left = NULL
+         WHERE import_id = $1 AND undo_rows IS NOT NULL AND state = 'deleted'",
+        import.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Claims the deletion of a loaded chunk's rows. Call first in the transaction that deletes them, with the import locked for share:
 /// a rival blocks here, then finds it taken. `false` when there is nothing to delete any more.
 ///
