@@ -16,9 +16,10 @@ use crate::{
 mod stats;
 mod undo;
 pub use stats::{ChunkRow, SplitProgress, Totals, page, pending_payload_bytes, split_progress, totals};
+pub(crate) use undo::open_deletions;
 pub use undo::{
-    UndoCounts, any_in_table, claim_deletion, close_open, finish_deletion, list_in_table, list_undecided,
-    note_undecided, reopen_kept, rows_in_table,
+    Undecided, UndoCounts, any_in_table, claim_deletion, close_open, finish_deletion, list_in_table, list_undecided,
+    reopen_kept, rows_in_table,
 };
 
 /// A chunk as the splitter made it, with its job.

@@ -9,7 +9,11 @@ use model::{ChunkKey, ChunkState, ImportId};
 use queue::Job;
 use sqlx::PgConnection;
 
-use crate::{LedgerError, chunks, imports};
+use crate::{
+    LedgerError,
+    chunks::{self, Undecided},
+    imports,
+};
 
 /// Jobs added by one statement.
 const JOBS_AT_ONCE: usize = 5_000;
@@ -22,6 +26,19 @@ pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Resul
     for part in jobs.chunks(JOBS_AT_ONCE) {
         let ids = queue::push(tx, part, delay).await?;
         set_jobs(tx, part, ids).await?;
+    }
+    Ok(())
+}
+
+/// Adds the jobs of an undo that is fenced, in the order of its chunks, within the caller's transaction.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn push_deletions(tx: &mut PgConnection, undecided: &[Undecided]) -> Result<(), LedgerError> {
+    for part in undecided.chunks(JOBS_AT_ONCE) {
+        let jobs: Vec<Job> = part.iter().map(|open| Job::DeleteChunk(open.chunk)).collect();
+        let ids = queue::push(tx, &jobs, Duration::ZERO).await?;
+        chunks::open_deletions(tx, part, &ids).await?;
     }
     Ok(())
 }

@@ -1,14 +1,11 @@
 //! The fence of a cancel: closes what is not loaded, and adds a deletion job for each chunk that is. No row is deleted before it.
 
-use std::time::Duration;
-
 use ledger::{
     LedgerError, cancel, chunks,
     imports::{self, Fence},
     sessions, wakeups,
 };
 use model::ImportId;
-use queue::Job;
 use sqlx::{Connection as _, PgConnection};
 
 /// Sets the fence. One transaction of separate statements, for each must see what the one before it waited for. Returns how many deletions
@@ -30,12 +27,10 @@ pub async fn set(conn: &mut PgConnection, import: ImportId) -> Result<Option<usi
     row.undo()?;
     row.spec()?;
     chunks::reopen_kept(&mut tx, import).await?;
-    chunks::note_undecided(&mut tx, import).await?;
     cancel::set_fence(&mut tx, import).await?;
     fail::fail_point!("after-fence");
     let undecided = chunks::list_undecided(&mut tx, import).await?;
-    let deletions: Vec<Job> = undecided.into_iter().map(Job::DeleteChunk).collect();
-    wakeups::push(&mut tx, &deletions, Duration::ZERO).await?;
+    wakeups::push_deletions(&mut tx, &undecided).await?;
     tx.commit().await?;
-    Ok(Some(deletions.len()))
+    Ok(Some(undecided.len()))
 }

@@ -30,18 +30,78 @@ pub async fn close_open(conn: &mut PgConnection, import: ImportId) -> Result<u64
     Ok(done.rows_affected())
 }
 
-/// The loaded chunks that an undo has not decided yet.
+/// A loaded chunk that an undo has not decided yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Undecided {
+    pub chunk: ChunkKey,
+    /// Rows to decide about in this chunk.
+    rows: i64,
+    /// The same of this chunk and all behind it, and how many chunks those are.
+    rows_left: i64,
+    chunks_left: i32,
+}
+
+/// The loaded chunks that an undo has not decided yet, in their order.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn list_undecided(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkKey>, LedgerError> {
-    let ordinals = sqlx::query_scalar!(
-        "SELECT ordinal FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NULL ORDER BY ordinal",
+pub async fn list_undecided(conn: &mut PgConnection, import: ImportId) -> Result<Vec<Undecided>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"SELECT u.ordinal, u.rows AS "rows!", (sum(u.rows) OVER behind)::bigint AS "rows_left!",
+               (row_number() OVER behind)::integer AS "chunks_left!"
+           FROM (SELECT ordinal, coalesce(loaded_count, 0) - coalesce(deleted_count, 0) AS rows FROM pgimport.import_chunk
+                 WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NULL) AS u
+           WINDOW behind AS (ORDER BY u.ordinal DESC)
+           ORDER BY u.ordinal"#,
         import.0
     )
     .fetch_all(conn)
     .await?;
-    Ok(super::keys(import, ordinals))
+    Ok(rows
+        .into_iter()
+        .map(|row| Undecided {
+            chunk: ChunkKey {
+                import,
+                ordinal: row.ordinal,
+            },
+            rows: row.rows,
+            rows_left: row.rows_left,
+            chunks_left: row.chunks_left,
+        })
+        .collect())
+}
+
+/// Names the jobs that were just added for deletions, and says on each chunk how much is to be decided from it to the end, so that what is
+/// open later need not be counted: [`read`](crate::read) adds up what was decided out of order.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub(crate) async fn open_deletions(
+    conn: &mut PgConnection,
+    undecided: &[Undecided],
+    job_ids: &[String],
+) -> Result<(), LedgerError> {
+    let imports: Vec<i64> = undecided.iter().map(|open| open.chunk.import.0).collect();
+    let ordinals: Vec<i32> = undecided.iter().map(|open| open.chunk.ordinal).collect();
+    let rows: Vec<i64> = undecided.iter().map(|open| open.rows).collect();
+    let rows_left: Vec<i64> = undecided.iter().map(|open| open.rows_left).collect();
+    let chunks_left: Vec<i32> = undecided.iter().map(|open| open.chunks_left).collect();
+    let done = sqlx::query!(
+        "UPDATE pgimport.import_chunk AS c
+         SET job_id = o.job_id, undo_rows = o.rows, undo_rows_left = o.rows_left, undo_chunks_left = o.chunks_left
+         FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::bigint[], $5::bigint[], $6::integer[])
+             AS o (import_id, ordinal, job_id, rows, rows_left, chunks_left)
+         WHERE c.import_id = o.import_id AND c.ordinal = o.ordinal",
+        &imports,
+        &ordinals,
+        job_ids,
+        &rows,
+        &rows_left,
+        &chunks_left
+    )
+    .execute(conn)
+    .await?;
+    expect_rows("opening deletions", undecided.len() as u64, done.rows_affected())
 }
 
 /// The chunks that have rows in the target, those that an earlier undo kept among them.
@@ -71,7 +131,8 @@ pub async fn any_in_table(conn: &mut PgConnection, import: ImportId) -> Result<b
     .await?)
 }
 
-/// Lets an undo decide again about chunks of which an earlier one kept rows. Those that no undo looked at stay as they are.
+/// Lets an undo decide again about chunks of which an earlier one kept rows, and forgets what that one had to decide of those that it
+/// deleted. Those that no undo looked at stay as they are.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -81,37 +142,16 @@ pub async fn reopen_kept(conn: &mut PgConnection, import: ImportId) -> Result<u6
          WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NOT NULL",
         import.0
     )
-    .execute(conn)
-    .await?;
-    Ok(done.rows_affected())
-}
-
-/// Says on each chunk that an undo has to decide how much that is from it to the end, so that what is open later need not be counted:
-/// [`read`](crate::read) adds up what was decided out of order. What an earlier undo said goes.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn note_undecided(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
-    sqlx::query!(
-        "UPDATE pgimport.import_chunk AS c
-         SET undo_rows = o.rows, undo_rows_left = o.rows_left, undo_chunks_left = o.chunks_left
-         FROM (SELECT u.ordinal, u.rows, sum(u.rows) OVER behind AS rows_left, row_number() OVER behind AS chunks_left
-               FROM (SELECT ordinal, coalesce(loaded_count, 0) - coalesce(deleted_count, 0) AS rows FROM pgimport.import_chunk
-                     WHERE import_id = $1 AND state = 'loaded' AND kept_count IS NULL) AS u
-               WINDOW behind AS (ORDER BY u.ordinal DESC)) AS o
-         WHERE c.import_id = $1 AND c.ordinal = o.ordinal",
-        import.0
-    )
     .execute(&mut *conn)
     .await?;
     sqlx::query!(
         "UPDATE pgimport.import_chunk SET undo_rows = NULL, undo_rows_left = NULL, undo_chunks_left = NULL
-         WHERE import_id = $1 AND undo_rows IS NOT NULL AND state = 'deleted'",
+         WHERE import_id = $1 AND state = 'deleted' AND undo_rows IS NOT NULL",
         import.0
     )
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(done.rows_affected())
 }
 
 /// Claims the deletion of a loaded chunk's rows. Call first in the transaction that deletes them, with the import locked for share:
