@@ -5,8 +5,8 @@
 //! With SOAK_OLD_WORKER, the path of an earlier version's worker with that version's enqueue beside it, every second worker is that program
 //! (`just soak-mixed MINUTES`): as during an update, the old ones work when the database is migrated, and go on beside the new ones.
 
-#[path = "../tests/crash_support/mod.rs"]
-mod crash_support;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,9 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crash_support::{CsvFile, Proc, World, seeded};
 use local_server::ShutdownMode;
 use rand::{RngExt as _, rngs::StdRng};
+use support::{CsvFile, Proc, World, seeded};
 use testkit::TestServer;
 
 const WORKERS: usize = 3;
@@ -118,8 +118,8 @@ impl<'a> Soak<'a> {
     /// As an update goes: the earlier version made the database, its workers work, and while they do the database is migrated. Only
     /// then can new workers start, and no old one any more.
     async fn start_mixed(&mut self, old_enqueue: &Path) {
-        self.world.make_empty().await;
-        let migrated = self.world.program(old_enqueue, &["migrate"]).finished().await;
+        self.world.make_anew("template1").await;
+        let migrated = self.world.program(old_enqueue, &["migrate"]).start().finished().await;
         assert_eq!(migrated.code, Some(0), "{migrated:?}");
         let mut old = Vec::new();
         for _ in 0..WORKERS_MIXED / 2 {
@@ -142,7 +142,7 @@ impl<'a> Soak<'a> {
 
     fn new_worker(&self) -> Worker {
         Worker {
-            process: self.world.worker(&WORKER_ARGUMENTS),
+            process: self.world.worker(&WORKER_ARGUMENTS).start(),
             frozen_until: None,
             old: false,
         }
@@ -152,7 +152,7 @@ impl<'a> Soak<'a> {
     fn start_worker(&mut self, place: usize) -> Worker {
         match &self.old_worker {
             Some(program) if place % 2 == 1 && !self.old_refuses => {
-                let process = self.world.program(program, &WORKER_ARGUMENTS);
+                let process = self.world.program(program, &WORKER_ARGUMENTS).start();
                 self.old_pids.insert(process.pid());
                 Worker {
                     process,
@@ -197,7 +197,7 @@ impl<'a> Soak<'a> {
     /// One import from its submission to its end, and now and then an undo.
     async fn round(&mut self) {
         let rows = self.random.random_range(2_000..40_000);
-        let file = self.world.file(rows).await;
+        let file = self.world.csv_file(rows).await;
         let chunk_rows = self.random.random_range(50..400).to_string();
         let method = if self.chance(50) { "insert" } else { "copy" };
         let command = [
@@ -235,7 +235,7 @@ impl<'a> Soak<'a> {
     /// Submits until it succeeds, with faults; returns the newest import of the file, and which one was cancelled.
     async fn load(&mut self, command: &[&str], cancels: bool) -> (i64, Option<i64>) {
         let cancel_at = self.random.random_range(1..FAULTS_PER_IMPORT);
-        let mut submitter = Some(self.world.enqueue(command));
+        let mut submitter = Some(self.world.enqueue(command).start());
         let mut cancelled = None;
         let mut injected = 0;
         let begin = Instant::now();
@@ -248,7 +248,7 @@ impl<'a> Soak<'a> {
                 {
                     killed.kill();
                     self.count("submitter killed");
-                    submitter = Some(self.world.enqueue(command));
+                    submitter = Some(self.world.enqueue(command).start());
                 } else {
                     self.inject().await;
                 }
@@ -268,7 +268,7 @@ impl<'a> Soak<'a> {
                     _ if cancelled.is_some() => {}
                     _ => {
                         println!("submitted again after: {}", finished.stderr.trim());
-                        submitter = Some(self.world.enqueue(command));
+                        submitter = Some(self.world.enqueue(command).start());
                     }
                 }
             }

@@ -6,12 +6,12 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use support::{Bench, Call, Output, Running, assert_json, role::Role, until};
+use support::{Call, Finished, Proc, World, assert_json, role::Role, until_true};
 use testkit::TestServer;
 
 /// Two who submit and one who works; each submitter has a table of its own, and only the worker may write to that of a third.
 struct Company {
-    bench: Bench,
+    world: World,
     alice: Role,
     bob: Role,
     worker: Role,
@@ -19,8 +19,8 @@ struct Company {
 
 impl Company {
     async fn new() -> Self {
-        let bench = Bench::new().await;
-        bench
+        let world = World::new().await;
+        world
             .execute(
                 "CREATE TABLE public.a (id bigserial PRIMARY KEY, n int);
                  CREATE TABLE public.b (id bigserial PRIMARY KEY, n int);
@@ -31,9 +31,9 @@ impl Company {
             )
             .await;
         let (alice, bob, worker) = (
-            Role::named(&bench, "alice", "").await,
-            Role::named(&bench, "bob", "").await,
-            Role::named(&bench, "worker", "").await,
+            Role::named(&world, "alice", "").await,
+            Role::named(&world, "bob", "").await,
+            Role::named(&world, "worker", "").await,
         );
         let mut grants = [
             alice.submitter_grants(),
@@ -53,10 +53,10 @@ impl Company {
         .concat();
         grants.extend([&alice, &bob].iter().flat_map(|role| role.grants_on("public.both")));
         for grant in grants {
-            bench.execute(&grant).await;
+            world.execute(&grant).await;
         }
         Self {
-            bench,
+            world,
             alice,
             bob,
             worker,
@@ -67,35 +67,35 @@ impl Company {
     fn submit(&self, role: &Role, table: &str, arguments: &[&str]) -> i64 {
         // Of another content than the others': else the second would be the first.
         let text = format!("n\n1\n2\n{}\n", if role.name == self.bob.name { 4 } else { 3 });
-        let file = self.bench.file(&format!("{}.csv", role.name), text);
+        let file = self.world.file(&format!("{}.csv", role.name), text);
         let all = [&["-i", &file, "--table", table, "--chunk-rows", "1"], arguments].concat();
         self.enqueue(role, &all).exits(0).id()
     }
 
-    fn enqueue(&self, role: &Role, arguments: &[&str]) -> Output {
+    fn enqueue(&self, role: &Role, arguments: &[&str]) -> Finished {
         self.call(role, arguments).run()
     }
 
     fn call(&self, role: &Role, arguments: &[&str]) -> Call {
-        role.run(self.bench.enqueue(arguments))
+        role.run(self.world.enqueue(arguments))
     }
 
     /// Works as the worker's role until nothing is left to do.
     #[track_caller]
     fn drain(&self) {
-        self.worker.run(self.bench.worker(["--drain"])).run().exits(0);
+        self.worker.run(self.world.worker(&["--drain"])).run().exits(0);
     }
 
-    fn working(&self) -> Running {
-        self.worker.run(self.bench.worker(["--concurrency", "2"])).start()
+    fn working(&self) -> Proc {
+        self.worker.run(self.world.worker(&["--concurrency", "2"])).start()
     }
 
     async fn count(&self, table: &str) -> i64 {
-        self.bench.number(&format!("SELECT count(*) FROM {table}")).await
+        self.world.number(&format!("SELECT count(*) FROM {table}")).await
     }
 
     async fn oid(&self, table: &str) -> i64 {
-        self.bench
+        self.world
             .number(&format!("SELECT '{table}'::regclass::oid::bigint"))
             .await
     }
@@ -103,14 +103,14 @@ impl Company {
     /// Nothing was written to what nobody but the worker may write, and nothing deleted from it.
     async fn assert_vault_untouched(&self) {
         let left = "SELECT count(*) FROM vault.secret WHERE n = id AND id <= 100";
-        assert_eq!(self.bench.number(left).await, 100);
+        assert_eq!(self.world.number(left).await, 100);
         assert_eq!(self.count("vault.secret").await, 100);
     }
 
     /// What an import says of itself, whole, but for when it was last heard of.
     async fn row(&self, id: i64) -> String {
         let row = format!("SELECT i::text FROM pgimport.import AS i WHERE id = {id}");
-        self.bench.texts(&row).await.remove(0)
+        self.world.texts(&row).await.remove(0)
     }
 }
 
@@ -180,7 +180,7 @@ async fn what_an_import_is_and_where_it_goes_cannot_be_changed_before_it_is_load
     ];
     let before = company.row(id).await;
     for state in ["loading", "loaded"] {
-        assert_eq!(company.bench.status(id)["state"], state);
+        assert_eq!(company.world.status(id)["state"], state);
         for change in &changes {
             let update = format!("UPDATE pgimport.import SET {change} WHERE id = {id}");
             refused(&company.alice, &update, "cannot be changed after its submission").await;
@@ -219,7 +219,7 @@ async fn what_an_import_is_and_where_it_goes_cannot_be_changed_before_it_is_load
         refused(&company.alice, &update, "cannot be changed").await;
     }
     company.drain();
-    assert_json(&company.bench.status(id), &json!({"state": "cancelled", "deleted": 3}));
+    assert_json(&company.world.status(id), &json!({"state": "cancelled", "deleted": 3}));
     company.assert_vault_untouched().await;
 }
 
@@ -252,7 +252,7 @@ async fn an_import_written_by_hand_names_a_table_that_its_writer_may_insert_into
     refused(&company.alice, &began, "begins as splitting").await;
     // A right on the table that does not reach through its schema.
     company
-        .bench
+        .world
         .execute(&format!(
             "GRANT SELECT, INSERT, DELETE ON vault.secret TO {}",
             company.alice.name
@@ -280,7 +280,7 @@ async fn an_import_written_by_hand_names_a_table_that_its_writer_may_insert_into
     );
     execute(&mut connect(&company.alice).await, &insert).await.unwrap();
     let found = company
-        .bench
+        .world
         .texts("SELECT concat_ws(' ', submitted_by, cancelled_by, fenced_at, replacing, ended_at, created_at > now() - interval '1 hour') FROM pgimport.import WHERE source = 'by hand'")
         .await;
     assert_eq!(found, [format!("{} f t", company.alice.name)]);
@@ -295,7 +295,7 @@ async fn an_import_by_hand_that_names_another_table_than_its_oid_goes_where_the_
     let forged = import_by_hand("vault.secret", company.oid("public.a").await, &[]);
     let mut alice = connect(&company.alice).await;
     execute(&mut alice, &forged).await.unwrap();
-    let id = company.bench.number("SELECT max(id) FROM pgimport.import").await;
+    let id = company.world.number("SELECT max(id) FROM pgimport.import").await;
     for sql in [
         format!("INSERT INTO pgimport.import_chunk {CHUNK} VALUES ({id}, 0, 0, 2, 1, 1, 2)"),
         format!(
@@ -308,7 +308,7 @@ async fn an_import_by_hand_that_names_another_table_than_its_oid_goes_where_the_
     company.drain();
     company.assert_vault_untouched().await;
     let expected = json!({"state": "loaded", "loaded": 1, "target": "public.a"});
-    assert_json(&company.bench.status(id), &expected);
+    assert_json(&company.world.status(id), &expected);
     assert_eq!(company.count("public.a").await, 4);
     // And its undo too.
     company.enqueue(&company.alice, &["cancel", &id.to_string()]).exits(0);
@@ -361,7 +361,7 @@ async fn chunks_payloads_and_the_standing_of_anothers_import_cannot_be_changed()
         (company.count("public.a").await, company.count("public.b").await),
         (3, 3)
     );
-    assert_eq!(company.bench.number("SELECT sum(n) FROM public.b").await, 7);
+    assert_eq!(company.world.number("SELECT sum(n) FROM public.b").await, 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -393,7 +393,7 @@ async fn parts_of_an_import_that_another_is_just_writing_down_are_refused_too() 
     assert!(early.unwrap_err().to_string().contains("there is no import"));
     execute(&mut alice, "ROLLBACK").await.unwrap();
     // One statement that begins before the import is there, and writes its chunk after: it waits in between for a lock of ours.
-    let mut held = company.bench.db.pool().begin().await.unwrap();
+    let mut held = company.world.pool().begin().await.unwrap();
     sqlx::raw_sql("SELECT pg_advisory_xact_lock(77)")
         .execute(&mut *held)
         .await
@@ -408,11 +408,11 @@ async fn parts_of_an_import_that_another_is_just_writing_down_are_refused_too() 
         let tried = execute(&mut alice, &sql).await;
         (sql, tried)
     });
-    company.bench.until_a_lock_is_waited_for().await;
+    company.world.until_a_lock_is_waited_for().await;
     execute(&mut bob, &begin).await.unwrap();
     held.rollback().await.unwrap();
     let (sql, tried) = waiting.await.unwrap();
-    assert_eq!(company.bench.number("SELECT max(id) FROM pgimport.import").await, next);
+    assert_eq!(company.world.number("SELECT max(id) FROM pgimport.import").await, next);
     assert_refused(tried, &sql, "was submitted by the role");
     assert_eq!(company.count("pgimport.import_chunk").await, 0);
 }
@@ -420,13 +420,13 @@ async fn parts_of_an_import_that_another_is_just_writing_down_are_refused_too() 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_submitter_may_no_longer_insert_is_not_loaded_until_it_may_again() {
     let company = Company::new().await;
-    let (bench, alice) = (&company.bench, &company.alice);
+    let (world, alice) = (&company.world, &company.alice);
     let id = company.submit(alice, "public.a", &[]);
-    bench
+    world
         .execute(&format!("REVOKE INSERT ON public.a FROM {}", alice.name))
         .await;
     company.drain();
-    let status = bench.status(id);
+    let status = world.status(id);
     assert_json(&status, &json!({"state": "failed", "loaded": 0, "chunks_failed": 3}));
     let error = status["chunk_errors"][0]["error"].as_str().unwrap();
     assert!(
@@ -435,27 +435,27 @@ async fn what_the_submitter_may_no_longer_insert_is_not_loaded_until_it_may_agai
     );
     assert!(error.contains("public.a"), "{error}");
     assert_eq!(company.count("public.a").await, 0);
-    bench
+    world
         .execute(&format!("GRANT INSERT ON public.a TO {}", alice.name))
         .await;
     company.enqueue(alice, &["retry", &id.to_string()]).exits(0);
     company.drain();
-    assert_json(&bench.status(id), &json!({"state": "loaded", "loaded": 3}));
+    assert_json(&world.status(id), &json!({"state": "loaded", "loaded": 3}));
     assert_eq!(company.count("public.a").await, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_canceller_may_no_longer_delete_stays_and_whose_right_is_missing_is_said() {
     let company = Company::new().await;
-    let (bench, alice) = (&company.bench, &company.alice);
+    let (world, alice) = (&company.world, &company.alice);
     let id = company.submit(alice, "public.a", &[]);
     company.drain();
     company.enqueue(alice, &["cancel", &id.to_string()]).exits(0);
-    bench
+    world
         .execute(&format!("REVOKE DELETE ON public.a FROM {}", alice.name))
         .await;
     company.drain();
-    let status = bench.status(id);
+    let status = world.status(id);
     assert_json(&status, &json!({"state": "kept", "deleted": 0, "kept": 3}));
     let reasons = format!("{} {}", status["error"], status["chunk_errors"]);
     assert!(
@@ -463,29 +463,29 @@ async fn what_the_canceller_may_no_longer_delete_stays_and_whose_right_is_missin
         "{status:#}"
     );
     assert_eq!(company.count("public.a").await, 3);
-    bench
+    world
         .execute(&format!("GRANT DELETE ON public.a TO {}", alice.name))
         .await;
     company.enqueue(alice, &["cancel", &id.to_string()]).exits(0);
     company.drain();
-    assert_json(&bench.status(id), &json!({"state": "cancelled", "deleted": 3}));
+    assert_json(&world.status(id), &json!({"state": "cancelled", "deleted": 3}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_delete_from_the_table_may_cancel_anothers_import_and_nobody_else_may() {
     let company = Company::new().await;
-    let (bench, alice, bob) = (&company.bench, &company.alice, &company.bob);
-    bench
+    let (world, alice, bob) = (&company.world, &company.alice, &company.bob);
+    world
         .execute(&format!("REVOKE DELETE ON public.both FROM {}", bob.name))
         .await;
     let id = company.submit(alice, "public.both", &[]);
     company.drain();
     let cancel = ["cancel", &id.to_string()];
     company.enqueue(bob, &cancel).exits(1).says(&alice.name);
-    assert_eq!(bench.status(id)["state"], "loaded");
+    assert_eq!(world.status(id)["state"], "loaded");
     company.drain();
     assert_eq!(company.count("public.both").await, 3);
-    bench
+    world
         .execute(&format!("GRANT DELETE ON public.both TO {}", bob.name))
         .await;
     // As itself, whatever it says.
@@ -496,28 +496,28 @@ async fn who_may_delete_from_the_table_may_cancel_anothers_import_and_nobody_els
     refused(bob, &forged, "was submitted by the role").await;
     company.enqueue(bob, &cancel).exits(0);
     let by = "SELECT cancelled_by::text FROM pgimport.import";
-    assert_eq!(bench.texts(by).await, std::slice::from_ref(&bob.name));
+    assert_eq!(world.texts(by).await, std::slice::from_ref(&bob.name));
     execute(&mut connect(bob).await, &forged).await.unwrap();
-    assert_eq!(bench.texts(by).await, std::slice::from_ref(&bob.name));
+    assert_eq!(world.texts(by).await, std::slice::from_ref(&bob.name));
     company.drain();
-    assert_json(&bench.status(id), &json!({"state": "cancelled", "deleted": 3}));
+    assert_json(&world.status(id), &json!({"state": "cancelled", "deleted": 3}));
     let events = "SELECT concat_ws(' ', event, role) FROM pgimport.import_event WHERE event = 'cancel'";
-    assert_eq!(bench.texts(events).await, [format!("cancel {}", bob.name)]);
+    assert_eq!(world.texts(events).await, [format!("cancel {}", bob.name)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_by_a_role_that_may_not_delete_replaces_nothing_and_says_why() {
     let company = Company::new().await;
-    let (bench, alice, bob) = (&company.bench, &company.alice, &company.bob);
+    let (world, alice, bob) = (&company.world, &company.alice, &company.bob);
     let old = company.submit(alice, "public.both", &[]);
     company.drain();
-    bench
+    world
         .execute(&format!("REVOKE DELETE ON public.both FROM {}", bob.name))
         .await;
     let new = company.submit(bob, "public.both", &["--replace"]);
     company.drain();
-    assert_eq!(bench.status(old)["state"], "loaded");
-    let status = bench.status(new);
+    assert_eq!(world.status(old)["state"], "loaded");
+    let status = world.status(new);
     assert_eq!(status["state"], "loaded", "{status:#}");
     assert_eq!(company.count("public.both").await, 6);
     let said = company.enqueue(bob, &["status", &new.to_string()]).exits(0);
@@ -530,7 +530,7 @@ async fn a_replacement_by_a_role_that_may_not_delete_replaces_nothing_and_says_w
     let by_hand = format!("UPDATE pgimport.import SET replacing = true WHERE id = {new}");
     refused(bob, &by_hand, "take the place of others").await;
     // Who may, replaces both.
-    let file = bench.file("newest.csv", "n\n7\n");
+    let file = world.file("newest.csv", "n\n7\n");
     let newest = ["-i", &file, "--table", "public.both", "--replace"];
     company.enqueue(alice, &newest).exits(0);
     company.drain();
@@ -541,11 +541,11 @@ async fn a_replacement_by_a_role_that_may_not_delete_replaces_nothing_and_says_w
 #[tokio::test(flavor = "multi_thread")]
 async fn the_control_tables_themselves_are_no_targets() {
     let company = Company::new().await;
-    let file = company.bench.file("x.csv", "source\nx\n");
+    let file = company.world.file("x.csv", "source\nx\n");
     for table in ["pgimport.import", "pgimport.import_event", "apalis.jobs"] {
         for call in [
             company.call(&company.alice, &["-i", &file, "--table", table]),
-            company.bench.enqueue(["-i", &file, "--table", table]),
+            company.world.enqueue(&["-i", &file, "--table", table]),
         ] {
             let refused = call.run();
             assert!(refused.code == Some(1) && refused.stderr.contains(table), "{refused:?}");
@@ -555,13 +555,13 @@ async fn the_control_tables_themselves_are_no_targets() {
         refused(&company.alice, &by_hand, "does not load its own tables").await;
         refused(&company.worker, &by_hand, "does not load its own tables").await;
     }
-    assert_eq!(company.bench.imports().await, 0);
+    assert_eq!(company.world.imports().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_written_by_who_writes_them_and_ids_are_not_taken_in_advance() {
     let company = Company::new().await;
-    let (bench, alice) = (&company.bench, &company.alice);
+    let (world, alice) = (&company.world, &company.alice);
     let own = company.submit(alice, "public.a", &[]);
     let bobs = company.submit(&company.bob, "public.b", &[]);
     let event = |import: i64, event: &str, to: &str| {
@@ -583,7 +583,7 @@ async fn events_are_written_by_who_writes_them_and_ids_are_not_taken_in_advance(
         .await
         .unwrap();
     let found = "SELECT concat_ws(' ', role, process, at > now() - interval '1 hour') FROM pgimport.import_event WHERE event = 'forged'";
-    assert_eq!(bench.texts(found).await, [format!("{}  t", alice.name)]);
+    assert_eq!(world.texts(found).await, [format!("{}  t", alice.name)]);
     for sql in [
         "UPDATE pgimport.import_event SET role = 'bob'",
         "DELETE FROM pgimport.import_event",
@@ -608,15 +608,15 @@ async fn events_are_written_by_who_writes_them_and_ids_are_not_taken_in_advance(
         assert!(fresh.contains("are not chosen") || fresh.contains("currval"), "{fresh}");
     }
     let taken = "SELECT count(*) FROM pgimport.import WHERE id >= 1000";
-    assert_eq!(bench.number(taken).await, 0);
+    assert_eq!(world.number(taken).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_submission_is_taken_over_by_its_own_role_alone() {
     let company = Company::new().await;
-    let (bench, alice, bob) = (&company.bench, &company.alice, &company.bob);
+    let (world, alice, bob) = (&company.world, &company.alice, &company.bob);
     let text: String = (0..2_000).map(|n| format!("{n}\n")).collect();
-    let file = bench.file("n.csv", format!("n\n{text}"));
+    let file = world.file("n.csv", format!("n\n{text}"));
     let arguments = [
         "-i",
         &file,
@@ -628,39 +628,35 @@ async fn an_interrupted_submission_is_taken_over_by_its_own_role_alone() {
         "1",
     ];
     let mut submitting = company.call(alice, &arguments).start();
-    until("it waits for workers", async || {
-        submitting.stderr_so_far().contains("NO WORKER IS ALIVE")
-    })
-    .await;
-    submitting.child.kill().unwrap();
-    submitting.child.wait().unwrap();
-    bench
+    submitting.until_says("NO WORKER IS ALIVE").await;
+    submitting.kill();
+    world
         .execute("UPDATE pgimport.import SET lease_until = now() - interval '1 second'")
         .await;
-    let id = bench.number("SELECT id FROM pgimport.import").await;
+    let id = world.number("SELECT id FROM pgimport.import").await;
     let _worker = company.working();
     company.enqueue(bob, &arguments).exits(1).says(&alice.name);
     assert_eq!(company.enqueue(alice, &arguments).exits(0).id(), id);
-    until("it is loaded", async || bench.status(id)["state"] == "loaded").await;
+    until_true("it is loaded", async || world.status(id)["state"] == "loaded").await;
     assert_eq!(company.count("public.both").await, 2_000);
-    assert_eq!(bench.imports().await, 1);
+    assert_eq!(world.imports().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_has_the_sessions_of_others_ended_by_naming_them_as_its_submitter() {
     let company = Company::new().await;
-    let (bench, alice) = (&company.bench, &company.alice);
+    let (world, alice) = (&company.world, &company.alice);
     let worker = company.working();
-    until("the worker works", async || company.count("pgimport.worker").await == 1).await;
-    let working = bench.texts("SELECT name FROM pgimport.worker").await.remove(0);
+    until_true("the worker works", async || company.count("pgimport.worker").await == 1).await;
+    let working = world.texts("SELECT name FROM pgimport.worker").await.remove(0);
     let mut submitting = company
         .call(&company.bob, &["--table", "public.b", "--chunk-rows", "1"])
         .pipe()
         .start();
-    let mut pipe = submitting.child.stdin.take().unwrap();
+    let mut pipe = submitting.stdin();
     pipe.write_all(b"n\n1\n2\n").unwrap();
-    until("bob submits", async || bench.imports().await == 1).await;
-    let bobs = bench.texts("SELECT submitter FROM pgimport.import").await.remove(0);
+    until_true("bob submits", async || world.imports().await == 1).await;
+    let bobs = world.texts("SELECT submitter FROM pgimport.import").await.remove(0);
     // What is named alike and is alice's own is ended: so the others could have been.
     let own = "pg_import-enqueue:alice".to_owned();
     let mut alices = connect(alice).await;
@@ -675,22 +671,22 @@ async fn nobody_has_the_sessions_of_others_ended_by_naming_them_as_its_submitter
         );
         execute(&mut connect(alice).await, &began).await.unwrap();
     }
-    until("they are undone", async || {
-        bench
+    until_true("they are undone", async || {
+        world
             .number("SELECT count(*) FROM pgimport.import WHERE source = 'by hand' AND state = 'cancelled'")
             .await
             == 3
     })
     .await;
-    until("alice's own session is ended", async || {
+    until_true("alice's own session is ended", async || {
         execute(&mut alices, "SELECT 1").await.is_err()
     })
     .await;
     assert_eq!(
-        bench.texts("SELECT name FROM pgimport.worker").await,
+        world.texts("SELECT name FROM pgimport.worker").await,
         std::slice::from_ref(&working)
     );
-    let database = &bench.db.credentials().database;
+    let database = &world.db.credentials().database;
     let log = TestServer::shared().await.log();
     let ended: Vec<&str> = log
         .lines()
@@ -708,27 +704,27 @@ async fn nobody_has_the_sessions_of_others_ended_by_naming_them_as_its_submitter
 #[tokio::test(flavor = "multi_thread")]
 async fn anothers_import_is_not_forgotten() {
     let company = Company::new().await;
-    let (bench, alice, bob) = (&company.bench, &company.alice, &company.bob);
+    let (world, alice, bob) = (&company.world, &company.alice, &company.bob);
     let id = company.submit(alice, "public.both", &[]).to_string();
     company.drain();
     company.enqueue(bob, &["forget", &id]).exits(1).says(&alice.name);
     // Nor with all that are old.
     let all = company.enqueue(bob, &["forget", "--older-than", "0s"]);
-    assert_eq!(bench.imports().await, 1, "{all:?}");
+    assert_eq!(world.imports().await, 1, "{all:?}");
     assert_eq!(company.count("pgimport.import_registry").await, 3);
     company.enqueue(alice, &["forget", &id]).exits(0);
-    assert_eq!(bench.imports().await, 0);
+    assert_eq!(world.imports().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_of_the_submitters_role_acts_for_it() {
     let company = Company::new().await;
-    let (bench, alice, bob) = (&company.bench, &company.alice, &company.bob);
+    let (world, alice, bob) = (&company.world, &company.alice, &company.bob);
     let id = company.submit(alice, "public.a", &[]);
     company.drain();
-    bench.execute(&format!("GRANT {} TO {}", alice.name, bob.name)).await;
+    world.execute(&format!("GRANT {} TO {}", alice.name, bob.name)).await;
     company.enqueue(bob, &["cancel", &id.to_string()]).exits(0);
     company.drain();
-    let status: Value = bench.status(id);
+    let status: Value = world.status(id);
     assert_json(&status, &json!({"state": "cancelled", "deleted": 3}));
 }

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, postgres::PgConnectOptions};
-use support::{Bench, assert_json};
+use support::{World, assert_json};
 use tokio::sync::OnceCell;
 
 /// An import of the earlier version.
@@ -104,20 +104,20 @@ const OTHERS: usize = 6 + 3 + 3 + 3;
 const RESTORED: &str = "before";
 
 /// A database of before that was just brought up to date, and the files of its imports.
-async fn upgraded() -> Bench {
-    let bench = restored().await;
-    bench.enqueue(["migrate"]).run().exits(0);
-    bench
+async fn upgraded() -> World {
+    let world = restored().await;
+    world.enqueue(&["migrate"]).run().exits(0);
+    world
 }
 
 /// A database of before, and the files of its imports.
-async fn restored() -> Bench {
+async fn restored() -> World {
     static ONCE: OnceCell<()> = OnceCell::const_new();
     // Before the databases of the others are made: they would take the oids that the dump counts.
-    ONCE.get_or_init(async || restore(&Bench::new().await.db.connect_options()).await)
+    ONCE.get_or_init(async || restore(&World::new().await.db.connect_options()).await)
         .await;
-    let bench = Bench::new().await;
-    let options = bench.db.connect_options();
+    let world = World::new().await;
+    let options = world.db.connect_options();
     let name = options.get_database().unwrap();
     let mut admin = connect(&options, "postgres").await;
     for statement in [
@@ -129,15 +129,15 @@ async fn restored() -> Bench {
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/upgrade/files");
     for file in fs::read_dir(files).unwrap() {
         let file = file.unwrap();
-        fs::copy(file.path(), bench.path(file.file_name().to_str().unwrap())).unwrap();
+        fs::copy(file.path(), world.path(file.file_name().to_str().unwrap())).unwrap();
     }
-    let directory = bench.path("x").parent().unwrap().display().to_string();
-    bench
+    let directory = world.path("x").parent().unwrap().display().to_string();
+    world
         .execute(&format!(
             "UPDATE pgimport.import SET source = replace(source, '@directory@', '{directory}')"
         ))
         .await;
-    bench
+    world
 }
 
 async fn connect(options: &PgConnectOptions, database: &str) -> PgConnection {
@@ -201,13 +201,13 @@ async fn restore(options: &PgConnectOptions) {
     conn.close().await.unwrap();
 }
 
-impl Bench {
+impl World {
     /// Submits the file of an import as it was submitted before.
     #[track_caller]
-    fn submit_again(&self, name: &str) -> support::Output {
+    fn submit_again(&self, name: &str) -> support::Finished {
         let path = self.path(&format!("{name}.csv"));
         let all = [&["-i", path.to_str().unwrap(), "--chunk-rows", "5"], how(name)].concat();
-        self.enqueue(all).run()
+        self.enqueue(&all).run()
     }
 
     /// The import agrees with the table, and each of its rows with the file.
@@ -215,7 +215,7 @@ impl Bench {
     fn verify(&self, name: &str) -> Value {
         let path = self.path(&format!("{name}.csv"));
         let report = self
-            .enqueue(["verify", &id(name).to_string(), path.to_str().unwrap(), "--json"])
+            .enqueue(&["verify", &id(name).to_string(), path.to_str().unwrap(), "--json"])
             .run()
             .exits(0)
             .json();
@@ -256,69 +256,69 @@ impl Bench {
 
 #[tokio::test]
 async fn programs_of_this_version_ask_for_the_migration() {
-    let bench = restored().await;
-    bench.worker(["--drain"]).run().exits(1).says("run `enqueue migrate`");
-    bench.enqueue(["status"]).run().exits(1).says("run `enqueue migrate`");
+    let world = restored().await;
+    world.worker(&["--drain"]).run().exits(1).says("run `enqueue migrate`");
+    world.enqueue(&["status"]).run().exits(1).says("run `enqueue migrate`");
 }
 
 #[tokio::test]
 async fn a_migration_gives_up_rather_than_hold_up_everybody() {
-    let bench = restored().await;
-    let mut reader = bench.db.pool().begin().await.unwrap();
+    let world = restored().await;
+    let mut reader = world.pool().begin().await.unwrap();
     sqlx::raw_sql("SELECT FROM pgimport.import_registry")
         .execute(&mut *reader)
         .await
         .unwrap();
-    bench.enqueue(["migrate"]).run().exits(1).says("lock timeout");
+    world.enqueue(&["migrate"]).run().exits(1).says("lock timeout");
     reader.rollback().await.unwrap();
-    bench.enqueue(["migrate"]).run().exits(0);
+    world.enqueue(&["migrate"]).run().exits(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn imports_of_before_are_told_as_they_were() {
-    let bench = upgraded().await;
+    let world = upgraded().await;
     for import in &IMPORTS {
-        let status = bench.status(id(import.name));
-        let source = bench.path(&format!("{}.csv", import.name));
+        let status = world.status(id(import.name));
+        let source = world.path(&format!("{}.csv", import.name));
         assert_json(
             &status,
             &json!({"state": import.state, "loaded": import.loaded, "deleted": import.deleted, "source": source.to_str().unwrap()}),
         );
         assert_eq!(
-            bench.rows_of(import.name).await,
+            world.rows_of(import.name).await,
             import.rows,
             "{}: {status:#}",
             import.name
         );
     }
-    assert_eq!(bench.rows_of("others").await, OTHERS);
+    assert_eq!(world.rows_of("others").await, OTHERS);
     assert_json(
-        &bench.status(id("cut")),
+        &world.status(id("cut")),
         &json!({"interrupted": true, "chunks": 6, "chunks_loaded": 3, "chunks_pending": 3}),
     );
-    assert_json(&bench.status(id("kept")), &json!({"kept": 2, "missing": 0}));
+    assert_json(&world.status(id("kept")), &json!({"kept": 2, "missing": 0}));
     for (name, error) in [("transfer", "transfer_amount"), ("unsplit", "longer than 60 bytes")] {
-        let status = bench.status(id(name));
+        let status = world.status(id(name));
         assert!(status["error"].as_str().unwrap().contains(error), "{status:#}");
     }
-    let list = bench.enqueue(["status", "--json"]).run().exits(0).json();
+    let list = world.enqueue(&["status", "--json"]).run().exits(0).json();
     assert_eq!(list["imports"].as_array().unwrap().len(), IMPORTS.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_being_loaded_is_finished_and_agrees_with_its_file() {
-    let bench = upgraded().await;
-    bench.drain();
+    let world = upgraded().await;
+    world.drain();
     assert_json(
-        &bench.status(id("waiting")),
+        &world.status(id("waiting")),
         &json!({"state": "loaded", "records": 12, "loaded": 12, "rejected": 0}),
     );
     // Of the interrupted one, what is stored.
     assert_json(
-        &bench.status(id("cut")),
+        &world.status(id("cut")),
         &json!({"state": "splitting", "interrupted": true, "loaded": 30, "chunks_pending": 0}),
     );
-    let rows = bench.rows().await;
+    let rows = world.rows().await;
     assert_eq!((rows["waiting"], rows["cut"], rows["others"]), (12, 30, OTHERS));
     for (name, records, rejected) in [
         ("orders", 12, 0),
@@ -331,23 +331,23 @@ async fn what_was_being_loaded_is_finished_and_agrees_with_its_file() {
         ("waiting", 12, 0),
     ] {
         assert_json(
-            &bench.verify(name),
+            &world.verify(name),
             &json!({"records": records, "rows": records - rejected, "rejected": rejected, "undone": 0}),
         );
     }
     // Those that were taken out again, whole.
     for (name, records) in [("gone", 12), ("tariff-old", 10)] {
-        assert_json(&bench.verify(name), &json!({"rows": 0, "undone": records}));
+        assert_json(&world.verify(name), &json!({"rows": 0, "undone": records}));
     }
-    assert_eq!(bench.number("SELECT count(*) FROM pgimport.import_payload WHERE (import_id, ordinal) NOT IN (SELECT import_id, ordinal FROM pgimport.import_chunk WHERE state = 'failed')").await, 0);
+    assert_eq!(world.number("SELECT count(*) FROM pgimport.import_payload WHERE (import_id, ordinal) NOT IN (SELECT import_id, ordinal FROM pgimport.import_chunk WHERE state = 'failed')").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_before_answers_with_its_import() {
-    let bench = upgraded().await;
+    let world = upgraded().await;
     // Also what a submission waits for is done.
-    bench.drain();
-    let rows = bench.rows().await;
+    world.drain();
+    let rows = world.rows().await;
     for (name, code) in [
         ("orders", 0),
         ("rejects", 3),
@@ -361,39 +361,39 @@ async fn a_file_of_before_answers_with_its_import() {
         ("kept", 4),
         ("waiting", 0),
     ] {
-        let again = bench
+        let again = world
             .submit_again(name)
             .exits(code)
             .says(&format!("as import {} (", id(name)));
         assert_eq!(again.id(), id(name));
     }
     let stream = ["--key", "monday"];
-    let keyed = fs::read(bench.path("keyed.csv")).unwrap();
-    let again = bench.enqueue(stream).input(&keyed).run().exits(0);
+    let keyed = fs::read(world.path("keyed.csv")).unwrap();
+    let again = world.enqueue(&stream).input(&keyed).run().exits(0);
     assert_eq!(again.id(), id("keyed"));
-    bench
-        .enqueue(stream)
+    world
+        .enqueue(&stream)
         .input([&keyed[..], b"keyed;more;2025-01-01;1\n"].concat())
         .run()
         .exits(1)
         .says("another content");
-    bench.drain();
-    assert_eq!(bench.imports().await, i64::try_from(IMPORTS.len()).unwrap());
-    assert_eq!(bench.rows().await, rows);
+    world.drain();
+    assert_eq!(world.imports().await, i64::try_from(IMPORTS.len()).unwrap());
+    assert_eq!(world.rows().await, rows);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_whose_import_was_cancelled_before_is_loaded_anew() {
-    let bench = upgraded().await;
-    bench.drain();
+    let world = upgraded().await;
+    world.drain();
     let mut newest = i64::try_from(IMPORTS.len()).unwrap();
     for name in ["gone", "tariff-old", "unfenced", "fenced", "early"] {
         newest += 1;
-        assert_eq!(bench.submit_again(name).exits(0).id(), newest);
-        bench.drain();
-        assert_json(&bench.status(newest), &json!({"state": "loaded", "rejected": 0}));
+        assert_eq!(world.submit_again(name).exits(0).id(), newest);
+        world.drain();
+        assert_json(&world.status(newest), &json!({"state": "loaded", "rejected": 0}));
     }
-    let rows = bench.rows().await;
+    let rows = world.rows().await;
     assert_eq!(
         ["gone", "tariff-old", "unfenced", "fenced", "early", "tariff", "others"].map(|whose| rows[whose]),
         [12, 10, 12, 20, 12, 10, OTHERS]
@@ -402,11 +402,11 @@ async fn a_file_whose_import_was_cancelled_before_is_loaded_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submission_that_was_interrupted_before_is_taken_over() {
-    let bench = upgraded().await;
-    let path = bench.path("cut.csv");
+    let world = upgraded().await;
+    let path = world.path("cut.csv");
     // The chunks are cut as they were cut before, whatever is said now.
-    let taken = bench
-        .enqueue(["-i", path.to_str().unwrap(), "--chunk-rows", "7"])
+    let taken = world
+        .enqueue(&["-i", path.to_str().unwrap(), "--chunk-rows", "7"])
         .run()
         .exits(0)
         .says(&format!(
@@ -414,168 +414,176 @@ async fn a_submission_that_was_interrupted_before_is_taken_over() {
             id("cut")
         ));
     assert_eq!(taken.id(), id("cut"));
-    bench.drain();
+    world.drain();
     assert_json(
-        &bench.status(id("cut")),
+        &world.status(id("cut")),
         &json!({"state": "loaded", "records": 40, "loaded": 40, "rejected": 0, "chunks": 8, "interrupted": false}),
     );
-    assert_eq!(bench.rows_of("cut").await, 40);
-    bench.verify("cut");
-    bench
+    assert_eq!(world.rows_of("cut").await, 40);
+    world.verify("cut");
+    world
         .undo_exactly(
             "cut",
             &[],
             &json!({"state": "cancelled", "deleted": 40, "kept": 0, "missing": 0}),
         )
         .await;
-    assert_eq!(bench.rows_of("cut").await, 0);
+    assert_eq!(world.rows_of("cut").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_that_failed_before_is_retried_once_its_cause_is_mended() {
-    let bench = upgraded().await;
+    let world = upgraded().await;
     let import = id("transfer").to_string();
-    bench.enqueue(["retry", &import]).run().exits(0).says("1 failed chunks");
-    bench.drain();
+    world
+        .enqueue(&["retry", &import])
+        .run()
+        .exits(0)
+        .says("1 failed chunks");
+    world.drain();
     assert_json(
-        &bench.status(id("transfer")),
+        &world.status(id("transfer")),
         &json!({"state": "failed", "loaded": 10, "chunks_failed": 1}),
     );
-    bench
+    world
         .execute("ALTER TABLE public.transfer DROP CONSTRAINT transfer_amount")
         .await;
-    bench.enqueue(["retry", &import]).run().exits(0).says("1 failed chunks");
-    bench.drain();
+    world
+        .enqueue(&["retry", &import])
+        .run()
+        .exits(0)
+        .says("1 failed chunks");
+    world.drain();
     assert_json(
-        &bench.status(id("transfer")),
+        &world.status(id("transfer")),
         &json!({"state": "loaded", "records": 15, "loaded": 15, "rejected": 0, "chunks_failed": 0, "error": null}),
     );
-    assert_eq!(bench.rows_of("transfer").await, 15);
-    bench.verify("transfer");
-    bench
+    assert_eq!(world.rows_of("transfer").await, 15);
+    world.verify("transfer");
+    world
         .undo_exactly(
             "transfer",
             &[],
             &json!({"state": "cancelled", "deleted": 15, "kept": 0, "missing": 0}),
         )
         .await;
-    assert_eq!(bench.rows_of("transfer").await, 0);
+    assert_eq!(world.rows_of("transfer").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_whose_source_could_not_be_split_before_is_undone_and_submitted_anew() {
-    let bench = upgraded().await;
+    let world = upgraded().await;
     let import = id("unsplit");
-    bench
-        .enqueue(["retry", &import.to_string()])
+    world
+        .enqueue(&["retry", &import.to_string()])
         .run()
         .exits(1)
         .says("could not be split to its end");
-    bench
+    world
         .undo_exactly(
             "unsplit",
             &[],
             &json!({"state": "cancelled", "deleted": 15, "kept": 0, "missing": 0}),
         )
         .await;
-    assert_eq!(bench.rows_of("unsplit").await, 0);
-    let anew = bench.submit_again("unsplit").exits(0).id();
+    assert_eq!(world.rows_of("unsplit").await, 0);
+    let anew = world.submit_again("unsplit").exits(0).id();
     assert!(anew > import);
-    bench.drain();
-    assert_json(&bench.status(anew), &json!({"state": "loaded", "loaded": 16}));
-    assert_eq!(bench.rows_of("unsplit").await, 16);
+    world.drain();
+    assert_json(&world.status(anew), &json!({"state": "loaded", "loaded": 16}));
+    assert_eq!(world.rows_of("unsplit").await, 16);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_import_that_was_loaded_before_is_undone_exactly() {
-    let bench = upgraded().await;
-    bench.drain();
+    let world = upgraded().await;
+    world.drain();
     for import in IMPORTS.iter().filter(|import| import.state == "loaded") {
         let (name, rows) = (import.name, import.rows);
         assert_json(
-            &bench.dry_run(id(name), &[]),
+            &world.dry_run(id(name), &[]),
             &json!({"would_delete": rows, "would_keep": 0, "edited": 0, "missing": 0, "cannot_tell": 0}),
         );
-        assert_eq!(bench.rows_of(name).await, rows);
-        bench
+        assert_eq!(world.rows_of(name).await, rows);
+        world
             .undo_exactly(
                 name,
                 &[],
                 &json!({"state": "cancelled", "loaded": rows, "deleted": rows, "kept": 0, "missing": 0}),
             )
             .await;
-        assert_eq!(bench.rows_of(name).await, 0);
+        assert_eq!(world.rows_of(name).await, 0);
     }
-    assert_eq!(bench.rows_of("others").await, OTHERS);
+    assert_eq!(world.rows_of("others").await, OTHERS);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_are_edited_or_deleted_after_the_upgrade_are_told_from_those_of_before() {
-    let bench = upgraded().await;
-    bench.drain();
-    bench
+    let world = upgraded().await;
+    world.drain();
+    world
         .execute(
             "UPDATE public.sale_order SET \"Product\" = 'x' WHERE \"PointOfSale\" = 'orders' AND \"Stock\" IN (2, 9);
              DELETE FROM public.sale_order WHERE \"PointOfSale\" = 'orders' AND \"Stock\" = 11",
         )
         .await;
     assert_json(
-        &bench.dry_run(id("orders"), &["--keep-edited"]),
+        &world.dry_run(id("orders"), &["--keep-edited"]),
         &json!({"would_delete": 9, "would_keep": 2, "edited": 2, "missing": 1, "cannot_tell": 0}),
     );
-    bench
+    world
         .undo_exactly(
             "orders",
             &["--keep-edited"],
             &json!({"state": "kept", "deleted": 9, "kept": 2, "missing": 1}),
         )
         .await;
-    assert_eq!(bench.rows_of("orders").await, 2);
-    bench
+    assert_eq!(world.rows_of("orders").await, 2);
+    world
         .undo_exactly(
             "orders",
             &["--include-edited"],
             &json!({"state": "cancelled", "deleted": 11, "kept": 0, "missing": 1}),
         )
         .await;
-    assert_eq!(bench.rows_of("orders").await, 0);
+    assert_eq!(world.rows_of("orders").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_got_the_ids_of_before_again_stay() {
-    let bench = upgraded().await;
-    bench.drain();
+    let world = upgraded().await;
+    world.drain();
     // The first id of the import's first chunk.
-    bench
+    world
         .execute(
             "DELETE FROM public.sale_order WHERE id = 3;
              ALTER SEQUENCE public.sale_order_id_seq RESTART WITH 3;
              INSERT INTO public.sale_order (\"PointOfSale\", \"Product\", \"Date\", \"Stock\") VALUES ('later', 'x', '2025-01-01', 1)",
         )
         .await;
-    assert_eq!(bench.rows_of("later").await, 1);
-    bench
+    assert_eq!(world.rows_of("later").await, 1);
+    world
         .undo_exactly("orders", &[], &json!({"state": "kept", "deleted": 11, "kept": 1}))
         .await;
-    assert_eq!((bench.rows_of("orders").await, bench.rows_of("later").await), (0, 1));
+    assert_eq!((world.rows_of("orders").await, world.rows_of("later").await), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn undos_that_were_at_work_before_come_to_their_end() {
-    let bench = upgraded().await;
-    let others = bench
+    let world = upgraded().await;
+    let others = world
         .texts(&format!("SELECT whose || ' ' || content FROM {ROWS} WHERE whose NOT IN ('unfenced', 'fenced', 'early', 'cut', 'waiting') ORDER BY 1"))
         .await;
-    bench.drain();
+    world.drain();
     for (name, loaded) in [("unfenced", 12), ("fenced", 20), ("early", 0)] {
         assert_json(
-            &bench.status(id(name)),
+            &world.status(id(name)),
             &json!({"state": "cancelled", "loaded": loaded, "deleted": loaded, "kept": 0, "missing": 0}),
         );
-        assert_eq!(bench.rows_of(name).await, 0);
+        assert_eq!(world.rows_of(name).await, 0);
     }
     assert_eq!(
-        bench
+        world
             .texts(&format!(
                 "SELECT whose || ' ' || content FROM {ROWS} WHERE whose NOT IN ('cut', 'waiting') ORDER BY 1"
             ))
@@ -589,54 +597,54 @@ async fn undos_that_were_at_work_before_come_to_their_end() {
             id("fenced"),
             id("early")
         );
-        assert_eq!(bench.number(&left).await, 0, "{what}");
+        assert_eq!(world.number(&left).await, 0, "{what}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undo_that_was_at_work_before_can_be_stopped_and_finished_later() {
-    let bench = upgraded().await;
-    bench
-        .enqueue(["keep", &id("fenced").to_string()])
+    let world = upgraded().await;
+    world
+        .enqueue(&["keep", &id("fenced").to_string()])
         .run()
         .exits(0)
         .says("10 remain");
-    bench.drain();
-    assert_json(&bench.status(id("fenced")), &json!({"state": "kept", "deleted": 10}));
-    assert_eq!(bench.rows_of("fenced").await, 10);
-    bench
+    world.drain();
+    assert_json(&world.status(id("fenced")), &json!({"state": "kept", "deleted": 10}));
+    assert_eq!(world.rows_of("fenced").await, 10);
+    world
         .undo_exactly(
             "fenced",
             &[],
             &json!({"state": "cancelled", "deleted": 20, "kept": 0, "missing": 0}),
         )
         .await;
-    assert_eq!(bench.rows_of("fenced").await, 0);
+    assert_eq!(world.rows_of("fenced").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_kept_before_is_kept_again_or_undone_by_another_cancel() {
-    let bench = upgraded().await;
-    bench.drain();
+    let world = upgraded().await;
+    world.drain();
     let kept = json!({"state": "kept", "deleted": 10, "kept": 2, "missing": 0});
-    bench.undo_exactly("kept", &["--keep-edited"], &kept).await;
-    assert_eq!(bench.rows_of("kept").await, 2);
-    bench
+    world.undo_exactly("kept", &["--keep-edited"], &kept).await;
+    assert_eq!(world.rows_of("kept").await, 2);
+    world
         .undo_exactly(
             "kept",
             &["--include-edited"],
             &json!({"state": "cancelled", "deleted": 12, "kept": 0, "missing": 0}),
         )
         .await;
-    assert_eq!(bench.rows_of("kept").await, 0);
+    assert_eq!(world.rows_of("kept").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_rejected_before_is_listed_and_can_be_corrected() {
-    let bench = upgraded().await;
-    let reasons = bench.path("why.csv");
-    let listed = bench
-        .enqueue([
+    let world = upgraded().await;
+    let reasons = world.path("why.csv");
+    let listed = world
+        .enqueue(&[
             "rejects",
             &id("rejects").to_string(),
             "--reasons",
@@ -654,37 +662,37 @@ async fn what_was_rejected_before_is_listed_and_can_be_corrected() {
         "line,column,reason\n5,\"Date\",\"no such day in the calendar\"\n10,\"\",\"expected 4 fields, found 3\"\n"
     );
     let corrected = listed.stdout.replace("02-30", "02-28").replace("03-09", "03-09;8");
-    let corrected = bench.file("corrected.csv", corrected);
-    bench.load(&["-i", &corrected]);
-    assert_eq!(bench.rows_of("rejects").await, 12);
+    let corrected = world.file("corrected.csv", corrected);
+    world.load(&["-i", &corrected]);
+    assert_eq!(world.rows_of("rejects").await, 12);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_takes_out_what_was_loaded_before() {
-    let bench = upgraded().await;
-    bench.drain();
-    let file = bench.file("newer.csv", "product;price\nnewer 1;1.5\nnewer 2;2.5\n");
-    let others = bench.rows_but("tariff").await;
-    bench.load(&["-i", &file, "--table", "tariff", "--replace"]);
+    let world = upgraded().await;
+    world.drain();
+    let file = world.file("newer.csv", "product;price\nnewer 1;1.5\nnewer 2;2.5\n");
+    let others = world.rows_but("tariff").await;
+    world.load(&["-i", &file, "--table", "tariff", "--replace"]);
     assert_json(
-        &bench.status(id("tariff")),
+        &world.status(id("tariff")),
         &json!({"state": "cancelled", "deleted": 10, "kept": 0, "missing": 0}),
     );
-    let mut rows = bench.rows_but("tariff").await;
+    let mut rows = world.rows_but("tariff").await;
     rows.retain(|row| !row.starts_with("newer "));
     assert_eq!(rows, others);
-    assert_eq!((bench.rows_of("newer").await, bench.rows_of("tariff").await), (2, 0));
+    assert_eq!((world.rows_of("newer").await, world.rows_of("tariff").await), (2, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn imports_of_before_are_forgotten_and_their_rows_stay() {
-    let bench = upgraded().await;
-    bench.drain();
-    let rows = bench.rows().await;
-    bench.enqueue(["forget", "--older-than", "1d"]).run().exits(0);
+    let world = upgraded().await;
+    world.drain();
+    let rows = world.rows().await;
+    world.enqueue(&["forget", "--older-than", "1d"]).run().exits(0);
     // What ended only now is remembered: the one that was loading, and the undos; the interrupted one has not ended.
-    let left = bench.texts("SELECT id::text FROM pgimport.import ORDER BY id").await;
+    let left = world.texts("SELECT id::text FROM pgimport.import ORDER BY id").await;
     let expected = ["unfenced", "fenced", "cut", "early", "waiting"].map(|name| id(name).to_string());
     assert_eq!(left, expected);
-    assert_eq!(bench.rows().await, rows);
+    assert_eq!(world.rows().await, rows);
 }
