@@ -3,13 +3,9 @@
 mod support;
 
 use serde_json::json;
-use support::{Bench, assert_json, until};
+use support::{Held, World, assert_json, until_true};
 
-impl Bench {
-    async fn count(&self, table: &str) -> i64 {
-        self.number(&format!("SELECT count(*) FROM {table}")).await
-    }
-
+impl World {
     /// Numbers in chunks of 100.
     fn submit_numbers(&self, table: &str, rows: usize) -> i64 {
         let lines: String = (0..rows).map(|n| format!("{n}\n")).collect();
@@ -34,28 +30,28 @@ const MOVES: [(&str, &str); 3] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_renamed_or_moved_while_an_import_waits_is_loaded_and_undone_where_it_is() {
     for (alter, name) in MOVES {
-        let bench = Bench::new().await;
-        bench.execute(TABLE).await;
-        let id = bench.submit_numbers("public.t", 300);
-        bench.execute(alter).await;
-        bench.execute(SUCCESSOR).await;
+        let world = World::new().await;
+        world.execute(TABLE).await;
+        let id = world.submit_numbers("public.t", 300);
+        world.execute(alter).await;
+        world.execute(SUCCESSOR).await;
         let moved = json!({"target": name, "renamed_from": "public.t"});
-        assert_json(&bench.status(id), &moved);
-        bench.drain();
-        assert_json(&bench.status(id), &json!({"state": "loaded", "loaded": 300}));
-        assert_json(&bench.status(id), &moved);
+        assert_json(&world.status(id), &moved);
+        world.drain();
+        assert_json(&world.status(id), &json!({"state": "loaded", "loaded": 300}));
+        assert_json(&world.status(id), &moved);
         assert_eq!(
-            (bench.count(name).await, bench.count("public.t").await),
+            (world.count(name).await, world.count("public.t").await),
             (300, 400),
             "{alter}"
         );
-        let said = bench.enqueue(["status", &id.to_string()]).run().exits(0).stdout;
+        let said = world.enqueue(&["status", &id.to_string()]).run().exits(0).stdout;
         assert!(said.contains(name) && said.contains("public.t"), "{said}");
-        bench.enqueue(["verify", &id.to_string()]).run().exits(0);
-        assert_json(&bench.dry_run(id, &[]), &json!({"would_delete": 300, "would_keep": 0}));
-        assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 300}));
+        world.enqueue(&["verify", &id.to_string()]).run().exits(0);
+        assert_json(&world.dry_run(id, &[]), &json!({"would_delete": 300, "would_keep": 0}));
+        assert_json(&world.undo(id, &[]), &json!({"state": "cancelled", "deleted": 300}));
         assert_eq!(
-            (bench.count(name).await, bench.count("public.t").await),
+            (world.count(name).await, world.count("public.t").await),
             (0, 400),
             "{alter}"
         );
@@ -65,29 +61,29 @@ async fn a_table_that_is_renamed_or_moved_while_an_import_waits_is_loaded_and_un
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_renamed_or_moved_after_an_import_is_undone_where_it_is() {
     for (alter, name) in MOVES {
-        let bench = Bench::new().await;
-        bench.execute(TABLE).await;
-        let id = bench.submit_numbers("public.t", 300);
-        bench.drain();
-        assert_json(&bench.status(id), &json!({"target": "public.t", "renamed_from": null}));
+        let world = World::new().await;
+        world.execute(TABLE).await;
+        let id = world.submit_numbers("public.t", 300);
+        world.drain();
+        assert_json(&world.status(id), &json!({"target": "public.t", "renamed_from": null}));
         // Once before the request, and once more before the deletions.
-        bench.execute(alter).await;
-        bench.execute(SUCCESSOR).await;
-        bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
-        bench
+        world.execute(alter).await;
+        world.execute(SUCCESSOR).await;
+        world.enqueue(&["cancel", &id.to_string()]).run().exits(0);
+        world
             .execute(&format!("ALTER TABLE {name} RENAME TO last; CREATE TABLE {name} (LIKE public.t INCLUDING ALL); INSERT INTO {name} SELECT * FROM public.t"))
             .await;
-        bench.drain();
+        world.drain();
         let last = format!("{}.last", name.split('.').next().unwrap());
         assert_json(
-            &bench.status(id),
+            &world.status(id),
             &json!({"state": "cancelled", "deleted": 300, "target": last, "renamed_from": "public.t"}),
         );
         assert_eq!(
             [
-                bench.count(&last).await,
-                bench.count(name).await,
-                bench.count("public.t").await
+                world.count(&last).await,
+                world.count(name).await,
+                world.count("public.t").await
             ],
             [0, 400, 400],
             "{alter}"
@@ -105,68 +101,60 @@ async fn a_table_that_is_renamed_between_two_chunks_gets_them_both_whatever_take
         ("CREATE VIEW public.t AS SELECT 1 AS n", 1),
         ("", 0),
     ] {
-        let bench = Bench::new().await;
-        bench.execute(TABLE).await;
-        let id = bench.submit_numbers("public.t", 300);
-        let mut held = bench.db.pool().begin().await.unwrap();
-        sqlx::raw_sql("SELECT FROM pgimport.import_chunk WHERE ordinal > 0 FOR UPDATE")
-            .execute(&mut *held)
-            .await
-            .unwrap();
-        let worker = bench.worker(["--concurrency", "1"]).start();
-        until("the first is loaded", async || bench.count("public.t").await == 100).await;
-        bench.execute("ALTER TABLE public.t RENAME TO u").await;
-        bench.execute(successor).await;
-        held.rollback().await.unwrap();
-        until("it has ended", async || bench.status(id)["state"] != "loading").await;
+        let world = World::new().await;
+        world.execute(TABLE).await;
+        let id = world.submit_numbers("public.t", 300);
+        let held = Held::take(&world, "SELECT FROM pgimport.import_chunk WHERE ordinal > 0 FOR UPDATE").await;
+        let worker = world.worker(&["--concurrency", "1"]).start();
+        until_true("the first is loaded", async || world.count("public.t").await == 100).await;
+        world.execute("ALTER TABLE public.t RENAME TO u").await;
+        world.execute(successor).await;
+        held.release().await;
+        until_true("it has ended", async || world.status(id)["state"] != "loading").await;
         drop(worker);
-        assert_json(&bench.status(id), &json!({"state": "loaded", "loaded": 300}));
-        assert_eq!(bench.count("public.u").await, 300);
-        assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 300}));
-        assert_eq!(bench.count("public.u").await, 0);
+        assert_json(&world.status(id), &json!({"state": "loaded", "loaded": 300}));
+        assert_eq!(world.count("public.u").await, 300);
+        assert_json(&world.undo(id, &[]), &json!({"state": "cancelled", "deleted": 300}));
+        assert_eq!(world.count("public.u").await, 0);
         if !successor.is_empty() {
-            assert_eq!(bench.count("public.t").await, rows, "{successor}");
+            assert_eq!(world.count("public.t").await, rows, "{successor}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_dropped_and_made_again_while_an_import_waits_is_refused_with_words() {
-    let bench = Bench::new().await;
-    bench.execute(TABLE).await;
-    let id = bench.submit_numbers("public.t", 300);
-    bench.execute("DROP TABLE public.t").await;
-    bench.execute(SUCCESSOR).await;
-    bench.drain();
-    let status = bench.status(id);
+    let world = World::new().await;
+    world.execute(TABLE).await;
+    let id = world.submit_numbers("public.t", 300);
+    world.execute("DROP TABLE public.t").await;
+    world.execute(SUCCESSOR).await;
+    world.drain();
+    let status = world.status(id);
     assert_json(&status, &json!({"state": "failed", "loaded": 0, "chunks_failed": 3}));
     let error = status["chunk_errors"][0]["error"].as_str().unwrap();
     assert!(
         error.contains("public.t") && error.contains("dropped and made again"),
         "{error}"
     );
-    assert_eq!(bench.count("public.t").await, 400);
-    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 0}));
-    assert_eq!(bench.count("public.t").await, 400);
+    assert_eq!(world.count("public.t").await, 400);
+    assert_json(&world.undo(id, &[]), &json!({"state": "cancelled", "deleted": 0}));
+    assert_eq!(world.count("public.t").await, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_that_comes_in_the_middle_of_an_import_does_not_make_its_rows_look_edited() {
     for method in ["insert", "copy"] {
-        let bench = Bench::new().await;
-        bench.execute(TABLE).await;
+        let world = World::new().await;
+        world.execute(TABLE).await;
         let lines: String = (0..300).map(|n| format!("{n}\n")).collect();
         let arguments = ["--table", "public.t", "--load-method", method];
-        let id = bench.submit("n.csv", &format!("n\n{lines}"), &arguments);
-        let mut held = bench.db.pool().begin().await.unwrap();
-        sqlx::raw_sql("SELECT FROM pgimport.import_chunk WHERE ordinal > 0 FOR UPDATE")
-            .execute(&mut *held)
-            .await
-            .unwrap();
-        let worker = bench.worker(["--concurrency", "1"]).start();
-        until("the first is loaded", async || bench.count("public.t").await == 100).await;
+        let id = world.submit("n.csv", &format!("n\n{lines}"), &arguments);
+        let held = Held::take(&world, "SELECT FROM pgimport.import_chunk WHERE ordinal > 0 FOR UPDATE").await;
+        let worker = world.worker(&["--concurrency", "1"]).start();
+        until_true("the first is loaded", async || world.count("public.t").await == 100).await;
         // The exception block makes the new version of the row that of a subtransaction.
-        bench
+        world
             .execute(
                 "CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                      BEGIN UPDATE public.t SET n = n + 1000 WHERE id = NEW.id; EXCEPTION WHEN division_by_zero THEN NULL; END;
@@ -174,30 +162,30 @@ async fn a_trigger_that_comes_in_the_middle_of_an_import_does_not_make_its_rows_
                  CREATE TRIGGER touch AFTER INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.touch()",
             )
             .await;
-        held.rollback().await.unwrap();
-        until("it is loaded", async || bench.status(id)["state"] == "loaded").await;
+        held.release().await;
+        until_true("it is loaded", async || world.status(id)["state"] == "loaded").await;
         drop(worker);
-        assert_eq!(bench.count("public.t WHERE n >= 1000").await, 200);
+        assert_eq!(world.count("public.t WHERE n >= 1000").await, 200);
         let strangers = "public.t AS t WHERE NOT EXISTS (
              SELECT FROM pgimport.import_registry AS r
              WHERE t.id BETWEEN r.start_id AND r.end_id AND t.xmin::text::bigint = ANY (SELECT x & 4294967295 FROM unnest(r.xids) AS x))";
-        assert_eq!(bench.count(strangers).await, 0, "{method}");
+        assert_eq!(world.count(strangers).await, 0, "{method}");
         assert_json(
-            &bench.dry_run(id, &[]),
+            &world.dry_run(id, &[]),
             &json!({"would_delete": 300, "would_keep": 0, "edited": 0}),
         );
         assert_json(
-            &bench.undo(id, &[]),
+            &world.undo(id, &[]),
             &json!({"state": "cancelled", "deleted": 300, "kept": 0}),
         );
-        assert_eq!(bench.count("public.t").await, 0);
+        assert_eq!(world.count("public.t").await, 0);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partitioned_table_whose_key_begins_with_the_id_is_loaded_and_undone() {
-    let bench = Bench::new().await;
-    bench
+    let world = World::new().await;
+    world
         .execute(
             "CREATE TABLE public.p (id bigint GENERATED ALWAYS AS IDENTITY, day date NOT NULL, n int, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
              CREATE TABLE public.p_2024 PARTITION OF public.p FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
@@ -205,39 +193,39 @@ async fn a_partitioned_table_whose_key_begins_with_the_id_is_loaded_and_undone()
         )
         .await;
     let lines: String = (0..300).map(|n| format!("{}-03-01;{n}\n", 2024 + n % 2)).collect();
-    let path = bench.file("p.csv", format!("day;n\n{lines}"));
-    let id = bench.submit("p.csv", &format!("day;n\n{lines}"), &["--table", "public.p"]);
-    bench.drain();
-    assert_json(&bench.status(id), &json!({"state": "loaded", "loaded": 300}));
+    let path = world.file("p.csv", format!("day;n\n{lines}"));
+    let id = world.submit("p.csv", &format!("day;n\n{lines}"), &["--table", "public.p"]);
+    world.drain();
+    assert_json(&world.status(id), &json!({"state": "loaded", "loaded": 300}));
     assert_eq!(
-        (bench.count("public.p_2024").await, bench.count("public.p_2025").await),
+        (world.count("public.p_2024").await, world.count("public.p_2025").await),
         (150, 150)
     );
-    bench.enqueue(["verify", &id.to_string(), &path]).run().exits(0);
+    world.enqueue(&["verify", &id.to_string(), &path]).run().exits(0);
     // An edit that moves rows to another partition; a row of others, too; and one under an id of ours on another day.
-    bench
+    world
         .execute(
             "UPDATE public.p SET day = '2025-06-01' WHERE day < '2025-01-01' AND n < 20;
              INSERT INTO public.p (day, n) VALUES ('2024-05-05', 7);
              INSERT INTO public.p (id, day, n) OVERRIDING SYSTEM VALUE SELECT id, '2024-05-05', -1 FROM public.p WHERE n = 299",
         )
         .await;
-    assert_json(&bench.dry_run(id, &[]), &json!({"would_delete": 290, "edited": 11}));
-    assert_json(&bench.undo(id, &[]), &json!({"state": "kept", "deleted": 290}));
-    assert_eq!(bench.count("public.p").await, 12);
-    assert_eq!(bench.count("public.p WHERE n = -1").await, 1);
+    assert_json(&world.dry_run(id, &[]), &json!({"would_delete": 290, "edited": 11}));
+    assert_json(&world.undo(id, &[]), &json!({"state": "kept", "deleted": 290}));
+    assert_eq!(world.count("public.p").await, 12);
+    assert_eq!(world.count("public.p WHERE n = -1").await, 1);
     // A partition that is detached takes its rows with it.
-    let second = bench.submit(
+    let second = world.submit(
         "again.csv",
         &format!("day;n\n{lines}"),
         &["--table", "public.p", "--force"],
     );
-    bench.drain();
-    bench
+    world.drain();
+    world
         .execute("ALTER TABLE public.p DETACH PARTITION public.p_2024")
         .await;
     assert_json(
-        &bench.undo(second, &[]),
+        &world.undo(second, &[]),
         &json!({"state": "cancelled", "deleted": 150, "missing": 150}),
     );
 }
@@ -251,20 +239,20 @@ async fn a_table_whose_id_leads_no_index_is_refused_with_the_statement_that_make
         "CREATE INDEX ON public.t ((id + 1))",
         "CREATE INDEX ON public.t USING hash (id)",
     ] {
-        let bench = Bench::new().await;
-        bench
+        let world = World::new().await;
+        world
             .execute(&format!("CREATE TABLE public.t (id bigserial, n int); {index}"))
             .await;
-        let file = bench.file("t.csv", "n\n1\n2\n");
+        let file = world.file("t.csv", "n\n1\n2\n");
         let arguments = ["-i", &file, "--table", "public.t"];
-        let refused = bench.enqueue(arguments).run();
+        let refused = world.enqueue(&arguments).run();
         assert_eq!(refused.code, Some(1), "{index}: {refused:#?}");
         let hint = refused.stderr.find("CREATE INDEX");
         let hint = &refused.stderr[hint.unwrap_or_else(|| panic!("{index}: {refused:#?}"))..];
-        assert_eq!(bench.imports().await, 0);
-        bench.execute(hint.lines().next().unwrap()).await;
-        let id = bench.enqueue(arguments).run().exits(0).id();
-        bench.drain();
-        assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 2}));
+        assert_eq!(world.imports().await, 0);
+        world.execute(hint.lines().next().unwrap()).await;
+        let id = world.enqueue(&arguments).run().exits(0).id();
+        world.drain();
+        assert_json(&world.undo(id, &[]), &json!({"state": "cancelled", "deleted": 2}));
     }
 }

@@ -5,13 +5,13 @@ mod support;
 use std::fs;
 
 use serde_json::json;
-use support::{Bench, assert_json, orders};
+use support::{World, assert_json, orders};
 
 const SECRET: &str = "s3cret/Pa:ss@w0rd?";
 
 #[tokio::test]
 async fn wrong_usage_exits_with_2_before_anything_is_asked() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     for (arguments, text) in [
         (&["-d", ";;"][..], "expected exactly one byte"),
         (&["-d", "→"], "expected exactly one byte"),
@@ -26,7 +26,7 @@ async fn wrong_usage_exits_with_2_before_anything_is_asked() {
         (&["--no-such-flag"], "unexpected argument"),
     ] {
         // No settings: the database is not even looked for.
-        let output = bench
+        let output = world
             .bare(arguments)
             .env("PG_IMPORT_STAGING", "nowhere")
             .run()
@@ -38,25 +38,25 @@ async fn wrong_usage_exits_with_2_before_anything_is_asked() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_read_is_named() {
-    let bench = Bench::new().await;
-    bench
-        .enqueue(["-i", "none.csv"])
+    let world = World::new().await;
+    world
+        .enqueue(&["-i", "none.csv"])
         .run()
         .exits(1)
         .says("none.csv")
         .says("No such file");
-    fs::create_dir(bench.path("folder.csv")).unwrap();
-    bench
-        .enqueue(["-i", "folder.csv"])
+    fs::create_dir(world.path("folder.csv")).unwrap();
+    world
+        .enqueue(&["-i", "folder.csv"])
         .run()
         .exits(1)
         .says("folder.csv is a directory");
-    assert_eq!(bench.imports().await, 0);
+    assert_eq!(world.imports().await, 0);
 }
 
 #[tokio::test]
 async fn a_file_that_does_not_fit_the_table_is_refused_whole() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     for (content, arguments, text) in [
         (
             "PointOfSale;Produkt;Date;Stock\nA;x;2025-01-01;1\n",
@@ -85,35 +85,35 @@ async fn a_file_that_does_not_fit_the_table_is_refused_whole() {
             "'a' (field 1) is not a column",
         ),
     ] {
-        let file = bench.file("orders.csv", content);
-        let output = bench
-            .enqueue([&["-i", &file], arguments].concat())
+        let file = world.file("orders.csv", content);
+        let output = world
+            .enqueue(&[&["-i", &file], arguments].concat())
             .run()
             .exits(1)
             .says(text)
             .says("orders.csv");
         assert_eq!(output.stdout, "");
     }
-    bench.file("zipped.csv", b"\x1f\x8b\x08\0\xff\xfe\xfd\n");
-    bench
-        .enqueue(["-i", "zipped.csv"])
+    world.file("zipped.csv", b"\x1f\x8b\x08\0\xff\xfe\xfd\n");
+    world
+        .enqueue(&["-i", "zipped.csv"])
         .run()
         .exits(1)
         .says("zipped.csv, line 1: the header is not UTF-8 text");
-    let header = bench.file("long.csv", "x".repeat(4000));
-    bench
-        .enqueue(["-i", &header, "--max-record", "1K"])
+    let header = world.file("long.csv", "x".repeat(4000));
+    world
+        .enqueue(&["-i", &header, "--max-record", "1K"])
         .run()
         .exits(1)
         .says("long.csv")
         .says("line 1");
-    assert_eq!(bench.imports().await, 0);
+    assert_eq!(world.imports().await, 0);
 }
 
 #[tokio::test]
 async fn a_table_that_cannot_be_loaded_is_refused_with_what_to_do() {
-    let bench = Bench::new().await;
-    bench
+    let world = World::new().await;
+    world
         .execute(
             "CREATE VIEW a_view AS SELECT * FROM sale_order;
              CREATE MATERIALIZED VIEW a_matview AS SELECT * FROM sale_order;
@@ -128,7 +128,7 @@ async fn a_table_that_cannot_be_loaded_is_refused_with_what_to_do() {
              CREATE TABLE id_alone (id bigserial PRIMARY KEY);",
         )
         .await;
-    let file = bench.file("t.csv", "1\n");
+    let file = world.file("t.csv", "1\n");
     for (table, text) in [
         ("none", "there is no table none in this database"),
         ("none.none", "there is no table none.none"),
@@ -146,45 +146,45 @@ async fn a_table_that_cannot_be_loaded_is_refused_with_what_to_do() {
         ("", "'' is not a table's name"),
         ("x; DROP TABLE sale_order", "is not a table's name"),
     ] {
-        bench
-            .enqueue(["-i", &file, "--no-header", "--table", table])
+        world
+            .enqueue(&["-i", &file, "--no-header", "--table", table])
             .run()
             .exits(1)
             .says(text);
     }
-    assert_eq!((bench.imports().await, bench.sale_orders().await), (0, 0));
+    assert_eq!((world.imports().await, world.sale_orders().await), (0, 0));
 }
 
 #[tokio::test]
 async fn names_that_need_quotes_are_quoted_everywhere() {
-    let bench = Bench::new().await;
-    bench
+    let world = World::new().await;
+    world
         .execute(
             r#"CREATE SCHEMA "My Schema";
                CREATE TABLE "My Schema"."T;x" ("the ""ID""" int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "a b" text, "select" int, "C;d" text)"#,
         )
         .await;
     let table = r#""My Schema"."T;x""#;
-    let file = bench.file("t.csv", "A B;SELECT;\"c;D\"\nx;1;y\nx;wrong;y\n");
+    let file = world.file("t.csv", "A B;SELECT;\"c;D\"\nx;1;y\nx;wrong;y\n");
     for (id, method) in [(1, "insert"), (2, "copy")] {
-        bench
-            .enqueue(["-i", &file, "--table", table, "--load-method", method, "--force"])
+        world
+            .enqueue(&["-i", &file, "--table", table, "--load-method", method, "--force"])
             .run()
             .exits(0);
-        bench.drain();
+        world.drain();
         assert_json(
-            &bench.status(id),
+            &world.status(id),
             &json!({"state": "loaded", "loaded": 1, "rejected": 1, "target": table}),
         );
     }
-    let rejects = bench.enqueue(["rejects", "1"]).run().exits(0).stdout;
+    let rejects = world.enqueue(&["rejects", "1"]).run().exits(0).stdout;
     assert_eq!(rejects, "a b;select;\"C;d\"\nx;wrong;y\n");
-    let corrected = bench.file("rejects.csv", rejects.replace("wrong", "2"));
-    bench.load(&["-i", &corrected, "--table", table]);
-    bench.enqueue(["cancel", "1"]).run().exits(0);
-    bench.drain();
+    let corrected = world.file("rejects.csv", rejects.replace("wrong", "2"));
+    world.load(&["-i", &corrected, "--table", table]);
+    world.enqueue(&["cancel", "1"]).run().exits(0);
+    world.drain();
     assert_eq!(
-        bench
+        world
             .texts(r#"SELECT concat_ws('|', "the ""ID""", "a b", "select", "C;d") FROM "My Schema"."T;x" ORDER BY 1"#)
             .await,
         ["2|x|1|y", "3|x|2|y"]
@@ -193,17 +193,17 @@ async fn names_that_need_quotes_are_quoted_everywhere() {
 
 #[tokio::test]
 async fn an_import_that_does_not_exist_is_an_error_of_every_command() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     for command in ["status", "cancel", "keep", "rejects", "retry"] {
-        let output = bench
-            .enqueue([command, "99"])
+        let output = world
+            .enqueue(&[command, "99"])
             .run()
             .exits(1)
             .says("there is no import 99");
         assert_eq!(output.stdout, "");
     }
-    bench
-        .enqueue(["cancel", "99", "--dry-run"])
+    world
+        .enqueue(&["cancel", "99", "--dry-run"])
         .run()
         .exits(1)
         .says("there is no import 99");
@@ -211,33 +211,33 @@ async fn an_import_that_does_not_exist_is_an_error_of_every_command() {
 
 #[tokio::test]
 async fn a_database_that_was_not_migrated_is_told_from_a_broken_one() {
-    let bench = Bench::new().await;
-    bench
+    let world = World::new().await;
+    world
         .execute("DROP SCHEMA pgimport CASCADE; DROP SCHEMA apalis CASCADE")
         .await;
-    let file = bench.file("orders.csv", orders("A", 1));
+    let file = world.file("orders.csv", orders("A", 1));
     for call in [
-        bench.enqueue(["-i", &file]),
-        bench.enqueue(["status"]),
-        bench.worker(["--drain"]),
+        world.enqueue(&["-i", &file]),
+        world.enqueue(&["status"]),
+        world.worker(&["--drain"]),
     ] {
         call.run().exits(1).says("run `enqueue migrate`");
     }
     // Two at once, and once more.
-    let migrations = [(); 2].map(|()| bench.enqueue(["migrate"]).start());
+    let migrations = [(); 2].map(|()| world.enqueue(&["migrate"]).start());
     for migration in migrations {
         migration.finish().exits(0).says("is up to date");
     }
-    bench.enqueue(["migrate"]).run().exits(0);
-    bench.load(&["-i", &file]);
+    world.enqueue(&["migrate"]).run().exits(0);
+    world.load(&["-i", &file]);
 }
 
 #[tokio::test]
 async fn a_staging_says_where_the_database_is_and_a_wrong_one_is_named() {
-    let bench = Bench::new().await;
-    bench.db.credentials().write(&bench.path("stagings/test")).unwrap();
-    let path = bench.path("stagings");
-    let status = || bench.bare(["status"]).env("PG_IMPORT_CONFIG_PATH", &path);
+    let world = World::new().await;
+    world.db.credentials().write(&world.path("stagings/test")).unwrap();
+    let path = world.path("stagings");
+    let status = || world.bare(&["status"]).env("PG_IMPORT_CONFIG_PATH", &path);
     status().env("PG_IMPORT_STAGING", "test").run().exits(0);
     // A typo must not lead to another database.
     status()
@@ -251,15 +251,15 @@ async fn a_staging_says_where_the_database_is_and_a_wrong_one_is_named() {
         .run()
         .exits(1)
         .says("cannot be a staging's name");
-    bench.file(".staging", "test\n");
+    world.file(".staging", "test\n");
     status().run().exits(0);
-    bench.file(".staging", "tset\n");
+    world.file(".staging", "tset\n");
     status()
         .run()
         .exits(1)
         .says("the staging 'tset' (from ")
         .says(".staging)");
-    fs::write(bench.path("stagings/test/.postgres.port"), "no\n").unwrap();
+    fs::write(world.path("stagings/test/.postgres.port"), "no\n").unwrap();
     status()
         .env("PG_IMPORT_STAGING", "test")
         .run()
@@ -269,16 +269,16 @@ async fn a_staging_says_where_the_database_is_and_a_wrong_one_is_named() {
 
 #[tokio::test]
 async fn a_url_that_is_none_is_not_shown() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     for url in [
         &format!("garbage {SECRET}"),
         &format!("postgres//u:{SECRET}@h/d"),
         "mysql://u:s3cret@h/d",
     ] {
         for call in [
-            bench.bare(["status", "--database-url", url]),
-            bench.bare(["status"]).env("DATABASE_URL", url),
-            bench.worker(["--drain"]).env("DATABASE_URL", url),
+            world.bare(&["status", "--database-url", url]),
+            world.bare(&["status"]).env("DATABASE_URL", url),
+            world.worker(&["--drain"]).env("DATABASE_URL", url),
         ] {
             let output = call.run().exits(1).says("is not a PostgreSQL connection URL");
             assert!(!format!("{output:?}").contains("s3cret"), "{output:?}");
@@ -288,12 +288,12 @@ async fn a_url_that_is_none_is_not_shown() {
 
 #[tokio::test]
 async fn a_wrong_password_is_refused_and_not_shown() {
-    let bench = Bench::new().await;
-    let mut wrong = bench.db.credentials().clone();
+    let world = World::new().await;
+    let mut wrong = world.db.credentials().clone();
     wrong.password = SECRET.to_owned();
-    wrong.write(&bench.path("credentials/dev")).unwrap();
-    let output = bench
-        .bare(["status"])
+    wrong.write(&world.path("credentials/dev")).unwrap();
+    let output = world
+        .bare(&["status"])
         .env("RUST_LOG", "trace")
         .run()
         .exits(1)

@@ -1,14 +1,14 @@
 //! Undoing what is still at work: cancels beside loads, other imports and other writers, and submissions that break off.
 
-mod crash_support;
+mod support;
 
 use std::{
     io::Write as _,
     time::{Duration, Instant},
 };
 
-use crash_support::{Held, World, until};
 use sqlx::AssertSqlSafe;
+use support::{Held, World, until_true};
 
 /// Somebody else's program, which inserts, updates and deletes rows of its own in the same table until it is told to stop.
 struct Writer {
@@ -65,15 +65,15 @@ impl Writer {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_in_the_middle_takes_its_own_rows_and_no_other() {
     let world = World::new().await;
-    let (file, other) = (world.file(20_000).await, world.file(20_000).await);
+    let (file, other) = (world.csv_file(20_000).await, world.csv_file(20_000).await);
     let writer = Writer::start(&world).await;
     let mut workers = [
-        world.worker(&["--concurrency", "2"]),
-        world.worker(&["--concurrency", "2"]),
+        world.worker(&["--concurrency", "2"]).start(),
+        world.worker(&["--concurrency", "2"]).start(),
     ];
-    let goes = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let goes = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     let stays = world
-        .submit(&other, &["--chunk-rows", "100", "--load-method", "copy"])
+        .submit_file(&other, &["--chunk-rows", "100", "--load-method", "copy"])
         .await;
     world
         .until_some(&format!(
@@ -84,7 +84,7 @@ async fn a_cancel_in_the_middle_takes_its_own_rows_and_no_other() {
     assert_eq!(world.run(&["cancel", &goes.to_string()]).await.code, Some(0));
     // While it deletes, or has not begun to.
     workers[1].kill();
-    let _healthy = world.worker(&[]);
+    let _healthy = world.worker(&[]).start();
     let again = world.run(&["cancel", &goes.to_string(), "--wait"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     world.until_state(stays, "loaded").await;
@@ -94,7 +94,7 @@ async fn a_cancel_in_the_middle_takes_its_own_rows_and_no_other() {
     world.assert_no_job_stranded().await;
 
     // The same file is welcome again.
-    let anew = world.submit(&file, &["--chunk-rows", "2000"]).await;
+    let anew = world.submit_file(&file, &["--chunk-rows", "2000"]).await;
     assert_ne!(anew, goes);
     world.assert_settled(anew, "loaded").await;
     world.assert_loaded_once(&[&file, &other]).await;
@@ -103,13 +103,13 @@ async fn a_cancel_in_the_middle_takes_its_own_rows_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_waits_for_the_chunks_that_are_being_loaded() {
     let world = World::new().await;
-    let file = world.file(2_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "200"]).await;
+    let file = world.csv_file(2_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "200"]).await;
     // Loads stop after their rows; both the fence and whoever holds a chunk have to wait in turn.
     let lock = Held::take(&world, "LOCK TABLE pgimport.import_registry IN SHARE MODE").await;
     let _workers = [
-        world.worker(&["--concurrency", "2"]),
-        world.worker(&["--concurrency", "2"]),
+        world.worker(&["--concurrency", "2"]).start(),
+        world.worker(&["--concurrency", "2"]).start(),
     ];
     world
         .until_some("pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'")
@@ -127,9 +127,11 @@ async fn a_cancel_waits_for_the_chunks_that_are_being_loaded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submission_that_is_cancelled_stops_and_says_so() {
     let world = World::new().await;
-    let file = world.file(20_000).await;
+    let file = world.csv_file(20_000).await;
     // Nobody loads, so that it waits after its first batch.
-    let submitter = world.enqueue(&["-i", file.path(), "--chunk-rows", "200", "--max-pending", "1K"]);
+    let submitter = world
+        .enqueue(&["-i", file.path(), "--chunk-rows", "200", "--max-pending", "1K"])
+        .start();
     submitter.until_says("NO WORKER IS ALIVE").await;
     let import = world.latest_import().await;
     assert_eq!(world.state(import).await, "splitting");
@@ -140,7 +142,7 @@ async fn a_submission_that_is_cancelled_stops_and_says_so() {
         stopped.stderr.contains("was cancelled while it was submitted"),
         "{stopped:?}"
     );
-    let _worker = world.worker(&[]);
+    let _worker = world.worker(&[]).start();
     world.assert_settled(import, "cancelled").await;
     world.assert_loaded_once(&[]).await;
     world.assert_no_job_stranded().await;
@@ -149,16 +151,16 @@ async fn a_submission_that_is_cancelled_stops_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undo_that_is_stopped_keeps_what_is_left_and_can_go_on() {
     let world = World::new().await;
-    let file = world.file(4_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
-    let drained = world.worker(&["--drain"]).finished().await;
+    let file = world.csv_file(4_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
+    let drained = world.worker(&["--drain"]).start().finished().await;
     assert_eq!(drained.code, Some(0), "{drained:?}");
     assert_eq!(world.run(&["cancel", &import.to_string()]).await.code, Some(0));
     // One deletion, then the next waits in its transaction.
-    let worker = world.worker_with(
-        &["--concurrency", "1"],
-        &[("FAILPOINTS", "before-delete-commit=1*off->pause")],
-    );
+    let worker = world
+        .worker(&["--concurrency", "1"])
+        .env("FAILPOINTS", "before-delete-commit=1*off->pause")
+        .start();
     world.until_some("pgimport.import_chunk WHERE state = 'deleted'").await;
     world
         .until_some("pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND state = 'idle in transaction' AND query LIKE '%import_registry%'")
@@ -169,7 +171,7 @@ async fn an_undo_that_is_stopped_keeps_what_is_left_and_can_go_on() {
     world.assert_settled(import, "kept").await;
     let left = world.count("public.sale_order").await;
     assert!(left > 0 && left < 4_000, "{left}");
-    let _worker = world.worker(&[]);
+    let _worker = world.worker(&[]).start();
     world.assert_no_job_stranded().await;
     assert_eq!(world.count("public.sale_order").await, left);
     assert_eq!(
@@ -184,9 +186,9 @@ async fn an_undo_that_is_stopped_keeps_what_is_left_and_can_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_stream_is_undone_and_says_why() {
     let world = World::new().await;
-    let file = world.file(3_000).await;
-    let _worker = world.worker(&[]);
-    let mut submitter = world.enqueue(&["--chunk-rows", "100"]);
+    let file = world.csv_file(3_000).await;
+    let _worker = world.worker(&[]).start();
+    let mut submitter = world.enqueue(&["--chunk-rows", "100"]).pipe().start();
     let mut pipe = submitter.stdin();
     let text = std::fs::read(&file.path).expect("the file");
     pipe.write_all(&text[..text.len() / 2]).expect("to write to the pipe");
@@ -205,15 +207,17 @@ async fn an_interrupted_stream_is_undone_and_says_why() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forced_submission_that_died_is_undone_and_can_be_made_again() {
     let world = World::new().await;
-    let file = world.file(20_000).await;
+    let file = world.csv_file(20_000).await;
     // Nobody loads, so that it waits after its first batch.
     let command = ["-i", file.path(), "--force", "--chunk-rows", "200"];
-    let mut submitter = world.enqueue(&[&command[..], &["--max-pending", "1K"]].concat());
+    let mut submitter = world
+        .enqueue(&[&command[..], &["--max-pending", "1K"]].concat())
+        .start();
     submitter.until_says("NO WORKER IS ALIVE").await;
     let import = world.latest_import().await;
     submitter.kill();
     assert_eq!(world.state(import).await, "splitting");
-    let _worker = world.worker(&[]);
+    let _worker = world.worker(&[]).start();
     world.until_some("pgimport.import_chunk WHERE state = 'loaded'").await;
     world.assert_settled(import, "cancelled").await;
     world.assert_loaded_once(&[]).await;
@@ -221,7 +225,7 @@ async fn a_forced_submission_that_died_is_undone_and_can_be_made_again() {
     assert!(status.contains("was interrupted before its end was read"), "{status}");
     let again = world.run(&command).await;
     assert_eq!(again.code, Some(0), "{again:?}");
-    world.assert_settled(again.import(), "loaded").await;
+    world.assert_settled(again.id(), "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     world.assert_no_job_stranded().await;
 }
@@ -229,15 +233,17 @@ async fn a_forced_submission_that_died_is_undone_and_can_be_made_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_while_it_is_read_fails_its_import() {
     let world = World::new().await;
-    let file = world.file(60_000).await;
-    let submitter = world.enqueue(&["-i", file.path(), "--chunk-rows", "2000", "--max-pending", "1K"]);
+    let file = world.csv_file(60_000).await;
+    let submitter = world
+        .enqueue(&["-i", file.path(), "--chunk-rows", "2000", "--max-pending", "1K"])
+        .start();
     submitter.until_says("NO WORKER IS ALIVE").await;
     let mut append = std::fs::OpenOptions::new()
         .append(true)
         .open(&file.path)
         .expect("the file");
     append.write_all(b"S;late;2025-01-01;1\n").expect("to append");
-    let _worker = world.worker(&[]);
+    let _worker = world.worker(&[]).start();
     let finished = submitter.finished().await;
     assert_eq!(finished.code, Some(1), "{finished:?}");
     assert!(
@@ -247,7 +253,7 @@ async fn a_file_that_changes_while_it_is_read_fails_its_import() {
     // It waited after each of some thirty batches.
     let waits = finished.stderr.matches("wait for workers").count();
     assert!(waits <= 3, "it says once that it waits: {finished:?}");
-    let import = finished.import();
+    let import = finished.id();
     world.assert_settled(import, "failed").await;
     let status = world.run(&["status", &import.to_string()]).await.stdout;
     assert!(status.contains("the file changed while it was read"), "{status}");
@@ -261,12 +267,11 @@ async fn a_file_that_changes_while_it_is_read_fails_its_import() {
     world.assert_settled(import, "cancelled").await;
     world.assert_loaded_once(&[]).await;
     world.assert_no_job_stranded().await;
-    until("the submitter is forgotten", async || {
-        (world
+    until_true("the submitter is forgotten", async || {
+        world
             .count("pg_stat_activity WHERE application_name LIKE 'pg_import-enqueue%'")
             .await
-            == 0)
-            .then_some(())
+            == 0
     })
     .await;
 }

@@ -1,11 +1,11 @@
 //! Processes that do not die but stop: frozen by the system, blocked in their own runtime, and told to end while they work.
 
-mod crash_support;
+mod support;
 
 use std::time::{Duration, Instant};
 
-use crash_support::{Held, Proc, World, until};
 use rustix::process::Signal;
+use support::{Held, Proc, World, until_true};
 
 /// Freezes a worker within the transaction that loads a chunk: after its rows, or, for COPY, before the first of them.
 async fn freeze_while_loading(world: &World, worker: &Proc, method: &str) -> String {
@@ -34,14 +34,14 @@ async fn freeze_while_loading(world: &World, worker: &Proc, method: &str) -> Str
 
 async fn takes_over_from_a_frozen_worker(method: &str) {
     let world = World::new().await;
-    let file = world.file(3_000).await;
+    let file = world.csv_file(3_000).await;
     let import = world
-        .submit(&file, &["--chunk-rows", "200", "--load-method", method])
+        .submit_file(&file, &["--chunk-rows", "200", "--load-method", method])
         .await;
-    let frozen = world.worker(&["--concurrency", "2"]);
+    let frozen = world.worker(&["--concurrency", "2"]).start();
     let name = freeze_while_loading(&world, &frozen, method).await;
     let begin = Instant::now();
-    let _other = world.worker(&[]);
+    let _other = world.worker(&[]).start();
     world.until_none("pgimport.import_chunk WHERE state = 'pending'").await;
     println!(
         "{method}: the chunks of a frozen worker were loaded after {:.1?}",
@@ -62,8 +62,8 @@ async fn takes_over_from_a_frozen_worker(method: &str) {
     world.assert_tidy().await;
     world.assert_loaded_once(&[&file]).await;
     drop(_other);
-    let second = world.file(500).await;
-    let next = world.submit(&second, &["--load-method", method]).await;
+    let second = world.csv_file(500).await;
+    let next = world.submit_file(&second, &["--load-method", method]).await;
     world.assert_settled(next, "loaded").await;
     world.assert_loaded_once(&[&file, &second]).await;
     world.assert_no_job_stranded().await;
@@ -82,10 +82,10 @@ async fn a_worker_frozen_within_its_copy_is_replaced_and_may_come_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_is_replaced_by_one_that_waits() {
     let world = World::new().await;
-    let file = world.file(3_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "200"]).await;
+    let file = world.csv_file(3_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "200"]).await;
     let lock = Held::take(&world, "LOCK TABLE pgimport.import_registry IN SHARE MODE").await;
-    let mut killed = world.worker(&["--concurrency", "2"]);
+    let mut killed = world.worker(&["--concurrency", "2"]).start();
     let name = world.until_working(&killed).await;
     world
         .until_some(&format!(
@@ -95,7 +95,7 @@ async fn a_killed_worker_is_replaced_by_one_that_waits() {
     killed.kill();
     let begin = Instant::now();
     lock.release().await;
-    let _other = world.worker(&[]);
+    let _other = world.worker(&[]).start();
     world.until_none("pgimport.import_chunk WHERE state = 'pending'").await;
     println!(
         "the chunks of a killed worker were loaded after {:.1?}",
@@ -109,10 +109,10 @@ async fn a_killed_worker_is_replaced_by_one_that_waits() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submitter_frozen_within_a_batch_is_replaced_by_the_same_command() {
     let world = World::new().await;
-    let file = world.file(3_000).await;
+    let file = world.csv_file(3_000).await;
     let command = ["-i", file.path(), "--chunk-rows", "200"];
     let lock = Held::take(&world, "LOCK TABLE pgimport.import_payload IN SHARE MODE").await;
-    let mut frozen = world.enqueue(&command);
+    let mut frozen = world.enqueue(&command).start();
     world
         .until_some("pg_locks WHERE NOT granted AND relation = 'pgimport.import_payload'::regclass")
         .await;
@@ -128,8 +128,8 @@ async fn a_submitter_frozen_within_a_batch_is_replaced_by_the_same_command() {
     // It must not go on: the import is another's.
     let exit = frozen.exit().await;
     println!("the woken submitter: {exit} {}", frozen.words());
-    let _worker = world.worker(&[]);
-    world.assert_settled(again.import(), "loaded").await;
+    let _worker = world.worker(&[]).start();
+    world.assert_settled(again.id(), "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     assert_eq!(world.count("pgimport.import").await, 1);
     world.assert_no_job_stranded().await;
@@ -138,21 +138,21 @@ async fn a_submitter_frozen_within_a_batch_is_replaced_by_the_same_command() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_runtime_is_blocked_loads_nothing_twice() {
     let world = World::new().await;
-    let file = world.file(4_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "200"]).await;
+    let file = world.csv_file(4_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "200"]).await;
     // Longer than the heartbeat's limit, on the only thread of its runtime: its sessions are ended under it, and it goes on after.
     let environment = [
         ("FAILPOINTS", "after-rows=1*sleep(8000)->off"),
         ("TOKIO_WORKER_THREADS", "1"),
     ];
-    let blocked = world.worker_with(&["--concurrency", "4"], &environment);
+    let blocked = world.worker(&["--concurrency", "4"]).envs(environment).start();
     blocked.until_says("worker ready").await;
     world
         .until_some(
             "pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND state = 'idle in transaction'",
         )
         .await;
-    let _other = world.worker(&["--concurrency", "2"]);
+    let _other = world.worker(&["--concurrency", "2"]).start();
     world.assert_settled(import, "loaded").await;
     blocked.until_says("starting again").await;
     world.assert_loaded_once(&[&file]).await;
@@ -162,14 +162,14 @@ async fn a_worker_whose_runtime_is_blocked_loads_nothing_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_told_to_stop_leaves_no_trace() {
     let world = World::new().await;
-    let file = world.file(20_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(20_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     // Several times, for what is left behind depends on the moment.
     for _ in 0..5 {
-        let worker = world.worker(&["--concurrency", "6"]);
+        let worker = world.worker(&["--concurrency", "6"]).start();
         let loaded = world.count("pgimport.import_chunk WHERE state = 'loaded'").await;
-        until("it loads", async || {
-            (world.count("pgimport.import_chunk WHERE state = 'loaded'").await > loaded).then_some(())
+        until_true("it loads", async || {
+            world.count("pgimport.import_chunk WHERE state = 'loaded'").await > loaded
         })
         .await;
         worker.terminate();
@@ -185,7 +185,7 @@ async fn a_worker_that_is_told_to_stop_leaves_no_trace() {
         world.count("pgimport.import_chunk WHERE state = 'pending'").await > 0,
         "stopped while it worked"
     );
-    let _worker = world.worker(&[]);
+    let _worker = world.worker(&[]).start();
     world.assert_settled(import, "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     world.assert_no_job_stranded().await;
@@ -194,10 +194,10 @@ async fn a_worker_that_is_told_to_stop_leaves_no_trace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_ends_in_time_while_chunks_are_blocked() {
     let world = World::new().await;
-    let file = world.file(1_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(1_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     let lock = Held::take(&world, "LOCK TABLE public.sale_order IN SHARE MODE").await;
-    let worker = world.worker(&["--concurrency", "2", "--shutdown-timeout", "1"]);
+    let worker = world.worker(&["--concurrency", "2", "--shutdown-timeout", "1"]).start();
     world
         .until_some("pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'")
         .await;
@@ -212,7 +212,7 @@ async fn a_stop_ends_in_time_while_chunks_are_blocked() {
         0
     );
     assert_eq!(world.count("pgimport.import_chunk WHERE attempts > 0").await, 0);
-    let _worker = world.worker(&[]);
+    let _worker = world.worker(&[]).start();
     world.assert_settled(import, "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     world.assert_no_job_stranded().await;
@@ -221,10 +221,10 @@ async fn a_stop_ends_in_time_while_chunks_are_blocked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_reads_ahead_and_writes_no_more_at_once_than_it_was_told_to() {
     let world = World::new().await;
-    let file = world.file(1_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(1_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     let lock = Held::take(&world, "LOCK TABLE public.sale_order IN SHARE MODE").await;
-    let _worker = world.worker(&["--concurrency", "1"]);
+    let _worker = world.worker(&["--concurrency", "1"]).start();
     world
         .until_some("pgimport.import_chunk WHERE state = 'pending' AND worker IS NOT NULL HAVING count(*) > 1")
         .await;
@@ -243,11 +243,17 @@ async fn a_worker_reads_ahead_and_writes_no_more_at_once_than_it_was_told_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_stuck_ends_in_time_and_at_once_after_a_second_signal() {
     let world = World::new().await;
-    let file = world.file(1_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(1_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     let stuck = [("FAILPOINTS", "after-rows=pause"), ("TOKIO_WORKER_THREADS", "4")];
-    let patient = world.worker_with(&["--concurrency", "1", "--shutdown-timeout", "600"], &stuck);
-    let hasty = world.worker_with(&["--concurrency", "1", "--shutdown-timeout", "1"], &stuck);
+    let patient = world
+        .worker(&["--concurrency", "1", "--shutdown-timeout", "600"])
+        .envs(stuck)
+        .start();
+    let hasty = world
+        .worker(&["--concurrency", "1", "--shutdown-timeout", "1"])
+        .envs(stuck)
+        .start();
     for worker in [&patient, &hasty] {
         let name = world.until_working(worker).await;
         world
@@ -263,7 +269,7 @@ async fn a_worker_that_is_stuck_ends_in_time_and_at_once_after_a_second_signal()
     assert_eq!(finished.code, Some(128 + Signal::TERM.as_raw()), "{finished:?}");
     let finished = hasty.finished().await;
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    let _worker = world.worker(&[]);
+    let _worker = world.worker(&[]).start();
     world.assert_settled(import, "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     world.assert_no_job_stranded().await;
@@ -272,11 +278,11 @@ async fn a_worker_that_is_stuck_ends_in_time_and_at_once_after_a_second_signal()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_frozen_for_a_moment_loses_nothing() {
     let world = World::new().await;
-    let file = world.file(10_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(10_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     let (one, two) = (
-        world.worker(&["--concurrency", "2"]),
-        world.worker(&["--concurrency", "2"]),
+        world.worker(&["--concurrency", "2"]).start(),
+        world.worker(&["--concurrency", "2"]).start(),
     );
     for _ in 0..4 {
         for worker in [&one, &two] {

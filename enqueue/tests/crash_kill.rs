@@ -1,11 +1,11 @@
 //! Processes that die: killed at random, at each step of a chunk, and by a chunk that kills whoever begins it.
 
-mod crash_support;
+mod support;
 
 use std::time::Duration;
 
-use crash_support::{Held, Proc, World, seeded};
 use rand::RngExt as _;
+use support::{Held, Proc, World, seeded};
 
 /// Where a worker that loads can be hit, in the order of its statements.
 const LOAD_STEPS: [&str; 8] = [
@@ -34,14 +34,14 @@ const PATIENT: [&str; 4] = ["--concurrency", "2", "--max-attempts", "1000"];
 async fn every_record_is_loaded_once_however_often_workers_are_killed() {
     let world = World::new().await;
     let mut random = seeded();
-    let file = world.file(30_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "200"]).await;
-    let mut workers: Vec<_> = (0..3).map(|_| world.worker(&PATIENT)).collect();
+    let file = world.csv_file(30_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "200"]).await;
+    let mut workers: Vec<_> = (0..3).map(|_| world.worker(&PATIENT).start()).collect();
     for _ in 0..12 {
         tokio::time::sleep(Duration::from_millis(random.random_range(50..600))).await;
         let victim = random.random_range(0..workers.len());
         workers[victim].kill();
-        workers[victim] = world.worker(&PATIENT);
+        workers[victim] = world.worker(&PATIENT).start();
     }
     world.assert_settled(import, "loaded").await;
     world.assert_loaded_once(&[&file]).await;
@@ -52,12 +52,12 @@ async fn every_record_is_loaded_once_however_often_workers_are_killed() {
 async fn every_record_is_loaded_once_when_submitters_and_workers_are_killed() {
     let world = World::new().await;
     let mut random = seeded();
-    let file = world.file(30_000).await;
+    let file = world.csv_file(30_000).await;
     // Little may be pending, so that the submission lasts as long as the workers do.
     let command = ["-i", file.path(), "--chunk-rows", "200", "--max-pending", "64K"];
-    let mut worker = world.worker(&PATIENT);
+    let mut worker = world.worker(&PATIENT).start();
     for round in 0..3 {
-        let mut submitter = world.enqueue(&command);
+        let mut submitter = world.enqueue(&command).start();
         world
             .until_some(&format!(
                 "pgimport.import WHERE submitter LIKE '%:{}:%'",
@@ -68,7 +68,7 @@ async fn every_record_is_loaded_once_when_submitters_and_workers_are_killed() {
         submitter.kill();
         if round == 1 {
             worker.kill();
-            worker = world.worker(&PATIENT);
+            worker = world.worker(&PATIENT).start();
         }
         if world.count("pgimport.import WHERE state <> 'splitting'").await > 0 {
             break;
@@ -77,8 +77,8 @@ async fn every_record_is_loaded_once_when_submitters_and_workers_are_killed() {
     // Two at once, as an impatient cron would.
     let (first, second) = tokio::join!(world.run(&command), world.run(&command));
     assert_eq!((first.code, second.code), (Some(0), Some(0)), "{first:?} {second:?}");
-    assert_eq!(first.import(), second.import());
-    world.assert_settled(first.import(), "loaded").await;
+    assert_eq!(first.id(), second.id());
+    world.assert_settled(first.id(), "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     assert_eq!(world.count("pgimport.import").await, 1);
     world.assert_no_job_stranded().await;
@@ -87,36 +87,39 @@ async fn every_record_is_loaded_once_when_submitters_and_workers_are_killed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submitter_killed_between_two_statements_of_a_batch_leaves_no_half_of_it() {
     let world = World::new().await;
-    let file = world.file(5_000).await;
+    let file = world.csv_file(5_000).await;
     let command = ["-i", file.path(), "--chunk-rows", "200"];
     let lock = Held::take(&world, "LOCK TABLE pgimport.import_payload IN SHARE MODE").await;
-    let mut submitter = world.enqueue(&command);
+    let mut submitter = world.enqueue(&command).start();
     world
         .until_some("pg_locks WHERE NOT granted AND relation = 'pgimport.import_payload'::regclass")
         .await;
     submitter.kill();
     lock.release().await;
-    let _worker = world.worker(&PATIENT);
+    let _worker = world.worker(&PATIENT).start();
     let again = world.run(&command).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     assert!(again.stderr.contains("going on in its place"), "{again:?}");
-    world.assert_settled(again.import(), "loaded").await;
+    world.assert_settled(again.id(), "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     world.assert_no_job_stranded().await;
 }
 
 async fn dies_between_any_two_statements_of_a_load(method: &str) {
     let world = World::new().await;
-    let file = world.file(6_000).await;
+    let file = world.csv_file(6_000).await;
     let import = world
-        .submit(&file, &["--chunk-rows", "200", "--load-method", method])
+        .submit_file(&file, &["--chunk-rows", "200", "--load-method", method])
         .await;
     let mut dying: Vec<_> = LOAD_STEPS
         .iter()
         .map(|step| {
             let failpoint = format!("{step}=panic");
             let environment = [("FAILPOINTS", failpoint.as_str()), ("FAILPOINTS_ABORT", "1")];
-            world.worker_with(&["--concurrency", "1", "--max-attempts", "1000"], &environment)
+            world
+                .worker(&["--concurrency", "1", "--max-attempts", "1000"])
+                .envs(environment)
+                .start()
         })
         .collect();
     for (worker, step) in std::iter::zip(&mut dying, LOAD_STEPS) {
@@ -127,7 +130,7 @@ async fn dies_between_any_two_statements_of_a_load(method: &str) {
             "{step} was not reached; is the worker built with failpoints (test the whole workspace)? {words}"
         );
     }
-    let _healthy = world.worker(&["--concurrency", "1"]);
+    let _healthy = world.worker(&["--concurrency", "1"]).start();
     world.assert_settled(import, "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     world.assert_no_job_stranded().await;
@@ -144,22 +147,22 @@ async fn a_worker_can_die_between_any_two_statements_of_a_load() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_can_die_between_any_two_statements_of_a_deletion() {
     let world = World::new().await;
-    let (file, other) = (world.file(4_000).await, world.file(1_000).await);
-    let import = world.submit(&file, &["--chunk-rows", "200"]).await;
-    let stays = world.submit(&other, &["--chunk-rows", "200"]).await;
+    let (file, other) = (world.csv_file(4_000).await, world.csv_file(1_000).await);
+    let import = world.submit_file(&file, &["--chunk-rows", "200"]).await;
+    let stays = world.submit_file(&other, &["--chunk-rows", "200"]).await;
     let loaded = world.run(&["status", &import.to_string()]).await;
     assert_eq!(loaded.code, Some(0));
-    let drain = world.worker(&["--drain"]).finished().await;
+    let drain = world.worker(&["--drain"]).start().finished().await;
     assert_eq!(drain.code, Some(0), "{drain:?}");
     assert_eq!(world.run(&["cancel", &import.to_string()]).await.code, Some(0));
     for step in DELETE_STEPS {
         let failpoint = format!("{step}=panic");
         let environment = [("FAILPOINTS", failpoint.as_str()), ("FAILPOINTS_ABORT", "1")];
-        let mut worker = world.worker_with(&["--concurrency", "1"], &environment);
+        let mut worker = world.worker(&["--concurrency", "1"]).envs(environment).start();
         worker.exit().await;
         assert!(worker.words().contains("aborting"), "{step}: {}", worker.words());
     }
-    let _healthy = world.worker(&[]);
+    let _healthy = world.worker(&[]).start();
     world.assert_settled(import, "cancelled").await;
     world.assert_settled(stays, "loaded").await;
     world.assert_loaded_once(&[&other]).await;
@@ -170,10 +173,10 @@ async fn a_worker_can_die_between_any_two_statements_of_a_deletion() {
 async fn dawdling_workers(world: &World, steps: &[&str]) -> Vec<Proc> {
     let start = |step: &&str| {
         let failpoint = format!("{step}=3*sleep(700)->off");
-        world.worker_with(
-            &["--concurrency", "1", "--max-attempts", "1000"],
-            &[("FAILPOINTS", &failpoint)],
-        )
+        world
+            .worker(&["--concurrency", "1", "--max-attempts", "1000"])
+            .env("FAILPOINTS", &failpoint)
+            .start()
     };
     let workers: Vec<_> = steps.iter().map(start).collect();
     for worker in &workers {
@@ -197,8 +200,8 @@ async fn cut_sessions(world: &World) {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_can_be_cut_between_any_two_statements_of_a_load() {
     let world = World::new().await;
-    let file = world.file(10_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(10_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     let _workers = dawdling_workers(&world, &LOAD_STEPS).await;
     cut_sessions(&world).await;
     world.assert_settled(import, "loaded").await;
@@ -209,9 +212,9 @@ async fn connections_can_be_cut_between_any_two_statements_of_a_load() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_can_be_cut_between_any_two_statements_of_a_deletion() {
     let world = World::new().await;
-    let file = world.file(10_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
-    let drain = world.worker(&["--drain"]).finished().await;
+    let file = world.csv_file(10_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
+    let drain = world.worker(&["--drain"]).start().finished().await;
     assert_eq!(drain.code, Some(0), "{drain:?}");
     let _workers = dawdling_workers(&world, &DELETE_STEPS).await;
     assert_eq!(world.run(&["cancel", &import.to_string()]).await.code, Some(0));
@@ -224,8 +227,8 @@ async fn connections_can_be_cut_between_any_two_statements_of_a_deletion() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunk_that_kills_its_workers_is_given_up_and_can_be_retried() {
     let world = World::new().await;
-    let file = world.file(2_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(2_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     let poison = [("FAILPOINTS", "begin-chunk-3=panic"), ("FAILPOINTS_ABORT", "1")];
     let arguments = ["--max-attempts", "2", "--concurrency", "4", "--drain"];
     // Whatever is begun beside the chunk dies with it.
@@ -234,7 +237,7 @@ async fn a_chunk_that_kills_its_workers_is_given_up_and_can_be_retried() {
     let mut deaths = 0;
     let code = loop {
         // As systemd would: again and again.
-        let ended = world.worker_with(&arguments, &poison).finished().await;
+        let ended = world.worker(&arguments).envs(poison).start().finished().await;
         said.push_str(&ended.stderr);
         if ended.code.is_some() {
             break ended.code;
@@ -257,7 +260,7 @@ async fn a_chunk_that_kills_its_workers_is_given_up_and_can_be_retried() {
     let given_up = "pgimport.import_chunk WHERE state = 'failed' AND ordinal = 3";
     assert_eq!(world.count(given_up).await, 1, "{status}\n{said}");
 
-    let _healthy = world.worker(&[]);
+    let _healthy = world.worker(&[]).start();
     let retry = world.run(&["retry", &import.to_string(), "--wait"]).await;
     assert_eq!(retry.code, Some(0), "{retry:?}");
     assert!(retry.stderr.contains("1 failed chunks are open again"), "{retry:?}");
@@ -269,10 +272,10 @@ async fn a_chunk_that_kills_its_workers_is_given_up_and_can_be_retried() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chunk_whose_handler_panics_is_given_up_too() {
     let world = World::new().await;
-    let file = world.file(1_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(1_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     let panics = [("FAILPOINTS", "begin-chunk-2=panic")];
-    let _worker = world.worker_with(&["--max-attempts", "2"], &panics);
+    let _worker = world.worker(&["--max-attempts", "2"]).envs(panics).start();
     world.assert_settled(import, "failed").await;
     let status = world.run(&["status", &import.to_string()]).await.stdout;
     assert!(status.contains("the worker panicked"), "{status}");

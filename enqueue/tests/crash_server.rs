@@ -1,13 +1,13 @@
 //! A server that goes away, refuses, or lost its queue: restarts, errors that pass and errors that do not, jobs that lie.
 
-mod crash_support;
+mod support;
 
 use std::time::Duration;
 
-use crash_support::{World, seeded};
 use local_server::ShutdownMode;
 use rand::RngExt as _;
 use rustix::process::{Pid, Signal, kill_process};
+use support::{Held, World, seeded};
 use testkit::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,20 +15,22 @@ async fn workers_and_submitters_outlive_restarts_of_the_server() {
     let server = TestServer::start().await;
     let world = World::on(&server).await;
     let mut random = seeded();
-    let file = world.file(60_000).await;
+    let file = world.csv_file(60_000).await;
     let workers = [
-        world.worker(&["--concurrency", "2"]),
-        world.worker(&["--concurrency", "2"]),
+        world.worker(&["--concurrency", "2"]).start(),
+        world.worker(&["--concurrency", "2"]).start(),
     ];
-    let submitter = world.enqueue(&[
-        "-i",
-        file.path(),
-        "--chunk-rows",
-        "200",
-        "--max-pending",
-        "64K",
-        "--wait",
-    ]);
+    let submitter = world
+        .enqueue(&[
+            "-i",
+            file.path(),
+            "--chunk-rows",
+            "200",
+            "--max-pending",
+            "64K",
+            "--wait",
+        ])
+        .start();
     world.until_some("pgimport.import_chunk").await;
     for mode in [
         ShutdownMode::Fast,
@@ -41,7 +43,7 @@ async fn workers_and_submitters_outlive_restarts_of_the_server() {
     }
     let finished = submitter.finished().await;
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    world.assert_settled(finished.import(), "loaded").await;
+    world.assert_settled(finished.id(), "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     world.assert_no_job_stranded().await;
     for mut worker in workers {
@@ -53,17 +55,19 @@ async fn workers_and_submitters_outlive_restarts_of_the_server() {
 async fn an_outage_of_seconds_costs_seconds() {
     let server = TestServer::start().await;
     let world = World::on(&server).await;
-    let file = world.file(30_000).await;
-    let mut worker = world.worker(&["--concurrency", "2"]);
-    let submitter = world.enqueue(&[
-        "-i",
-        file.path(),
-        "--chunk-rows",
-        "200",
-        "--max-pending",
-        "64K",
-        "--wait",
-    ]);
+    let file = world.csv_file(30_000).await;
+    let mut worker = world.worker(&["--concurrency", "2"]).start();
+    let submitter = world
+        .enqueue(&[
+            "-i",
+            file.path(),
+            "--chunk-rows",
+            "200",
+            "--max-pending",
+            "64K",
+            "--wait",
+        ])
+        .start();
     world.until_some("pgimport.import_chunk WHERE state = 'loaded'").await;
     // Every session ends, and the postmaster neither refuses nor accepts new ones.
     let mut conn = world.connect().await;
@@ -77,7 +81,7 @@ async fn an_outage_of_seconds_costs_seconds() {
     kill_process(postmaster, Signal::CONT).expect("to thaw the server");
     let finished = submitter.finished().await;
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    world.assert_settled(finished.import(), "loaded").await;
+    world.assert_settled(finished.id(), "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     world.assert_no_job_stranded().await;
     assert!(worker.ended().is_none(), "{}", worker.words());
@@ -87,11 +91,11 @@ async fn an_outage_of_seconds_costs_seconds() {
 async fn every_record_is_loaded_once_however_often_sessions_are_ended() {
     let world = World::new().await;
     let mut random = seeded();
-    let file = world.file(40_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "200"]).await;
+    let file = world.csv_file(40_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "200"]).await;
     let _workers = [
-        world.worker(&["--concurrency", "3"]),
-        world.worker(&["--concurrency", "3"]),
+        world.worker(&["--concurrency", "3"]).start(),
+        world.worker(&["--concurrency", "3"]).start(),
     ];
     world.until_some("pgimport.import_chunk WHERE state = 'loaded'").await;
     for _ in 0..12 {
@@ -119,10 +123,10 @@ async fn refuse(world: &World, sqlstate: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_costs_no_attempt_and_is_waited_for() {
     let world = World::new().await;
-    let file = world.file(600).await;
+    let file = world.csv_file(600).await;
     refuse(&world, "53100").await;
-    let import = world.submit(&file, &["--chunk-rows", "200"]).await;
-    let _worker = world.worker(&["--max-attempts", "2"]);
+    let import = world.submit_file(&file, &["--chunk-rows", "200"]).await;
+    let _worker = world.worker(&["--max-attempts", "2"]).start();
     world.until_some("pgimport.import_chunk WHERE retries >= 3").await;
     assert_eq!(world.count("pgimport.import_chunk WHERE state = 'pending'").await, 3);
     assert_eq!(world.count("pgimport.import_chunk WHERE attempts > 1").await, 0);
@@ -137,10 +141,10 @@ async fn a_full_disk_costs_no_attempt_and_is_waited_for() {
 /// Breaks the target between submission and load; the import fails at once and says why.
 async fn fails_with(breakage: &str, words: &str) {
     let world = World::new().await;
-    let file = world.file(300).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(300).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     world.execute(breakage).await;
-    let _worker = world.worker(&[]);
+    let _worker = world.worker(&[]).start();
     world.until_state(import, "failed").await;
     assert_eq!(world.count("pgimport.import_chunk WHERE state <> 'failed'").await, 0);
     assert_eq!(world.count("pgimport.import_registry").await, 0);
@@ -171,10 +175,10 @@ async fn what_only_a_person_can_mend_fails_at_once_with_a_reason() {
 async fn a_revoked_privilege_fails_at_once_with_a_reason() {
     // A trigger that refuses as the server would: the tests' role is a superuser, from whom nothing can be revoked.
     let world = World::new().await;
-    let file = world.file(300).await;
-    let import = world.submit(&file, &[]).await;
+    let file = world.csv_file(300).await;
+    let import = world.submit_file(&file, &[]).await;
     refuse(&world, "42501").await;
-    let _worker = world.worker(&[]);
+    let _worker = world.worker(&[]).start();
     world.assert_settled(import, "failed").await;
     let status = world.run(&["status", &import.to_string()]).await.stdout;
     assert!(status.contains("made to fail"), "{status}");
@@ -189,9 +193,9 @@ async fn a_revoked_privilege_fails_at_once_with_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_was_emptied_is_filled_again() {
     let world = World::new().await;
-    let file = world.file(10_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
-    let _worker = world.worker(&["--concurrency", "2"]);
+    let file = world.csv_file(10_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
+    let _worker = world.worker(&["--concurrency", "2"]).start();
     world.until_some("pgimport.import_chunk WHERE state = 'loaded'").await;
     world.execute("DELETE FROM apalis.jobs").await;
     world.assert_settled(import, "loaded").await;
@@ -199,7 +203,7 @@ async fn a_queue_that_was_emptied_is_filled_again() {
     world.assert_no_job_stranded().await;
 
     // The same for an undo.
-    let lock = crash_support::Held::take(&world, "LOCK TABLE public.sale_order IN SHARE MODE").await;
+    let lock = Held::take(&world, "LOCK TABLE public.sale_order IN SHARE MODE").await;
     assert_eq!(world.run(&["cancel", &import.to_string()]).await.code, Some(0));
     world.until_some("pg_locks WHERE NOT granted").await;
     world.execute("DELETE FROM apalis.jobs").await;
@@ -212,8 +216,8 @@ async fn a_queue_that_was_emptied_is_filled_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_delivered_twice_load_nothing_twice() {
     let world = World::new().await;
-    let file = world.file(6_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(6_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     let twice =
         "INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, priority, metadata)
          SELECT left(id, 25) || CASE right(id, 1) WHEN 'Z' THEN 'Y' ELSE 'Z' END,
@@ -221,8 +225,8 @@ async fn jobs_delivered_twice_load_nothing_twice() {
     world.execute(twice).await;
     assert_eq!(world.count("apalis.jobs").await, 120);
     let _workers = [
-        world.worker(&["--concurrency", "4"]),
-        world.worker(&["--concurrency", "4"]),
+        world.worker(&["--concurrency", "4"]).start(),
+        world.worker(&["--concurrency", "4"]).start(),
     ];
     world.assert_settled(import, "loaded").await;
     world.assert_loaded_once(&[&file]).await;
@@ -253,9 +257,9 @@ async fn a_job_that_nobody_can_read_stops_nobody() {
     ] {
         world.execute(&garbage(id, job)).await;
     }
-    let file = world.file(1_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
-    let worker = world.worker(&["--concurrency", "1"]);
+    let file = world.csv_file(1_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
+    let worker = world.worker(&["--concurrency", "1"]).start();
     world.assert_settled(import, "loaded").await;
     world.assert_loaded_once(&[&file]).await;
     assert!(!worker.words().contains("starting again"), "{}", worker.words());
@@ -267,8 +271,8 @@ async fn a_job_that_nobody_can_read_stops_nobody() {
 
     // One whose id is none ends the session that fetches it; the next sets it aside.
     world.execute(&garbage("no ULID", r"'\x00'::bytea")).await;
-    let file = world.file(1_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(1_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     world.assert_settled(import, "loaded").await;
     assert!(worker.words().contains("were set aside"), "{}", worker.words());
     world.assert_no_job_stranded().await;
@@ -283,10 +287,10 @@ async fn a_long_history_is_pruned_and_disturbs_nobody() {
          SELECT lpad(n::text, 26, '0'), 'pg_import', '{}', 'Done', 1, 1, now(), now(), NULL, 1 FROM generate_series(1, 500000) AS n;
          SET session_replication_role = origin";
     world.execute(history).await;
-    let file = world.file(5_000).await;
-    let import = world.submit(&file, &["--chunk-rows", "100"]).await;
+    let file = world.csv_file(5_000).await;
+    let import = world.submit_file(&file, &["--chunk-rows", "100"]).await;
     let begin = std::time::Instant::now();
-    let _worker = world.worker(&[]);
+    let _worker = world.worker(&[]).start();
     world.assert_settled(import, "loaded").await;
     println!("loaded beside 500,000 finished jobs after {:.1?}", begin.elapsed());
     world.assert_loaded_once(&[&file]).await;

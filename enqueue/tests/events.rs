@@ -4,15 +4,15 @@ mod support;
 
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use support::{Bench, assert_json, orders, role::submitter_and_worker, until};
+use support::{Held, World, assert_json, orders, role::submitter_and_worker, until_true};
 
 /// An import's events: what happened, from where, to where, and whose process it was.
-async fn events(bench: &Bench, id: i64) -> Vec<String> {
+async fn events(world: &World, id: i64) -> Vec<String> {
     let events = format!(
         "SELECT concat_ws(' ', event, coalesce(from_state, '-'), to_state, split_part(role, '_', 1), split_part(process, ':', 1))
          FROM pgimport.import_event WHERE import_id = {id} ORDER BY id"
     );
-    bench.texts(&events).await
+    world.texts(&events).await
 }
 
 const SUBMITTED: &str = "submitted - splitting submitter pg_import-enqueue";
@@ -23,14 +23,14 @@ const ALL_DELETED: &str = "all_deleted cancelling cancelled worker pg_import-wor
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_change_of_state_is_one_event_that_says_whose_it_was() {
-    let bench = Bench::new().await;
-    let (submitter, worker) = submitter_and_worker(&bench).await;
-    let enqueue = |arguments: &[&str]| submitter.run(bench.enqueue(arguments)).run();
-    let drain = || worker.run(bench.worker(["--drain"])).run().exits(0);
+    let world = World::new().await;
+    let (submitter, worker) = submitter_and_worker(&world).await;
+    let enqueue = |arguments: &[&str]| submitter.run(world.enqueue(arguments)).run();
+    let drain = || worker.run(world.worker(&["--drain"])).run().exits(0);
     let cancel = |from: &str| format!("cancel {from} cancelling submitter pg_import-enqueue");
 
     // Loaded, stopped in its undo, undone; what is asked for twice happens once.
-    let file = bench.file("a.csv", orders("A", 30));
+    let file = world.file("a.csv", orders("A", 30));
     let id = enqueue(&["-i", &file, "--chunk-rows", "10"]).exits(0).id();
     let text = id.to_string();
     enqueue(&["-i", &file]).exits(0);
@@ -49,10 +49,10 @@ async fn each_change_of_state_is_one_event_that_says_whose_it_was() {
         &cancel("kept"),
         ALL_DELETED,
     ];
-    assert_eq!(events(&bench, id).await, expected);
+    assert_eq!(events(&world, id).await, expected);
 
     // Failed, tried again in vain, tried again, and undone.
-    bench
+    world
         .execute("ALTER TABLE public.sale_order ADD CONSTRAINT few CHECK (\"Stock\" < 25)")
         .await;
     let id = enqueue(&["-i", &file, "--chunk-rows", "10"]).exits(0).id();
@@ -60,7 +60,7 @@ async fn each_change_of_state_is_one_event_that_says_whose_it_was() {
     drain();
     enqueue(&["retry", &text]).exits(0);
     drain();
-    bench.execute("ALTER TABLE public.sale_order DROP CONSTRAINT few").await;
+    world.execute("ALTER TABLE public.sale_order DROP CONSTRAINT few").await;
     enqueue(&["retry", &text]).exits(0);
     drain();
     let retry = "retry failed loading submitter pg_import-enqueue";
@@ -73,22 +73,22 @@ async fn each_change_of_state_is_one_event_that_says_whose_it_was() {
         retry,
         ALL_LOADED,
     ];
-    assert_eq!(events(&bench, id).await, expected);
+    assert_eq!(events(&world, id).await, expected);
 
     // Cancelled while it waits.
-    let file = bench.file("b.csv", orders("B", 30));
+    let file = world.file("b.csv", orders("B", 30));
     let id = enqueue(&["-i", &file]).exits(0).id();
     enqueue(&["cancel", &id.to_string()]).exits(0);
     drain();
     let expected = [SUBMITTED, SOURCE_ENDED, &cancel("loading"), ALL_DELETED];
-    assert_eq!(events(&bench, id).await, expected);
+    assert_eq!(events(&world, id).await, expected);
 
     // A source that breaks off after its first chunks.
     let broken = format!("{}B;\"{}\";2025-01-01;1\n", orders("B", 30), "x".repeat(2_000));
-    let file = bench.file("c.csv", broken);
+    let file = world.file("c.csv", broken);
     let refused = enqueue(&["-i", &file, "--chunk-rows", "10", "--max-record", "1K"]);
     assert_eq!(refused.code, Some(1), "{refused:#?}");
-    let id = bench.number("SELECT max(id) FROM pgimport.import").await;
+    let id = world.number("SELECT max(id) FROM pgimport.import").await;
     enqueue(&["cancel", &id.to_string()]).exits(0);
     drain();
     let expected = [
@@ -97,7 +97,7 @@ async fn each_change_of_state_is_one_event_that_says_whose_it_was() {
         &cancel("failed"),
         ALL_DELETED,
     ];
-    assert_eq!(events(&bench, id).await, expected);
+    assert_eq!(events(&world, id).await, expected);
 
     // Of all of them: each begins where the one before ended, and the import stands where the last one did.
     let gaps = "SELECT count(*) FROM (
@@ -105,13 +105,13 @@ async fn each_change_of_state_is_one_event_that_says_whose_it_was() {
             FROM pgimport.import_event AS e JOIN pgimport.import AS i ON i.id = e.import_id
             WINDOW w AS (PARTITION BY import_id ORDER BY e.id)) AS e
         WHERE from_state IS DISTINCT FROM before OR next IS NULL AND to_state <> state";
-    assert_eq!(bench.number(&gaps.replace("lead(id)", "lead(e.id)")).await, 0);
+    assert_eq!(world.number(&gaps.replace("lead(id)", "lead(e.id)")).await, 0);
     // And where it ended, what it came to is written down once, and the same in both places.
     let ends = "SELECT count(*) FROM pgimport.import_event WHERE (totals IS NOT NULL) <> (to_state IN ('loaded', 'failed', 'cancelled', 'kept'))";
-    assert_eq!(bench.number(ends).await, 0);
+    assert_eq!(world.number(ends).await, 0);
     let differ = "SELECT count(*) FROM pgimport.import AS i WHERE totals IS DISTINCT FROM (
             SELECT e.totals FROM pgimport.import_event AS e WHERE e.import_id = i.id ORDER BY e.id DESC LIMIT 1)";
-    assert_eq!(bench.number(differ).await, 0);
+    assert_eq!(world.number(differ).await, 0);
 }
 
 /// Chunks that are added by hand to those of an import: each of five records.
@@ -119,8 +119,8 @@ const MANY: i64 = 20_000;
 /// What a look at an import may read of them, several times over.
 const FEW: i64 = 2_000;
 
-impl Bench {
-    /// A session of its own, for what it reads to be counted when it has ended. Named like the programs' for [`Bench::chunks_read`] to wait.
+impl World {
+    /// A session of its own, for what it reads to be counted when it has ended. Named like the programs' for [`World::chunks_read`] to wait.
     async fn session(&self) -> PgConnection {
         let options = self.db.connect_options().application_name("pg_import-test");
         PgConnection::connect_with(&options).await.unwrap()
@@ -139,7 +139,7 @@ impl Bench {
     /// An import of three records and [`MANY`] chunks, of which three wait.
     async fn large(&self) -> i64 {
         let path = self.file("a.csv", orders("A", 3));
-        let id = self.enqueue(["-i", &path, "--chunk-rows", "1"]).run().exits(0).id();
+        let id = self.enqueue(&["-i", &path, "--chunk-rows", "1"]).run().exits(0).id();
         self.rewrite(&format!(
             "INSERT INTO pgimport.import_chunk (import_id, ordinal, state, start_byte, end_byte, first_line, record_count, payload_bytes,
                  loaded_count, rejected_count, worker, finished_at)
@@ -152,9 +152,21 @@ impl Bench {
         id
     }
 
+    /// Has the import fenced that is being cancelled, and nothing of it deleted yet.
+    async fn until_fenced(&self) {
+        let held = Held::take(self, "LOCK TABLE public.sale_order IN ACCESS EXCLUSIVE MODE").await;
+        let worker = self.worker(&["--concurrency", "1"]).start();
+        until_true("it is fenced", async || {
+            self.number("SELECT count(fenced_at) FROM pgimport.import").await == 1
+        })
+        .await;
+        drop(worker);
+        held.release().await;
+    }
+
     /// How many rows of chunks, and entries of their indexes, sessions have read that have ended.
     async fn chunks_read(&self) -> i64 {
-        until("no program is connected", async || {
+        until_true("no program is connected", async || {
             let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pg_import%'";
             self.number(sessions).await == 0
         })
@@ -170,8 +182,8 @@ impl Bench {
     async fn assert_looked_at_cheaply(&self, id: i64, when: &str) -> Value {
         let before = self.chunks_read().await;
         let status = self.status(id);
-        let list = self.enqueue(["status", "--json"]).run().exits(0).json();
-        self.enqueue(["status", &id.to_string()]).run().exits(0);
+        let list = self.enqueue(&["status", "--json"]).run().exits(0).json();
+        self.enqueue(&["status", &id.to_string()]).run().exits(0);
         let read = self.chunks_read().await - before;
         assert!(read < FEW, "{when}: {read}");
         let sums = "SELECT json_build_object('records', sum(record_count), 'loaded', sum(coalesce(loaded_count, 0)),
@@ -191,43 +203,31 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_look_at_a_large_import_reads_few_of_its_chunks_and_says_what_they_add_up_to() {
-    let bench = Bench::new().await;
-    let id = bench.large().await;
+    let world = World::new().await;
+    let id = world.large().await;
     // What is measured is what is read.
-    let before = bench.chunks_read().await;
-    bench
+    let before = world.chunks_read().await;
+    world
         .rewrite("SELECT sum(record_count) FROM pgimport.import_chunk")
         .await;
-    assert!(bench.chunks_read().await - before >= MANY);
+    assert!(world.chunks_read().await - before >= MANY);
 
-    assert_eq!(bench.assert_looked_at_cheaply(id, "loading").await["state"], "loading");
-    bench.drain();
-    assert_eq!(bench.assert_looked_at_cheaply(id, "loaded").await["state"], "loaded");
-    // Fenced, and nothing deleted yet.
-    bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
+    assert_eq!(world.assert_looked_at_cheaply(id, "loading").await["state"], "loading");
+    world.drain();
+    assert_eq!(world.assert_looked_at_cheaply(id, "loaded").await["state"], "loaded");
+    world.enqueue(&["cancel", &id.to_string()]).run().exits(0);
     assert_eq!(
-        bench.assert_looked_at_cheaply(id, "before the fence").await["state"],
+        world.assert_looked_at_cheaply(id, "before the fence").await["state"],
         "cancelling"
     );
-    let mut held = bench.db.pool().begin().await.unwrap();
-    sqlx::raw_sql("LOCK TABLE public.sale_order IN ACCESS EXCLUSIVE MODE")
-        .execute(&mut *held)
-        .await
-        .unwrap();
-    let worker = bench.worker(["--concurrency", "1"]).start();
-    until("it is fenced", async || {
-        bench.number("SELECT count(fenced_at) FROM pgimport.import").await == 1
-    })
-    .await;
-    drop(worker);
-    held.rollback().await.unwrap();
+    world.until_fenced().await;
     assert_eq!(
-        bench.assert_looked_at_cheaply(id, "just fenced").await["state"],
+        world.assert_looked_at_cheaply(id, "just fenced").await["state"],
         "cancelling"
     );
     // Most of it deleted, in order but for the last ones, and some kept.
     for (undecided, when) in [(100, "nearly undone"), (0, "decided")] {
-        bench
+        world
             .rewrite(&format!(
                 "UPDATE pgimport.import_chunk SET state = 'deleted', deleted_count = loaded_count - 1, kept_count = 0, missing_count = 1
                  WHERE ordinal < 10 AND kept_count IS NULL;
@@ -238,12 +238,17 @@ async fn a_look_at_a_large_import_reads_few_of_its_chunks_and_says_what_they_add
             ))
             .await;
         // In life the changes come over time, and the server tidies up after them.
-        bench
+        world
             .execute("VACUUM (ANALYZE, INDEX_CLEANUP ON) pgimport.import_chunk")
             .await;
-        assert_eq!(bench.assert_looked_at_cheaply(id, when).await["state"], "cancelling");
+        assert_eq!(world.assert_looked_at_cheaply(id, when).await["state"], "cancelling");
     }
-    bench.drain();
-    let status = bench.assert_looked_at_cheaply(id, "kept").await;
+    world.drain();
+    let status = world.assert_looked_at_cheaply(id, "kept").await;
     assert_json(&status, &json!({"state": "kept", "kept": 30}));
+    // Another undo of what the first one left.
+    world.enqueue(&["cancel", &id.to_string()]).run().exits(0);
+    world.until_fenced().await;
+    let status = world.assert_looked_at_cheaply(id, "fenced again").await;
+    assert_json(&status, &json!({"state": "cancelling", "chunks_loaded": 30}));
 }

@@ -3,13 +3,12 @@
 mod support;
 
 use serde_json::json;
-use sqlx::{Postgres, Transaction};
-use support::{Bench, assert_json, orders, until};
+use support::{Held, World, assert_json, orders, until_true};
 
-impl Bench {
+impl World {
     /// Asks for an undo, and loses the job that would run it.
     async fn cancel_and_lose_the_job(&self, id: i64) {
-        self.enqueue(["cancel", &id.to_string()]).run().exits(0);
+        self.enqueue(&["cancel", &id.to_string()]).run().exits(0);
         self.execute("DELETE FROM apalis.jobs").await;
     }
 
@@ -25,13 +24,6 @@ impl Bench {
         .await;
     }
 
-    /// Holds what these statements lock until it is rolled back.
-    async fn hold(&self, sql: &'static str) -> Transaction<'static, Postgres> {
-        let mut held = self.db.pool().begin().await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut *held).await.unwrap();
-        held
-    }
-
     async fn fenced(&self) -> bool {
         self.number("SELECT count(fenced_at) FROM pgimport.import").await > 0
     }
@@ -39,70 +31,70 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deletions_that_come_before_the_fence_delete_nothing() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 300, &[]);
-    bench.cancel_and_lose_the_job(id).await;
-    bench.add_deletions_by_hand(id).await;
+    let world = World::new().await;
+    let id = world.load_orders("mine", 300, &[]);
+    world.cancel_and_lose_the_job(id).await;
+    world.add_deletions_by_hand(id).await;
     // Beside deletions, which share it; the fence has to wait.
-    let held = bench.hold("SELECT FROM pgimport.import FOR SHARE").await;
-    let worker = bench.worker(["--concurrency", "2"]).start();
-    until("the deletions were looked at", async || {
+    let held = Held::take(&world, "SELECT FROM pgimport.import FOR SHARE").await;
+    let worker = world.worker(&["--concurrency", "2"]).start();
+    until_true("the deletions were looked at", async || {
         let waiting = "SELECT count(*) FROM apalis.jobs WHERE id LIKE '01J00000%' AND status IN ('Pending', 'Queued')";
-        bench.number(waiting).await == 0
+        world.number(waiting).await == 0
     })
     .await;
-    bench.until_a_lock_is_waited_for().await;
-    assert!(!bench.fenced().await);
-    assert_eq!(bench.sale_orders().await, 300);
+    world.until_a_lock_is_waited_for().await;
+    assert!(!world.fenced().await);
+    assert_eq!(world.sale_orders().await, 300);
     assert_json(
-        &bench.status(id),
+        &world.status(id),
         &json!({"state": "cancelling", "deleted": 0, "loaded": 300}),
     );
-    held.rollback().await.unwrap();
-    until("the undo is decided", async || {
-        bench.status(id)["state"] != "cancelling"
+    held.release().await;
+    until_true("the undo is decided", async || {
+        world.status(id)["state"] != "cancelling"
     })
     .await;
     drop(worker);
     assert_json(
-        &bench.status(id),
+        &world.status(id),
         &json!({"state": "cancelled", "deleted": 300, "kept": 0}),
     );
-    assert_eq!(bench.sale_orders().await, 0);
+    assert_eq!(world.sale_orders().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_whose_job_was_lost_is_found_by_maintenance() {
     for by_hand in [false, true] {
-        let bench = Bench::new().await;
-        let id = bench.load_orders("mine", 300, &[]);
+        let world = World::new().await;
+        let id = world.load_orders("mine", 300, &[]);
         // One chunk was loaded, and one was not.
-        let other = bench.submit("other.csv", &orders("other", 300), &[]);
+        let other = world.submit("other.csv", &orders("other", 300), &[]);
         for import in [id, other] {
-            bench.cancel_and_lose_the_job(import).await;
+            world.cancel_and_lose_the_job(import).await;
         }
         if by_hand {
-            bench.add_deletions_by_hand(id).await;
+            world.add_deletions_by_hand(id).await;
         }
-        bench.drain();
-        assert_json(&bench.status(id), &json!({"state": "cancelled", "deleted": 300}));
+        world.drain();
+        assert_json(&world.status(id), &json!({"state": "cancelled", "deleted": 300}));
         assert_json(
-            &bench.status(other),
+            &world.status(other),
             &json!({"state": "cancelled", "loaded": 0, "deleted": 0}),
         );
-        assert_eq!(bench.sale_orders().await, 0);
+        assert_eq!(world.sale_orders().await, 0);
         let unfenced = "SELECT count(*) FROM pgimport.import WHERE fenced_at IS NULL OR fenced_at > ended_at";
-        assert_eq!(bench.number(unfenced).await, 0);
+        assert_eq!(world.number(unfenced).await, 0);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_others_get_under_our_ids_between_request_and_fence_stay() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 300, &[]);
-    bench.cancel_and_lose_the_job(id).await;
-    bench.add_deletions_by_hand(id).await;
-    bench
+    let world = World::new().await;
+    let id = world.load_orders("mine", 300, &[]);
+    world.cancel_and_lose_the_job(id).await;
+    world.add_deletions_by_hand(id).await;
+    world
         .execute(
             "DELETE FROM public.sale_order WHERE \"Stock\" < 150;
              SELECT setval('public.sale_order_id_seq', (SELECT min(start_id) FROM pgimport.import_registry), false)",
@@ -110,7 +102,7 @@ async fn rows_that_others_get_under_our_ids_between_request_and_fence_stay() {
         .await;
     // A session of its own each: those that others have set ids aside in know nothing of it.
     for shop in ["one", "two"] {
-        let mut theirs = bench.db.pool().begin().await.unwrap();
+        let mut theirs = world.pool().begin().await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
             "DISCARD SEQUENCES;
              INSERT INTO public.sale_order (\"PointOfSale\", \"Product\", \"Date\", \"Stock\")
@@ -123,160 +115,156 @@ async fn rows_that_others_get_under_our_ids_between_request_and_fence_stay() {
         theirs.commit().await.unwrap();
     }
     let content = "SELECT t::text FROM public.sale_order AS t WHERE \"PointOfSale\" <> 'mine' ORDER BY id";
-    let others = bench.texts(content).await;
+    let others = world.texts(content).await;
     let under_ours = "SELECT count(*) FROM public.sale_order AS t JOIN pgimport.import_registry AS r ON t.id BETWEEN r.start_id AND r.end_id WHERE \"PointOfSale\" <> 'mine'";
-    assert!(bench.number(under_ours).await >= 100);
-    bench.drain();
-    assert_json(&bench.status(id), &json!({"state": "kept", "deleted": 150}));
-    assert_eq!(bench.texts(content).await, others);
-    assert_eq!(bench.shops().await, ["one", "two"]);
+    assert!(world.number(under_ours).await >= 100);
+    world.drain();
+    assert_json(&world.status(id), &json!({"state": "kept", "deleted": 150}));
+    assert_eq!(world.texts(content).await, others);
+    assert_eq!(world.shops().await, ["one", "two"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_load_that_runs_keeps_the_fence_waiting_and_nothing_is_deleted_meanwhile() {
-    let bench = Bench::new().await;
-    let id = bench.submit("mine.csv", &orders("mine", 300), &[]);
+    let world = World::new().await;
+    let id = world.submit("mine.csv", &orders("mine", 300), &[]);
     // As a worker does that loads it.
-    let held = bench
-        .hold("SELECT FROM pgimport.import_chunk WHERE ordinal = 1 FOR UPDATE")
-        .await;
-    let worker = bench.worker(["--concurrency", "1"]).start();
-    until("the others are loaded", async || bench.sale_orders().await == 200).await;
-    bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
-    until("the fence was tried, and tried again", async || {
-        bench.number("SELECT cancel_retries::bigint FROM pgimport.import").await >= 2
+    let held = Held::take(&world, "SELECT FROM pgimport.import_chunk WHERE ordinal = 1 FOR UPDATE").await;
+    let worker = world.worker(&["--concurrency", "1"]).start();
+    until_true("the others are loaded", async || world.sale_orders().await == 200).await;
+    world.enqueue(&["cancel", &id.to_string()]).run().exits(0);
+    until_true("the fence was tried, and tried again", async || {
+        world.number("SELECT cancel_retries::bigint FROM pgimport.import").await >= 2
     })
     .await;
-    assert!(!bench.fenced().await);
-    assert_eq!(bench.sale_orders().await, 200);
+    assert!(!world.fenced().await);
+    assert_eq!(world.sale_orders().await, 200);
     assert_eq!(
-        bench
+        world
             .number("SELECT count(*) FROM pgimport.import_chunk WHERE state = 'deleted'")
             .await,
         0
     );
-    let status = bench.status(id);
+    let status = world.status(id);
     assert_json(&status, &json!({"state": "cancelling", "loaded": 200, "deleted": 0}));
     assert!(
         status["error"].as_str().is_some_and(|error| error.contains("lock")),
         "{status:#}"
     );
-    held.rollback().await.unwrap();
-    until("the undo is decided", async || {
-        bench.status(id)["state"] != "cancelling"
+    held.release().await;
+    until_true("the undo is decided", async || {
+        world.status(id)["state"] != "cancelling"
     })
     .await;
     drop(worker);
     // Whichever of the two came first, what was loaded by then is gone again.
-    let status = bench.status(id);
+    let status = world.status(id);
     assert_json(
         &status,
         &json!({"state": "cancelled", "kept": 0, "missing": 0, "error": null}),
     );
     assert_eq!(status["loaded"], status["deleted"], "{status:#}");
-    assert_eq!(bench.sale_orders().await, 0);
+    assert_eq!(world.sale_orders().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_requests_the_later_ones_options_count() {
     for (arguments, kept) in [(["--include-edited"; 1].as_slice(), 0), (&[], 20)] {
-        let bench = Bench::new().await;
-        let id = bench.load_orders("mine", 300, &[]).to_string();
-        bench
+        let world = World::new().await;
+        let id = world.load_orders("mine", 300, &[]).to_string();
+        world
             .execute("UPDATE public.sale_order SET \"Product\" = 'x' WHERE \"Stock\" < 20")
             .await;
         let first: &[&str] = if kept == 0 { &[] } else { &["--include-edited"] };
-        let cancel = |options: &[&str]| bench.enqueue([&["cancel", &id], options].concat()).run();
+        let cancel = |options: &[&str]| world.enqueue(&[&["cancel", &id], options].concat()).run();
         cancel(first).exits(0);
         // Fenced, with deletions that wait; then stopped, and asked for in another way.
-        let held = bench
-            .hold("LOCK TABLE public.sale_order IN ACCESS EXCLUSIVE MODE")
-            .await;
-        let worker = bench.worker(["--concurrency", "2"]).start();
-        until("it is fenced", async || bench.fenced().await).await;
-        bench.until_a_lock_is_waited_for().await;
-        bench.enqueue(["keep", &id]).run().exits(0);
+        let held = Held::take(&world, "LOCK TABLE public.sale_order IN ACCESS EXCLUSIVE MODE").await;
+        let worker = world.worker(&["--concurrency", "2"]).start();
+        until_true("it is fenced", async || world.fenced().await).await;
+        world.until_a_lock_is_waited_for().await;
+        world.enqueue(&["keep", &id]).run().exits(0);
         let fence = "SELECT coalesce(extract(epoch FROM fenced_at)::text, 'none') FROM pgimport.import";
-        let former = bench.texts(fence).await;
+        let former = world.texts(fence).await;
         cancel(arguments).exits(0);
-        assert_ne!(bench.texts(fence).await, former, "a new request has a fence of its own");
-        held.rollback().await.unwrap();
+        assert_ne!(world.texts(fence).await, former, "a new request has a fence of its own");
+        held.release().await;
         let id = id.parse().unwrap();
-        until("the undo is decided", async || {
-            bench.status(id)["state"] != "cancelling"
+        until_true("the undo is decided", async || {
+            world.status(id)["state"] != "cancelling"
         })
         .await;
         drop(worker);
         let state = if kept == 0 { "cancelled" } else { "kept" };
         assert_json(
-            &bench.status(id),
+            &world.status(id),
             &json!({"state": state, "kept": kept, "deleted": 300 - kept}),
         );
-        assert_eq!(bench.sale_orders().await, kept);
+        assert_eq!(world.sale_orders().await, kept);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cascade_that_was_allowed_once_is_not_allowed_to_the_next_request() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 300, &[]).to_string();
-    bench
+    let world = World::new().await;
+    let id = world.load_orders("mine", 300, &[]).to_string();
+    world
         .execute(
             "CREATE TABLE public.note (sale_order_id bigint REFERENCES public.sale_order ON DELETE CASCADE);
              INSERT INTO public.note SELECT id FROM public.sale_order",
         )
         .await;
-    let enqueue = |arguments: &[&str]| bench.enqueue(arguments).run();
+    let enqueue = |arguments: &[&str]| world.enqueue(arguments).run();
     enqueue(&["cancel", &id, "--cascade"]).exits(0);
     enqueue(&["keep", &id]).exits(0);
     enqueue(&["cancel", &id]).exits(1).says("--cascade");
-    assert_eq!(bench.number("SELECT count(*) FROM public.note").await, 300);
+    assert_eq!(world.number("SELECT count(*) FROM public.note").await, 300);
     // Asked for while nothing refers to the rows yet.
-    bench.execute("ALTER TABLE public.note RENAME CONSTRAINT note_sale_order_id_fkey TO f; ALTER TABLE public.note DROP CONSTRAINT f").await;
+    world.execute("ALTER TABLE public.note RENAME CONSTRAINT note_sale_order_id_fkey TO f; ALTER TABLE public.note DROP CONSTRAINT f").await;
     enqueue(&["cancel", &id]).exits(0);
-    bench
+    world
         .execute(
             "ALTER TABLE public.note ADD FOREIGN KEY (sale_order_id) REFERENCES public.sale_order ON DELETE CASCADE",
         )
         .await;
-    bench.drain();
+    world.drain();
     let import = id.parse().unwrap();
     assert_json(
-        &bench.status(import),
+        &world.status(import),
         &json!({"state": "kept", "deleted": 0, "kept": 300}),
     );
-    assert_eq!(bench.number("SELECT count(*) FROM public.note").await, 300);
+    assert_eq!(world.number("SELECT count(*) FROM public.note").await, 300);
     enqueue(&["cancel", &id, "--cascade"]).exits(0);
-    bench.drain();
-    assert_json(&bench.status(import), &json!({"state": "cancelled", "deleted": 300}));
-    assert_eq!(bench.number("SELECT count(*) FROM public.note").await, 0);
+    world.drain();
+    assert_json(&world.status(import), &json!({"state": "cancelled", "deleted": 300}));
+    assert_eq!(world.number("SELECT count(*) FROM public.note").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kept_import_that_is_cancelled_again_gets_a_fence_of_its_own() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 300, &[]);
-    bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
-    bench.enqueue(["keep", &id.to_string()]).run().exits(0);
-    assert!(bench.fenced().await, "what was kept was fenced first");
-    let first = bench
+    let world = World::new().await;
+    let id = world.load_orders("mine", 300, &[]);
+    world.enqueue(&["cancel", &id.to_string()]).run().exits(0);
+    world.enqueue(&["keep", &id.to_string()]).run().exits(0);
+    assert!(world.fenced().await, "what was kept was fenced first");
+    let first = world
         .texts("SELECT fenced_at::text FROM pgimport.import")
         .await
         .remove(0);
-    bench.cancel_and_lose_the_job(id).await;
-    assert!(!bench.fenced().await);
-    bench.add_deletions_by_hand(id).await;
-    let held = bench.hold("SELECT FROM pgimport.import FOR SHARE").await;
-    let worker = bench.worker(["--concurrency", "2"]).start();
-    bench.until_a_lock_is_waited_for().await;
-    assert_eq!(bench.sale_orders().await, 300);
-    held.rollback().await.unwrap();
-    until("the undo is decided", async || {
-        bench.status(id)["state"] != "cancelling"
+    world.cancel_and_lose_the_job(id).await;
+    assert!(!world.fenced().await);
+    world.add_deletions_by_hand(id).await;
+    let held = Held::take(&world, "SELECT FROM pgimport.import FOR SHARE").await;
+    let worker = world.worker(&["--concurrency", "2"]).start();
+    world.until_a_lock_is_waited_for().await;
+    assert_eq!(world.sale_orders().await, 300);
+    held.release().await;
+    until_true("the undo is decided", async || {
+        world.status(id)["state"] != "cancelling"
     })
     .await;
     drop(worker);
-    assert_json(&bench.status(id), &json!({"state": "cancelled", "deleted": 300}));
+    assert_json(&world.status(id), &json!({"state": "cancelled", "deleted": 300}));
     let later = format!("SELECT count(*) FROM pgimport.import WHERE fenced_at > '{first}'");
-    assert_eq!(bench.number(&later).await, 1);
+    assert_eq!(world.number(&later).await, 1);
 }

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::json;
-use support::{Bench, assert_json, orders};
+use support::{World, assert_json, orders};
 
 const HEADER: &str = "PointOfSale;Product;Date;Stock\n";
 
@@ -27,18 +27,18 @@ async fn a_file_reads_the_same_however_its_lines_end_and_whatever_stands_before_
         format!("\n\r\n{plain}\n\n\r\n"),
         plain.replace('\n', "\n\n"),
     ];
-    let bench = Bench::new().await;
+    let world = World::new().await;
     for method in ["insert", "copy"] {
         for variant in &variants {
-            let file = bench.file("orders.csv", variant);
+            let file = world.file("orders.csv", variant);
             let arguments = ["-i", &file, "--load-method", method, "--chunk-rows", "1", "--force"];
-            bench.enqueue(arguments).run().exits(0);
+            world.enqueue(&arguments).run().exits(0);
         }
     }
-    bench.drain();
-    let states = bench.texts("SELECT DISTINCT state FROM pgimport.import").await;
-    assert_eq!((states, bench.sale_orders().await), (vec!["loaded".to_owned()], 28));
-    let rows = bench
+    world.drain();
+    let states = world.texts("SELECT DISTINCT state FROM pgimport.import").await;
+    assert_eq!((states, world.sale_orders().await), (vec!["loaded".to_owned()], 28));
+    let rows = world
         .texts("SELECT DISTINCT concat_ws('|', \"PointOfSale\", \"Product\", \"Date\", \"Stock\") FROM sale_order ORDER BY 1")
         .await;
     assert_eq!(rows, ["A|x|2025-01-01|1", "B|y|2025-01-02|2"]);
@@ -46,16 +46,16 @@ async fn a_file_reads_the_same_however_its_lines_end_and_whatever_stands_before_
 
 #[tokio::test]
 async fn quoted_fields_hold_delimiters_quotes_and_line_ends() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     let text = format!(
         "{HEADER}\"A;1\";\"said \"\"no\"\"\";2025-01-01;1\n\"B\r\n2\";\"\n\";2025-01-01;2\nC;in\"ner;2025-01-01;\"3\"\n"
     );
-    let file = bench.file("orders.csv", text);
+    let file = world.file("orders.csv", text);
     assert_json(
-        &bench.load(&["-i", &file, "--chunk-rows", "1"]),
+        &world.load(&["-i", &file, "--chunk-rows", "1"]),
         &json!({"loaded": 3, "chunks": 3}),
     );
-    let rows = bench
+    let rows = world
         .texts("SELECT \"PointOfSale\" || '|' || \"Product\" FROM sale_order ORDER BY \"Stock\"")
         .await;
     assert_eq!(rows, ["A;1|said \"no\"", "B\r\n2|\n", "C|in\"ner"]);
@@ -63,14 +63,14 @@ async fn quoted_fields_hold_delimiters_quotes_and_line_ends() {
 
 #[tokio::test]
 async fn a_byte_order_mark_is_skipped_at_the_beginning_alone() {
-    let bench = Bench::new().await;
-    let file = bench.file(
+    let world = World::new().await;
+    let file = world.file(
         "orders.csv",
         "\u{feff}\u{feff}A;x;2025-01-01;1\n\u{feff}B;y;2025-01-02;2\n",
     );
-    bench.load(&["-i", &file, "--no-header", "--chunk-rows", "1"]);
+    world.load(&["-i", &file, "--no-header", "--chunk-rows", "1"]);
     assert_eq!(
-        bench
+        world
             .texts("SELECT \"PointOfSale\" FROM sale_order ORDER BY \"Stock\"")
             .await,
         ["\u{feff}A", "\u{feff}B"]
@@ -79,22 +79,22 @@ async fn a_byte_order_mark_is_skipped_at_the_beginning_alone() {
 
 #[tokio::test]
 async fn fields_may_be_separated_by_any_byte() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     for (argument, delimiter) in [(",", ","), ("\\t", "\t"), ("\t", "\t"), ("|", "|"), (" ", " ")] {
-        let file = bench.file("orders.csv", orders("A", 2).replace(' ', "_").replace(';', delimiter));
-        bench.enqueue(["-i", &file, "-d", argument, "--force"]).run().exits(0);
+        let file = world.file("orders.csv", orders("A", 2).replace(' ', "_").replace(';', delimiter));
+        world.enqueue(&["-i", &file, "-d", argument, "--force"]).run().exits(0);
     }
-    bench.drain();
-    assert_eq!(bench.sale_orders().await, 10);
+    world.drain();
+    assert_eq!(world.sale_orders().await, 10);
 }
 
 #[tokio::test]
 async fn the_header_decides_which_field_is_which_in_any_order_and_case() {
-    let bench = Bench::new().await;
-    let file = bench.file("orders.csv", "STOCK; date ;\"Product\";pointofsale\n7;2025-01-01;x;A\n");
-    bench.load(&["-i", &file]);
+    let world = World::new().await;
+    let file = world.file("orders.csv", "STOCK; date ;\"Product\";pointofsale\n7;2025-01-01;x;A\n");
+    world.load(&["-i", &file]);
     assert_eq!(
-        bench
+        world
             .texts("SELECT concat_ws('|', \"PointOfSale\", \"Product\", \"Date\", \"Stock\") FROM sale_order")
             .await,
         ["A|x|2025-01-01|7"]
@@ -103,23 +103,23 @@ async fn the_header_decides_which_field_is_which_in_any_order_and_case() {
 
 #[tokio::test]
 async fn columns_can_be_named_on_the_command_line_with_and_without_a_header() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     let columns = "Stock,date,Product,PointOfSale";
-    let file = bench.file("with.csv", "a;b;c;d\n7;2025-01-01;x;A\n");
-    bench.load(&["-i", &file, "--columns", columns]);
-    let file = bench.file("without.csv", "8;2025-01-01;x;A\n");
-    bench.load(&["-i", &file, "--columns", columns, "--no-header"]);
+    let file = world.file("with.csv", "a;b;c;d\n7;2025-01-01;x;A\n");
+    world.load(&["-i", &file, "--columns", columns]);
+    let file = world.file("without.csv", "8;2025-01-01;x;A\n");
+    world.load(&["-i", &file, "--columns", columns, "--no-header"]);
     assert_eq!(
-        bench.texts("SELECT \"Stock\"::text FROM sale_order ORDER BY 1").await,
+        world.texts("SELECT \"Stock\"::text FROM sale_order ORDER BY 1").await,
         ["7", "8"]
     );
 }
 
 #[tokio::test]
 async fn a_record_that_does_not_fit_is_rejected_with_its_reason_and_the_rest_of_its_chunk_is_loaded() {
-    let bench = Bench::new().await;
-    bench.execute(TYPES).await;
-    bench.execute("ALTER TABLE types ADD r text NOT NULL").await;
+    let world = World::new().await;
+    world.execute(TYPES).await;
+    world.execute("ALTER TABLE types ADD r text NOT NULL").await;
     // Each with the column that must be named; none when the record as a whole does not fit.
     let columns = "r,v,i2,i4,i8,b,f4,f8,n62,d,ts,tz,u";
     let bad: [(&str, &[u8]); 19] = [
@@ -149,7 +149,7 @@ async fn a_record_that_does_not_fit_is_rejected_with_its_reason_and_the_rest_of_
         content.extend_from_slice(record);
         content.push(b'\n');
     }
-    let file = bench.file("types.csv", &content);
+    let file = world.file("types.csv", &content);
     for (id, method) in [(1, "insert"), (2, "copy")] {
         let arguments = [
             "-i",
@@ -163,8 +163,8 @@ async fn a_record_that_does_not_fit_is_rejected_with_its_reason_and_the_rest_of_
             method,
             "--force",
         ];
-        bench.enqueue(arguments).run().exits(0);
-        let status = follow(&bench, id, 3);
+        world.enqueue(&arguments).run().exits(0);
+        let status = follow(&world, id, 3);
         // The record whose quote is never closed is the last one.
         assert_json(
             &status,
@@ -174,7 +174,7 @@ async fn a_record_that_does_not_fit_is_rejected_with_its_reason_and_the_rest_of_
             "SELECT line, column_name, reason, raw FROM pgimport.import_reject WHERE import_id = $1 ORDER BY line",
         )
         .bind(id)
-        .fetch_all(bench.db.pool())
+        .fetch_all(world.pool())
         .await
         .unwrap();
         for (index, ((line, column, reason, raw), (bad_column, record))) in rejects.iter().zip(&bad).enumerate() {
@@ -194,10 +194,10 @@ async fn a_record_that_does_not_fit_is_rejected_with_its_reason_and_the_rest_of_
 
 /// Works until nothing is left, and tells how an import ended, which must be with this exit code.
 #[track_caller]
-fn follow(bench: &Bench, id: i64, code: i32) -> serde_json::Value {
-    bench.drain();
-    bench
-        .enqueue(["status", &id.to_string(), "--watch", "--json"])
+fn follow(world: &World, id: i64, code: i32) -> serde_json::Value {
+    world.drain();
+    world
+        .enqueue(&["status", &id.to_string(), "--watch", "--json"])
         .run()
         .exits(code)
         .json()
@@ -205,19 +205,19 @@ fn follow(bench: &Bench, id: i64, code: i32) -> serde_json::Value {
 
 #[tokio::test]
 async fn rejected_records_can_be_corrected_and_submitted_again() {
-    let bench = Bench::new().await;
-    let file = bench.file(
+    let world = World::new().await;
+    let file = world.file(
         "orders.csv",
         "stock,date,product,pointofsale\n1,2025-01-01,\"a, \"\"b\"\"\",A\nmany,2025-01-01,\"c, \"\"d\"\"\",B\n3,2025-13-01,e,C\n",
     );
-    bench.enqueue(["-i", &file, "-d", ","]).run().exits(0);
+    world.enqueue(&["-i", &file, "-d", ","]).run().exits(0);
     assert_json(
-        &follow(&bench, 1, 3),
+        &follow(&world, 1, 3),
         &json!({"loaded": 1, "rejected": 2, "records": 3}),
     );
-    let reasons = bench.path("reasons.csv");
-    let rejects = bench
-        .enqueue(["rejects", "1", "--reasons", reasons.to_str().unwrap()])
+    let reasons = world.path("reasons.csv");
+    let rejects = world
+        .enqueue(&["rejects", "1", "--reasons", reasons.to_str().unwrap()])
         .run()
         .exits(0)
         .says("rejected records: 2");
@@ -229,16 +229,16 @@ async fn rejected_records_can_be_corrected_and_submitted_again() {
         fs::read_to_string(reasons).unwrap(),
         "line,column,reason\n3,\"Stock\",\"not an integer\"\n4,\"Date\",\"no such day in the calendar\"\n"
     );
-    let corrected = bench.file(
+    let corrected = world.file(
         "rejects.csv",
         rejects.stdout.replace("many", "2").replace("-13-", "-12-"),
     );
     assert_json(
-        &bench.load(&["-i", &corrected, "-d", ","]),
+        &world.load(&["-i", &corrected, "-d", ","]),
         &json!({"loaded": 2, "rejected": 0}),
     );
     assert_eq!(
-        bench
+        world
             .texts("SELECT concat_ws('|', \"PointOfSale\", \"Product\", \"Date\") FROM sale_order ORDER BY \"Stock\"")
             .await,
         ["A|a, \"b\"|2025-01-01", "B|c, \"d\"|2025-01-01", "C|e|2025-12-01"]
@@ -247,16 +247,16 @@ async fn rejected_records_can_be_corrected_and_submitted_again() {
 
 #[tokio::test]
 async fn rejects_of_a_file_without_header_have_none_and_bytes_stay_as_they_were() {
-    let bench = Bench::new().await;
-    let file = bench.file(
+    let world = World::new().await;
+    let file = world.file(
         "orders.csv",
         b"A;\xff;2025-01-01;1\r\n\r\nB;\"x\ny\";2025-01-01;none\r\n",
     );
-    bench.enqueue(["-i", &file, "--no-header"]).run().exits(0);
-    follow(&bench, 1, 3);
+    world.enqueue(&["-i", &file, "--no-header"]).run().exits(0);
+    follow(&world, 1, 3);
     // The text is lossy, the program's output is not: Latin-1 stays Latin-1.
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_enqueue"))
-        .args(["rejects", "1", "--database-url", &bench.db.url()])
+        .args(["rejects", "1", "--database-url", &world.db.url()])
         .output()
         .unwrap();
     assert_eq!(output.stdout, b"A;\xff;2025-01-01;1\nB;\"x\ny\";2025-01-01;none\n");
@@ -264,29 +264,29 @@ async fn rejects_of_a_file_without_header_have_none_and_bytes_stay_as_they_were(
 
 #[tokio::test]
 async fn waiting_for_an_import_with_rejects_exits_with_3() {
-    let bench = Bench::new().await;
-    let file = bench.file("orders.csv", format!("{HEADER}A;x;2025-01-01;1\nB;y;never;2\n"));
-    let _worker = bench.worker([""; 0]).start();
-    let output = bench
-        .enqueue(["-i", &file, "--wait"])
+    let world = World::new().await;
+    let file = world.file("orders.csv", format!("{HEADER}A;x;2025-01-01;1\nB;y;never;2\n"));
+    let _worker = world.worker(&[]).start();
+    let output = world
+        .enqueue(&["-i", &file, "--wait"])
         .run()
         .exits(3)
         .says("enqueue rejects 1");
     assert_eq!(output.id(), 1);
     // Whoever submits it again gets the same answer.
-    bench.enqueue(["-i", &file]).run().exits(3);
+    world.enqueue(&["-i", &file]).run().exits(3);
 }
 
 #[tokio::test]
 async fn an_empty_field_is_null_where_the_column_takes_it_and_so_is_the_text_of_the_null_option() {
-    let bench = Bench::new().await;
-    bench
+    let world = World::new().await;
+    world
         .execute("CREATE TABLE t (id serial PRIMARY KEY, a int, b text, c text NOT NULL)")
         .await;
-    let file = bench.file("t.csv", "a;b;c\n;;\nNA;NA;x\n1;\"\";NA\n");
+    let file = world.file("t.csv", "a;b;c\n;;\nNA;NA;x\n1;\"\";NA\n");
     for (id, method) in [(1, "insert"), (2, "copy")] {
-        bench
-            .enqueue([
+        world
+            .enqueue(&[
                 "-i",
                 &file,
                 "--table",
@@ -299,14 +299,14 @@ async fn an_empty_field_is_null_where_the_column_takes_it_and_so_is_the_text_of_
             ])
             .run()
             .exits(0);
-        assert_json(&follow(&bench, id, 3), &json!({"loaded": 2, "rejected": 1}));
+        assert_json(&follow(&world, id, 3), &json!({"loaded": 2, "rejected": 1}));
     }
-    let rows = bench
+    let rows = world
         .texts("SELECT concat_ws('|', coalesce(a::text, 'null'), coalesce(b, 'null'), c) FROM t ORDER BY id")
         .await;
     assert_eq!(rows, ["null|null|", "null|null|x", "null|null|", "null|null|x"]);
     assert_eq!(
-        bench
+        world
             .texts("SELECT DISTINCT line || column_name || reason FROM pgimport.import_reject")
             .await,
         ["4cno value, but the column is NOT NULL"]
@@ -315,8 +315,8 @@ async fn an_empty_field_is_null_where_the_column_takes_it_and_so_is_the_text_of_
 
 #[tokio::test]
 async fn both_load_methods_give_the_rows_that_the_server_itself_would_read() {
-    let bench = Bench::new().await;
-    bench.execute(TYPES).await;
+    let world = World::new().await;
+    world.execute(TYPES).await;
     let records = [
         "plain;abcde;1;1;1;true;1.5;1.5;1.5;1.5;2025-01-01;2025-01-01 10:00:00;2025-01-01 10:00:00.1239;2025-01-01 10:00:00+02;6f3f8c3e-5b1e-4c57-9d0a-0f4c9b1f2d11",
         ";;;;;;;;;;;;;;",
@@ -324,9 +324,9 @@ async fn both_load_methods_give_the_rows_that_the_server_itself_would_read() {
         "infinite; ;32767;2147483647;9223372036854775807;yes;Infinity;-inf;NaN;0.005;infinity;-infinity;infinity;infinity;6f3f8c3e5b1e4c579d0a0f4c9b1f2d11",
         "nan;a    ;0;-0;+7;0;NaN;nan;1e20;-0.004;1999-12-31;1999-12-31T23:59:59.9999999;1999-12-31 23:59:59.9996;1999-12-31 24:00:00Z;00000000-0000-0000-0000-000000000000",
     ];
-    let file = bench.file("types.csv", records.join("\n"));
+    let file = world.file("types.csv", records.join("\n"));
     let columns = "t,v,i2,i4,i8,b,f4,f8,n,n62,d,ts,ts3,tz,u";
-    bench
+    world
         .execute("CREATE TABLE by_server (LIKE types INCLUDING IDENTITY)")
         .await;
     for record in records {
@@ -340,7 +340,7 @@ async fn both_load_methods_give_the_rows_that_the_server_itself_would_read() {
                 }
             })
             .collect();
-        bench
+        world
             .execute(&format!(
                 "SET timezone = 'UTC'; INSERT INTO by_server ({columns}) VALUES ({})",
                 values.join(",")
@@ -348,14 +348,14 @@ async fn both_load_methods_give_the_rows_that_the_server_itself_would_read() {
             .await;
     }
     let rows = async |table: &str| {
-        bench
+        world
             .texts(&format!("SELECT ROW({columns})::text FROM {table} ORDER BY id"))
             .await
     };
     let expected = rows("by_server").await;
     assert_eq!(expected.len(), records.len());
     for method in ["insert", "copy"] {
-        bench.execute("TRUNCATE types").await;
+        world.execute("TRUNCATE types").await;
         let arguments = [
             "-i",
             &file,
@@ -368,7 +368,7 @@ async fn both_load_methods_give_the_rows_that_the_server_itself_would_read() {
             method,
             "--force",
         ];
-        bench.load(&arguments);
+        world.load(&arguments);
         assert_eq!(rows("types").await, expected, "{method}");
     }
 }

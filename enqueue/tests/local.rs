@@ -5,7 +5,7 @@ mod support;
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, thread::sleep, time::Instant};
 
 use serde_json::json;
-use support::{Call, HANGS, LOOK, Output, assert_json, enqueue_in, open_directory, orders};
+use support::{Call, DEADLINE, Finished, LOOK, assert_json, open_directory, orders, process::enqueue_in};
 use tempfile::TempDir;
 
 /// A machine without any database.
@@ -23,7 +23,7 @@ impl Machine {
             .env("PG_IMPORT_CONFIG_PATH", path.join("credentials"))
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    fn run(&self, arguments: &[&str]) -> Finished {
         self.call(arguments).run()
     }
 
@@ -36,7 +36,7 @@ impl Machine {
         assert!(!self.pid_file().exists());
         let since = Instant::now();
         while !self.processes().is_empty() {
-            assert!(since.elapsed() < HANGS, "{:?}", self.processes());
+            assert!(since.elapsed() < DEADLINE, "{:?}", self.processes());
             sleep(LOOK);
         }
     }

@@ -2,40 +2,40 @@
 
 mod support;
 
-use std::{fs, io::Write as _, process::Command};
+use std::{fs, io::Write as _};
 
-use support::{Bench, orders, role::Role, until};
+use support::{World, orders, role::Role, until_true};
 use testkit::TestServer;
 
 #[tokio::test]
 async fn the_password_appears_in_no_output_and_no_argument() {
-    let bench = Bench::new().await;
-    let role = Role::new(&bench, "SUPERUSER").await;
-    let worker = role.run(bench.worker([""; 0])).env("RUST_LOG", "trace").start();
+    let world = World::new().await;
+    let role = Role::new(&world, "SUPERUSER").await;
+    let worker = role.run(world.worker(&[])).env("RUST_LOG", "trace").start();
     let mut submitting = role
-        .run(bench.enqueue(["--wait"]))
+        .run(world.enqueue(&["--wait"]))
         .env("RUST_LOG", "trace")
         .pipe()
         .start();
-    let mut pipe = submitting.child.stdin.take().unwrap();
-    until("the worker works", async || {
-        bench.number("SELECT count(*) FROM pgimport.worker").await == 1
+    let mut pipe = submitting.stdin();
+    until_true("the worker works", async || {
+        world.number("SELECT count(*) FROM pgimport.worker").await == 1
     })
     .await;
-    for pid in [worker.child.id(), submitting.child.id()] {
+    for pid in [worker.pid(), submitting.pid()] {
         let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
         assert!(!String::from_utf8_lossy(&arguments).contains("s3cret"));
     }
     pipe.write_all(orders("A", 3).as_bytes()).unwrap();
     drop(pipe);
     let submitted = submitting.finish().exits(0);
-    let said = format!("{submitted:?} {} {}", worker.stdout_so_far(), worker.stderr_so_far());
+    let said = format!("{submitted:?} {} {}", worker.stdout(), worker.words());
     assert!(said.contains("TRACE") && !said.contains("s3cret"), "{said}");
     // What the file holds is nobody's business either.
     assert!(!said.contains("Product 2"), "{said}");
     // The parent of this shell is psql.
     let psql = role
-        .run(bench.enqueue(["psql", "--", "-c", r"\! cat /proc/$PPID/cmdline"]))
+        .run(world.enqueue(&["psql", "--", "-c", r"\! cat /proc/$PPID/cmdline"]))
         .run()
         .exits(0);
     assert!(
@@ -46,50 +46,50 @@ async fn the_password_appears_in_no_output_and_no_argument() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_of_which_the_workers_may_load_nothing_can_be_cancelled() {
-    let bench = Bench::new().await;
-    let role = Role::new(&bench, "").await;
+    let world = World::new().await;
+    let role = Role::new(&world, "").await;
     for grant in role.worker_grants() {
-        bench.execute(&grant).await;
+        world.execute(&grant).await;
     }
     // All but USAGE on the sequence.
     for grant in role.grants(&["SELECT, INSERT, DELETE ON sale_order"]) {
-        bench.execute(&grant).await;
+        world.execute(&grant).await;
     }
-    let file = bench.file("orders.csv", orders("A", 3));
-    let id = bench.enqueue(["-i", &file]).run().exits(0).id();
-    let _worker = role.run(bench.worker([""; 0])).start();
-    until("it has failed", async || bench.status(id)["state"] == "failed").await;
-    bench.enqueue(["cancel", &id.to_string(), "--wait"]).run().exits(0);
-    assert_eq!(bench.status(id)["state"], "cancelled");
+    let file = world.file("orders.csv", orders("A", 3));
+    let id = world.enqueue(&["-i", &file]).run().exits(0).id();
+    let _worker = role.run(world.worker(&[])).start();
+    until_true("it has failed", async || world.status(id)["state"] == "failed").await;
+    world.enqueue(&["cancel", &id.to_string(), "--wait"]).run().exits(0);
+    assert_eq!(world.status(id)["state"], "cancelled");
 }
 
 #[tokio::test]
 async fn a_missing_privilege_is_named_with_the_grant_that_mends_it() {
-    let bench = Bench::new().await;
-    bench.execute("CREATE TABLE t (id bigserial PRIMARY KEY, a int)").await;
-    let role = Role::new(&bench, "").await;
+    let world = World::new().await;
+    world.execute("CREATE TABLE t (id bigserial PRIMARY KEY, a int)").await;
+    let role = Role::new(&world, "").await;
     for grant in role.submitter_grants() {
-        bench.execute(&grant).await;
+        world.execute(&grant).await;
     }
-    let file = bench.file("t.csv", "a\n1\n");
-    let submit = || role.run(bench.enqueue(["-i", &file, "--table", "t"])).run();
+    let file = world.file("t.csv", "a\n1\n");
+    let submit = || role.run(world.enqueue(&["-i", &file, "--table", "t"])).run();
     let name = &role.name;
     let grant = format!("GRANT SELECT, INSERT, DELETE ON public.t TO \"{name}\"");
     submit().exits(1).says(&format!(
         "the role '{name}' may not read and insert into public.t: {grant}"
     ));
-    bench.execute(&grant).await;
+    world.execute(&grant).await;
     let grant = format!("GRANT USAGE ON SEQUENCE public.t_id_seq TO \"{name}\"");
     submit().exits(1).says(&format!(
         "the role '{name}' may not take values from the sequence public.t_id_seq: {grant}"
     ));
-    assert_eq!(bench.imports().await, 0);
-    bench.execute(&grant).await;
+    assert_eq!(world.imports().await, 0);
+    world.execute(&grant).await;
     submit().exits(0);
-    bench
+    world
         .execute("CREATE SCHEMA closed; CREATE TABLE closed.t (id bigserial PRIMARY KEY, a int)")
         .await;
-    role.run(bench.enqueue(["-i", &file, "--table", "closed.t"]))
+    role.run(world.enqueue(&["-i", &file, "--table", "closed.t"]))
         .run()
         .exits(1)
         .says(&format!("GRANT USAGE ON SCHEMA \"closed\" TO \"{name}\""));
@@ -97,44 +97,44 @@ async fn a_missing_privilege_is_named_with_the_grant_that_mends_it() {
 
 #[tokio::test]
 async fn a_submitter_and_a_worker_with_the_documented_grants_load_and_undo() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     let (submitter, worker) = (
-        Role::named(&bench, "submitter", "").await,
-        Role::named(&bench, "worker", "").await,
+        Role::named(&world, "submitter", "").await,
+        Role::named(&world, "worker", "").await,
     );
     let mut grants = [submitter.submitter_grants(), worker.worker_grants()].concat();
     grants.push(submitter.table_grant());
     grants.push(worker.table_grant());
     for grant in grants {
-        bench.execute(&grant).await;
+        world.execute(&grant).await;
     }
-    let file = bench.file("orders.csv", format!("{}B;x;never;1\n", orders("A", 2)));
-    let working = worker.run(bench.worker([""; 0])).start();
-    let enqueue = |arguments: &[&str]| submitter.run(bench.enqueue(arguments)).run();
+    let file = world.file("orders.csv", format!("{}B;x;never;1\n", orders("A", 2)));
+    let working = worker.run(world.worker(&[])).start();
+    let enqueue = |arguments: &[&str]| submitter.run(world.enqueue(arguments)).run();
     enqueue(&["-i", &file, "--wait"]).exits(3);
     enqueue(&["status"]).exits(0);
     enqueue(&["rejects", "1"]).exits(0);
     enqueue(&["cancel", "1", "--dry-run"]).exits(0);
     enqueue(&["cancel", "1", "--wait"]).exits(0);
-    assert_eq!(bench.sale_orders().await, 0);
+    assert_eq!(world.sale_orders().await, 0);
     // The last step of maintenance prunes the finished jobs.
-    until("maintenance has passed", async || {
-        bench.number("SELECT count(*) FROM apalis.jobs").await == 0
+    until_true("maintenance has passed", async || {
+        world.number("SELECT count(*) FROM apalis.jobs").await == 0
     })
     .await;
-    assert!(!working.stderr_so_far().contains("WARN"), "{}", working.stderr_so_far());
+    assert!(!working.words().contains("WARN"), "{}", working.words());
     // And nothing failed that nobody told of.
-    let denied = format!(" {} ERROR:  permission denied", bench.db.credentials().database);
+    let denied = format!(" {} ERROR:  permission denied", world.db.credentials().database);
     let log = TestServer::shared().await.log();
     assert_eq!(log.lines().find(|line| line.contains(&denied)), None);
 }
 
 #[tokio::test]
 async fn a_worker_that_may_not_end_the_sessions_of_another_role_goes_on_with_everything_else() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     let (submitter, worker) = (
-        Role::named(&bench, "submitter", "").await,
-        Role::named(&bench, "worker", "").await,
+        Role::named(&world, "submitter", "").await,
+        Role::named(&world, "worker", "").await,
     );
     let grants = [
         submitter.submitter_grants(),
@@ -143,60 +143,56 @@ async fn a_worker_that_may_not_end_the_sessions_of_another_role_goes_on_with_eve
     ]
     .concat();
     for grant in grants.into_iter().chain([&submitter, &worker].map(Role::table_grant)) {
-        bench.execute(&grant).await;
+        world.execute(&grant).await;
     }
-    let mut submitting = submitter.run(bench.enqueue(["--chunk-rows", "1"])).pipe().start();
-    let mut pipe = submitting.child.stdin.take().unwrap();
+    let mut submitting = submitter.run(world.enqueue(&["--chunk-rows", "1"])).pipe().start();
+    let mut pipe = submitting.stdin();
     pipe.write_all(orders("A", 3).as_bytes()).unwrap();
-    until("two chunks are stored", async || {
-        bench.number("SELECT count(*) FROM apalis.jobs").await == 2
+    until_true("two chunks are stored", async || {
+        world.number("SELECT count(*) FROM apalis.jobs").await == 2
     })
     .await;
     // It is frozen, and silent for too long.
-    let stopped = Command::new("kill")
-        .args(["-STOP", &submitting.child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(stopped.success());
-    bench
+    submitting.freeze();
+    world
         .execute("UPDATE pgimport.import SET lease_until = now() - interval '1 second'")
         .await;
-    let working = worker.run(bench.worker([""; 0])).start();
+    let working = worker.run(world.worker(&[])).start();
     // The last step of maintenance prunes the finished jobs.
-    until("maintenance has passed", async || {
-        bench.number("SELECT count(*) FROM apalis.jobs").await == 0
+    until_true("maintenance has passed", async || {
+        world.number("SELECT count(*) FROM apalis.jobs").await == 0
     })
     .await;
     assert!(
-        !working.stderr_so_far().contains("a maintenance pass failed"),
+        !working.words().contains("a maintenance pass failed"),
         "{}",
-        working.stderr_so_far()
+        working.words()
     );
-    assert_eq!(bench.sale_orders().await, 2);
+    assert_eq!(world.sale_orders().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_that_hold_the_submitter_back_are_not_passed_by_way_of_the_worker() {
-    let bench = Bench::new().await;
-    let submitter = Role::named(&bench, "submitter", "").await;
+    let world = World::new().await;
+    let submitter = Role::named(&world, "submitter", "").await;
     let mut grants = submitter.submitter_grants();
     grants.push(submitter.table_grant());
     for grant in grants {
-        bench.execute(&grant).await;
+        world.execute(&grant).await;
     }
-    bench
+    world
         .execute(
             "ALTER TABLE public.sale_order ENABLE ROW LEVEL SECURITY;
              CREATE POLICY own ON public.sale_order USING (\"PointOfSale\" = 'mine')",
         )
         .await;
-    let file = bench.file("orders.csv", orders("others", 3));
-    let id = submitter.run(bench.enqueue(["-i", &file])).run().exits(0).id();
+    let file = world.file("orders.csv", orders("others", 3));
+    let id = submitter.run(world.enqueue(&["-i", &file])).run().exits(0).id();
     // The worker's role is a superuser's, to whom no policy applies.
-    bench.drain();
-    let status = bench.status(id);
+    world.drain();
+    let status = world.status(id);
     assert_eq!(status["state"], "failed", "{status:#}");
     let error = status["error"].as_str().unwrap();
     assert!(error.contains("row-level security for the role"), "{error}");
-    assert_eq!(bench.sale_orders().await, 0);
+    assert_eq!(world.sale_orders().await, 0);
 }

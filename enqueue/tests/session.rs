@@ -7,9 +7,8 @@ use std::fs;
 use local_server::ShutdownMode;
 use serde_json::json;
 use support::{
-    Bench, assert_json, orders,
+    Held, World, assert_json, orders,
     role::{Role, submitter_and_worker},
-    until,
 };
 use testkit::TestServer;
 
@@ -17,38 +16,38 @@ const SECRET: &str = "s3cret";
 
 #[tokio::test]
 async fn a_role_whose_search_path_leads_nowhere_loads_and_undoes() {
-    let bench = Bench::new().await;
-    let (submitter, worker) = submitter_and_worker(&bench).await;
+    let world = World::new().await;
+    let (submitter, worker) = submitter_and_worker(&world).await;
     for role in [&submitter, &worker] {
-        bench
+        world
             .execute(&format!("ALTER ROLE {} SET search_path = nowhere", role.name))
             .await;
     }
-    let file = bench.file("orders.csv", format!("{}B;x;never;1\n", orders("A", 2)));
-    let enqueue = |arguments: &[&str]| submitter.run(bench.enqueue(arguments)).run();
+    let file = world.file("orders.csv", format!("{}B;x;never;1\n", orders("A", 2)));
+    let enqueue = |arguments: &[&str]| submitter.run(world.enqueue(arguments)).run();
     let id = enqueue(&["-i", &file]).exits(0).id().to_string();
-    worker.run(bench.worker(["--drain"])).run().exits(0);
+    worker.run(world.worker(&["--drain"])).run().exits(0);
     enqueue(&["verify", &id, &file]).exits(0);
     enqueue(&["cancel", &id, "--dry-run"]).exits(0);
     enqueue(&["cancel", &id]).exits(0);
-    worker.run(bench.worker(["--drain"])).run().exits(0);
-    assert_eq!(bench.sale_orders().await, 0);
+    worker.run(world.worker(&["--drain"])).run().exits(0);
+    assert_eq!(world.sale_orders().await, 0);
     // And a database can be prepared by such a role.
-    let fresh = format!("fresh_{}", bench.db.credentials().database);
-    bench.execute(&format!("ALTER ROLE {} SUPERUSER", submitter.name)).await;
-    bench.execute(&format!("CREATE DATABASE {fresh}")).await;
-    let url = submitter.url.replace(&bench.db.credentials().database, "");
+    let fresh = format!("fresh_{}", world.db.credentials().database);
+    world.execute(&format!("ALTER ROLE {} SUPERUSER", submitter.name)).await;
+    world.execute(&format!("CREATE DATABASE {fresh}")).await;
+    let url = submitter.url.replace(&world.db.credentials().database, "");
     assert!(url.ends_with('/'), "the role's name has the database's in it");
     let url = submitter.url.rsplit_once('/').unwrap().0;
-    let migrate = bench.bare(["migrate"]).env("DATABASE_URL", format!("{url}/{fresh}"));
+    let migrate = world.bare(&["migrate"]).env("DATABASE_URL", format!("{url}/{fresh}"));
     migrate.run().exits(0);
 }
 
 #[tokio::test]
 async fn a_tables_name_means_what_it_means_to_the_role_and_so_it_does_to_its_triggers() {
-    let bench = Bench::new().await;
-    let (submitter, worker) = submitter_and_worker(&bench).await;
-    bench
+    let world = World::new().await;
+    let (submitter, worker) = submitter_and_worker(&world).await;
+    world
         .execute(
             "CREATE SCHEMA shop; CREATE SCHEMA work;
              CREATE TABLE shop.stock (id bigserial PRIMARY KEY, a int);
@@ -68,52 +67,49 @@ async fn a_tables_name_means_what_it_means_to_the_role_and_so_it_does_to_its_tri
         grants.extend(role.grants_on("shop.stock"));
     }
     for grant in grants {
-        bench.execute(&grant).await;
+        world.execute(&grant).await;
     }
     let id = submitter
-        .run(bench.enqueue(["--table", "stock"]))
+        .run(world.enqueue(&["--table", "stock"]))
         .input("a\n1\n2\n")
         .run()
         .exits(0)
         .id();
-    worker.run(bench.worker(["--drain"])).run().exits(0);
+    worker.run(world.worker(&["--drain"])).run().exits(0);
     assert_json(
-        &bench.status(id),
+        &world.status(id),
         &json!({"state": "loaded", "target": "shop.stock", "loaded": 2}),
     );
-    assert_eq!(bench.number("SELECT sum(a) FROM work.audit").await, 3);
+    assert_eq!(world.number("SELECT sum(a) FROM work.audit").await, 3);
 }
 
 #[tokio::test]
 async fn an_error_of_the_server_does_not_name_a_line_of_the_servers_own_source() {
-    let bench = Bench::new().await;
-    let url = format!("{}_none", bench.db.url());
-    let status = bench.bare(["status"]).env("DATABASE_URL", url).run().exits(1);
+    let world = World::new().await;
+    let url = format!("{}_none", world.db.url());
+    let status = world.bare(&["status"]).env("DATABASE_URL", url).run().exits(1);
     assert!(status.stderr.contains("_none\" does not exist"), "{status:?}");
     assert!(!status.stderr.contains("at line"), "{status:?}");
     // What is kept in the ledger, and logged.
-    bench
+    world
         .execute(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
              BEGIN RAISE EXCEPTION 'made to fail' USING ERRCODE = '53100'; END $$;
              CREATE TRIGGER refuse BEFORE INSERT ON public.sale_order FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
         )
         .await;
-    let id = bench.submit("a.csv", &orders("A", 1), &[]);
-    let worker = bench.worker([""; 0]).start();
-    until("it is tried again", async || {
-        worker.stderr_so_far().contains("will be tried again")
-    })
-    .await;
-    let said = format!("{}{}", bench.status(id), worker.stderr_so_far());
+    let id = world.submit("a.csv", &orders("A", 1), &[]);
+    let worker = world.worker(&[]).start();
+    worker.until_says("will be tried again").await;
+    let said = format!("{}{}", world.status(id), worker.words());
     assert!(said.contains("made to fail") && !said.contains("at line"), "{said}");
 }
 
 #[tokio::test]
 async fn a_url_with_a_parameter_that_does_not_exist_is_refused_by_its_name() {
-    let bench = Bench::new().await;
-    let url = bench.db.url();
-    for program in [bench.bare(["status"]), bench.worker(["--drain"])] {
+    let world = World::new().await;
+    let url = world.db.url();
+    for program in [world.bare(&["status"]), world.worker(&["--drain"])] {
         let refused = program
             .env("DATABASE_URL", format!("{url}?sslmod={SECRET}"))
             .env("RUST_LOG", "trace")
@@ -127,8 +123,8 @@ async fn a_url_with_a_parameter_that_does_not_exist_is_refused_by_its_name() {
         (format!("port={SECRET}"), "port"),
         (format!("statement-cache-capacity={SECRET}"), "statement-cache-capacity"),
     ] {
-        let refused = bench
-            .bare(["status"])
+        let refused = world
+            .bare(&["status"])
             .env("DATABASE_URL", format!("{url}?{parameter}"))
             .env("RUST_LOG", "trace")
             .run()
@@ -137,10 +133,10 @@ async fn a_url_with_a_parameter_that_does_not_exist_is_refused_by_its_name() {
         assert!(!refused.stderr.contains(SECRET), "{refused:?}");
     }
     // Those that exist do.
-    let database = &bench.db.credentials().database;
+    let database = &world.db.credentials().database;
     let url = url.replace(&format!("/{database}"), "/");
-    bench
-        .bare(["status"])
+    world
+        .bare(&["status"])
         .env(
             "DATABASE_URL",
             format!("{url}?dbname={database}&sslmode=prefer&application_name=a"),
@@ -151,7 +147,7 @@ async fn a_url_with_a_parameter_that_does_not_exist_is_refused_by_its_name() {
 
 #[tokio::test]
 async fn a_url_that_is_none_or_has_a_bare_password_is_refused_and_not_repeated() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     for (url, says) in [
         ("mysql://admin:s3cret@localhost/orders", "PostgreSQL"),
         ("s3cret", "PostgreSQL"),
@@ -166,8 +162,8 @@ async fn a_url_that_is_none_or_has_a_bare_password_is_refused_and_not_repeated()
         ("postgres://admin:pass@localhost:s3cret/orders", "port"),
         ("postgres://admin:s3cret%ff@localhost/orders", "UTF-8"),
     ] {
-        let refused = bench
-            .bare(["status"])
+        let refused = world
+            .bare(&["status"])
             .env("DATABASE_URL", url)
             .env("RUST_LOG", "trace")
             .run()
@@ -180,9 +176,9 @@ async fn a_url_that_is_none_or_has_a_bare_password_is_refused_and_not_repeated()
 
 #[tokio::test]
 async fn what_neither_a_url_nor_a_staging_says_comes_from_the_environment() {
-    let bench = Bench::new().await;
-    let credentials = bench.db.credentials().clone();
-    let staging = bench.path("credentials/dev");
+    let world = World::new().await;
+    let credentials = world.db.credentials().clone();
+    let staging = world.path("credentials/dev");
     fs::create_dir_all(&staging).unwrap();
     let port = credentials.port.to_string();
     let with = |call: support::Call, without: &str| {
@@ -197,7 +193,7 @@ async fn what_neither_a_url_nor_a_staging_says_comes_from_the_environment() {
         .filter(|(name, _)| *name != without)
         .fold(call, |call, (name, value)| call.env(name, value))
     };
-    with(bench.bare(["status"]), "").run().exits(0);
+    with(world.bare(&["status"]), "").run().exits(0);
     // Each value by itself: what the staging has wins, and the others still come from the environment.
     for (file, value, variable) in [
         (".postgres.port", port.as_str(), "PGPORT"),
@@ -207,23 +203,26 @@ async fn what_neither_a_url_nor_a_staging_says_comes_from_the_environment() {
         (".postgres.host", &credentials.host, "PGHOST"),
     ] {
         fs::write(staging.join(file), value).unwrap();
-        with(bench.bare(["status"]), variable).env(variable, "1").run().exits(0);
+        with(world.bare(&["status"]), variable)
+            .env(variable, "1")
+            .run()
+            .exits(0);
         fs::remove_file(staging.join(file)).unwrap();
     }
     // A URL wins over both.
     fs::write(staging.join(".postgres.db"), "none").unwrap();
-    bench
-        .enqueue(["status"])
+    world
+        .enqueue(&["status"])
         .env("PGDATABASE", "none")
         .env("PGPORT", "1")
         .run()
         .exits(0);
     let url = format!("postgres:///{}", credentials.database);
-    let only_database = with(bench.bare(["status"]).env("DATABASE_URL", url), "PGDATABASE");
+    let only_database = with(world.bare(&["status"]).env("DATABASE_URL", url), "PGDATABASE");
     only_database.run().exits(0);
     // A value that cannot be used is no reason to take another.
     for (variable, value) in [("PGPORT", "54x2"), ("PGSSLMODE", "verify-ful")] {
-        with(bench.bare(["status"]), variable)
+        with(world.bare(&["status"]), variable)
             .env(variable, value)
             .run()
             .exits(1)
@@ -233,20 +232,20 @@ async fn what_neither_a_url_nor_a_staging_says_comes_from_the_environment() {
 
 #[tokio::test]
 async fn a_worker_without_grants_ends_at_once_and_names_them() {
-    let bench = Bench::new().await;
-    let role = Role::new(&bench, "").await;
+    let world = World::new().await;
+    let role = Role::new(&world, "").await;
     let name = &role.name;
-    let work = || role.run(bench.worker(["--drain"])).run();
+    let work = || role.run(world.worker(&["--drain"])).run();
     let said = work().exits(1).says("GRANT USAGE ON SCHEMA pgimport");
     assert!(!said.stderr.contains("cannot reach"), "{said:?}");
     // Each grant that is not there yet is named, and none that is.
     let mut grants = role.worker_grants();
     while !grants.is_empty() {
         work().exits(1).says(&format!("TO \"{name}\""));
-        bench.execute(&grants.remove(0)).await;
+        world.execute(&grants.remove(0)).await;
     }
     work().exits(0);
-    bench
+    world
         .execute(&format!("REVOKE UPDATE ON pgimport.import_chunk FROM {name}"))
         .await;
     let said = work().exits(1).says("GRANT UPDATE ON pgimport.import_chunk TO");
@@ -255,11 +254,11 @@ async fn a_worker_without_grants_ends_at_once_and_names_them() {
 
 #[tokio::test]
 async fn a_command_without_grants_names_them() {
-    let bench = Bench::new().await;
-    let role = Role::new(&bench, "").await;
-    let file = bench.file("orders.csv", orders("A", 1));
-    let id = bench.enqueue(["-i", &file]).run().exits(0).id().to_string();
-    let run = |arguments: &[&str]| role.run(bench.enqueue(arguments)).run();
+    let world = World::new().await;
+    let role = Role::new(&world, "").await;
+    let file = world.file("orders.csv", orders("A", 1));
+    let id = world.enqueue(&["-i", &file]).run().exits(0).id().to_string();
+    let run = |arguments: &[&str]| role.run(world.enqueue(arguments)).run();
     for arguments in [&["status"][..], &["-i", &file], &["cancel", &id], &["verify", &id]] {
         let said = run(arguments).exits(1).says("GRANT USAGE ON SCHEMA pgimport");
         assert!(!said.stderr.contains("cannot reach"), "{said:?}");
@@ -268,7 +267,7 @@ async fn a_command_without_grants_names_them() {
         "USAGE ON SCHEMA pgimport, apalis",
         "SELECT ON pgimport._sqlx_migrations",
     ]) {
-        bench.execute(&grant).await;
+        world.execute(&grant).await;
     }
     run(&["status"])
         .exits(1)
@@ -278,103 +277,93 @@ async fn a_command_without_grants_names_them() {
     run(&["-i", &file]).exits(1).says(&format!(
         "GRANT SELECT, INSERT, UPDATE ON pgimport.import TO \"{name}\""
     ));
-    assert_eq!(bench.imports().await, 1);
+    assert_eq!(world.imports().await, 1);
 }
 
 #[tokio::test]
 async fn a_role_that_may_only_read_is_told_so_at_once() {
-    let bench = Bench::new().await;
-    let (submitter, worker) = submitter_and_worker(&bench).await;
-    let file = bench.file("orders.csv", orders("A", 1));
-    let id = bench.enqueue(["-i", &file]).run().exits(0).id().to_string();
+    let world = World::new().await;
+    let (submitter, worker) = submitter_and_worker(&world).await;
+    let file = world.file("orders.csv", orders("A", 1));
+    let id = world.enqueue(&["-i", &file]).run().exits(0).id().to_string();
     for role in [&submitter, &worker] {
         let setting = format!("ALTER ROLE {} SET default_transaction_read_only = on", role.name);
-        bench.execute(&setting).await;
+        world.execute(&setting).await;
     }
     worker
-        .run(bench.worker(["--drain"]))
+        .run(world.worker(&["--drain"]))
         .run()
         .exits(1)
         .says("default_transaction_read_only");
     for arguments in [&["-i", &file, "--force"][..], &["cancel", &id]] {
-        let said = submitter.run(bench.enqueue(arguments)).run().exits(1);
+        let said = submitter.run(world.enqueue(arguments)).run().exits(1);
         assert!(said.stderr.contains("default_transaction_read_only"), "{said:?}");
         assert!(!said.stderr.contains("cannot be reached"), "{said:?}");
     }
-    assert_eq!(bench.imports().await, 1);
+    assert_eq!(world.imports().await, 1);
     // Who only reads may.
-    submitter.run(bench.enqueue(["status", &id])).run().exits(0);
+    submitter.run(world.enqueue(&["status", &id])).run().exits(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_is_called_one_and_a_worker_waits_until_it_is_promoted() {
     let server = TestServer::start().await;
-    let bench = Bench::on(&server).await;
-    let file = bench.file("orders.csv", orders("A", 3));
-    let id = bench.enqueue(["-i", &file]).run().exits(0).id();
-    let data = bench.texts("SHOW data_directory").await.remove(0);
+    let world = World::on(&server).await;
+    let file = world.file("orders.csv", orders("A", 3));
+    let id = world.enqueue(&["-i", &file]).run().exits(0).id();
+    let data = world.texts("SHOW data_directory").await.remove(0);
     fs::write(format!("{data}/standby.signal"), "").unwrap();
     server.restart(ShutdownMode::Fast).await;
     for arguments in [&["-i", &file, "--force"][..], &["cancel", "1"]] {
-        bench.enqueue(arguments).run().exits(1).says("is a standby");
+        world.enqueue(arguments).run().exits(1).says("is a standby");
     }
-    bench.enqueue(["status"]).run().exits(0);
-    let worker = bench.worker(["--drain"]).start();
-    until("the worker says what it waits for", async || {
-        worker.stderr_so_far().contains("is a standby")
-    })
-    .await;
-    assert!(!worker.stderr_so_far().contains("cannot reach"));
-    bench.execute("SELECT pg_promote()").await;
+    world.enqueue(&["status"]).run().exits(0);
+    let worker = world.worker(&["--drain"]).start();
+    worker.until_says("is a standby").await;
+    assert!(!worker.words().contains("cannot reach"));
+    world.execute("SELECT pg_promote()").await;
     worker.finish().exits(0);
-    assert_json(&bench.status(id), &json!({"state": "loaded", "loaded": 3}));
+    assert_json(&world.status(id), &json!({"state": "loaded", "loaded": 3}));
 }
 
 #[tokio::test]
 async fn a_lock_that_others_hold_is_called_one() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("A", 1, &[]);
-    let mut other = bench.db.pool().begin().await.unwrap();
-    sqlx::raw_sql("SELECT FROM pgimport.import FOR UPDATE")
-        .execute(&mut *other)
-        .await
-        .unwrap();
-    let cancel = bench.enqueue(["cancel", &id.to_string()]).start();
-    until("it is said what it waits for", async || {
-        cancel.stderr_so_far().contains("lock")
-    })
-    .await;
-    assert!(!cancel.stderr_so_far().contains("cannot be reached"));
-    other.rollback().await.unwrap();
+    let world = World::new().await;
+    let id = world.load_orders("A", 1, &[]);
+    let other = Held::take(&world, "SELECT FROM pgimport.import FOR UPDATE").await;
+    let cancel = world.enqueue(&["cancel", &id.to_string()]).start();
+    cancel.until_says("lock").await;
+    assert!(!cancel.words().contains("cannot be reached"));
+    other.release().await;
     let said = cancel.finish().exits(0);
     assert!(!said.stderr.contains("cannot be reached"), "{said:?}");
 }
 
 #[tokio::test]
 async fn a_database_of_another_encoding_is_loaded_with_what_it_can_hold() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     for (encoding, locale, held, others) in [
         ("LATIN1", "C", "Zürich café ÿ\u{85}", ["€", "Łódź", "☃"]),
         ("WIN1252", "C", "Zürich €", ["Łódź", "\u{81}", "☃"]),
         ("LATIN2", "C", "Łódź ž", ["€", "ñ", "☃"]),
     ] {
-        let database = format!("{}_{}", encoding.to_lowercase(), bench.db.credentials().database);
-        bench
+        let database = format!("{}_{}", encoding.to_lowercase(), world.db.credentials().database);
+        world
             .execute(&format!(
                 "CREATE DATABASE {database} TEMPLATE template0 ENCODING {encoding} LC_COLLATE '{locale}' LC_CTYPE '{locale}'"
             ))
             .await;
-        let url = bench.db.url();
+        let url = world.db.url();
         let url = format!("{}/{database}", url.rsplit_once('/').unwrap().0);
-        let enqueue = |arguments: &[&str]| bench.bare(arguments).env("DATABASE_URL", &url).run();
-        let drain = || bench.worker(["--drain"]).env("DATABASE_URL", &url).run().exits(0);
+        let enqueue = |arguments: &[&str]| world.bare(arguments).env("DATABASE_URL", &url).run();
+        let drain = || world.worker(&["--drain"]).env("DATABASE_URL", &url).run().exits(0);
         enqueue(&["migrate"]).exits(0);
         for method in ["insert", "copy"] {
             let mut text = format!("PointOfSale;Product;Date;Stock\n{held};p;2025-01-01;1\n");
             for other in others {
                 text.push_str(&format!("shop;{held} {other};2025-01-01;1\n"));
             }
-            let file = bench.file("orders.csv", format!("{text}last;p;2025-01-01;1\n"));
+            let file = world.file("orders.csv", format!("{text}last;p;2025-01-01;1\n"));
             let id = enqueue(&["-i", &file, "--load-method", method, "--force"])
                 .exits(0)
                 .id()
@@ -382,7 +371,7 @@ async fn a_database_of_another_encoding_is_loaded_with_what_it_can_hold() {
             drain();
             let status = enqueue(&["status", &id, "--json"]).exits(0).json();
             assert_json(&status, &json!({"state": "loaded", "loaded": 2, "rejected": 3}));
-            let reasons = bench.path("reasons.csv");
+            let reasons = world.path("reasons.csv");
             let reasons = reasons.to_str().unwrap();
             enqueue(&["rejects", &id, "--reasons", reasons]).exits(0);
             let reasons = fs::read_to_string(reasons).unwrap();

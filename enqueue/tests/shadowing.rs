@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use support::{Bench, assert_json, role::Role};
+use support::{World, assert_json, role::Role};
 use testkit::TestServer;
 
 /// Arguments that fit better than those of the server's own function, or just as well.
@@ -244,16 +244,16 @@ fn shadows() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_a_stranger_put_into_public_is_used() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     let mut roles = Vec::new();
     for name in ["submitter", "worker", "stranger"] {
-        roles.push(Role::named(&bench, name, "").await);
+        roles.push(Role::named(&world, name, "").await);
     }
     let [submitter, worker, stranger] = roles.as_slice() else {
         unreachable!()
     };
     // A sequence that gives blocks, a trigger that makes the loader ask for the rows, types that are sent as they are and one that is not.
-    bench
+    world
         .execute(
             "CREATE TABLE public.t (id bigint GENERATED ALWAYS AS IDENTITY (CACHE 100) PRIMARY KEY, a varchar(20), b int, n numeric, d date, j jsonb);
              CREATE TABLE public.s (id smallserial PRIMARY KEY, a text, b int);
@@ -269,7 +269,7 @@ async fn nothing_that_a_stranger_put_into_public_is_used() {
         grants.extend(role.grants_on("s"));
     }
     for grant in grants {
-        bench.execute(&grant).await;
+        world.execute(&grant).await;
     }
     let mut conn = PgConnection::connect(&stranger.url).await.unwrap();
     for statement in shadows().split(";\n").filter(|statement| !statement.is_empty()) {
@@ -278,12 +278,12 @@ async fn nothing_that_a_stranger_put_into_public_is_used() {
     }
     conn.close().await.unwrap();
 
-    let working = worker.run(bench.worker([""; 0])).start();
-    let enqueue = |arguments: &[&str]| submitter.run(bench.enqueue(arguments)).run();
+    let working = worker.run(world.worker(&[])).start();
+    let enqueue = |arguments: &[&str]| submitter.run(world.enqueue(arguments)).run();
     let rows = |columns: &str, row: &str| format!("{columns}\n{}", format!("{row}\n").repeat(250));
-    let t = bench.file("t.csv", rows("a;b;n;d;j", "x;1;1.5;2025-01-01;{}"));
-    let s = bench.file("s.csv", format!("{}x;no number\n", rows("a;b", "x;1")));
-    let copied = bench.file("copied.csv", rows("a;b;n;d", "x;1;1.5;2025-01-01"));
+    let t = world.file("t.csv", rows("a;b;n;d;j", "x;1;1.5;2025-01-01;{}"));
+    let s = world.file("s.csv", format!("{}x;no number\n", rows("a;b", "x;1")));
+    let copied = world.file("copied.csv", rows("a;b;n;d", "x;1;1.5;2025-01-01"));
     for (file, arguments, code) in [
         (&t, &["--table", "t"][..], 0),
         (&t, &["--table", "t", "--force", "--chunk-rows", "30"], 0),
@@ -311,7 +311,7 @@ async fn nothing_that_a_stranger_put_into_public_is_used() {
         enqueue(&["cancel", &id, "--dry-run"]).exits(0);
         enqueue(&["cancel", &id, "--wait", "--keep-edited"]).exits(0);
         assert_json(
-            &bench.status(id.parse().unwrap()),
+            &world.status(id.parse().unwrap()),
             &json!({"state": "cancelled", "deleted": 250}),
         );
     }
@@ -320,7 +320,7 @@ async fn nothing_that_a_stranger_put_into_public_is_used() {
         .exits(0)
         .id();
     // What fails is tried again by hand.
-    let refused = bench.file("refused.csv", "a;b;n;d;j\nx;1;1;2025-01-01;{\n");
+    let refused = world.file("refused.csv", "a;b;n;d;j\nx;1;1;2025-01-01;{\n");
     let failed = enqueue(&["-i", &refused, "--table", "t", "--wait"])
         .exits(1)
         .id()
@@ -329,19 +329,19 @@ async fn nothing_that_a_stranger_put_into_public_is_used() {
     enqueue(&["forget", &failed]).exits(0);
     // A stream whose submitter is gone, another's sessions, finished jobs: maintenance.
     let mut stream = submitter
-        .run(bench.enqueue(["--table", "s", "--chunk-rows", "1"]))
+        .run(world.enqueue(&["--table", "s", "--chunk-rows", "1"]))
         .pipe()
         .start();
-    std::io::Write::write_all(&mut stream.child.stdin.take().unwrap(), b"a;b\nx;1\ny;2\n").unwrap();
+    std::io::Write::write_all(&mut stream.stdin(), b"a;b\nx;1\ny;2\n").unwrap();
     stream.finish().exits(0);
-    support::until("maintenance has passed", async || {
-        bench.number("SELECT pg_catalog.count(*) FROM apalis.jobs").await == 0
+    support::until_true("maintenance has passed", async || {
+        world.number("SELECT pg_catalog.count(*) FROM apalis.jobs").await == 0
     })
     .await;
     enqueue(&["status"]).exits(0);
     enqueue(&["cancel", &replacing.to_string(), "--wait"]).exits(0);
     drop(working);
-    worker.run(bench.worker(["--drain"])).run().exits(0);
+    worker.run(world.worker(&["--drain"])).run().exits(0);
 
     let log = TestServer::shared().await.log();
     let used: std::collections::BTreeSet<&str> = log

@@ -5,48 +5,48 @@ mod support;
 use std::{fs::OpenOptions, io::Write as _};
 
 use serde_json::json;
-use support::{Bench, assert_json, orders, until};
+use support::{World, assert_json, orders, until_true};
 
 /// Rows by id and content, for comparing what must not change.
 const CONTENT: &str = "SELECT t::text FROM public.sale_order AS t WHERE \"PointOfSale\" <> 'mine' ORDER BY id";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_removes_its_own_rows_and_no_other_while_others_write() {
-    let bench = Bench::new().await;
-    let mine = bench.submit("mine.csv", &orders("mine", 3_000), &[]);
-    let theirs = bench.submit("theirs.csv", &orders("theirs", 2_000), &[]);
+    let world = World::new().await;
+    let mine = world.submit("mine.csv", &orders("mine", 3_000), &[]);
+    let theirs = world.submit("theirs.csv", &orders("theirs", 2_000), &[]);
     let writer = async {
         for n in 0..200 {
             let row = format!(
                 "INSERT INTO public.sale_order (\"PointOfSale\", \"Product\", \"Date\", \"Stock\") VALUES ('plain', '{n}', '2025-01-01', {n})"
             );
-            bench.execute(&row).await;
+            world.execute(&row).await;
         }
     };
-    let worker = bench.worker(["--drain", "--concurrency", "3"]).start();
+    let worker = world.worker(&["--drain", "--concurrency", "3"]).start();
     writer.await;
     worker.finish().exits(0);
-    let others = bench.texts(CONTENT).await;
+    let others = world.texts(CONTENT).await;
     assert_eq!(others.len(), 2_200);
-    let status = bench.undo(mine, &[]);
+    let status = world.undo(mine, &[]);
     assert_json(
         &status,
         &json!({"state": "cancelled", "deleted": 3_000, "kept": 0, "missing": 0}),
     );
-    assert_eq!(bench.texts(CONTENT).await, others);
-    assert_eq!(bench.sale_orders().await, 2_200);
+    assert_eq!(world.texts(CONTENT).await, others);
+    assert_eq!(world.sale_orders().await, 2_200);
     assert_eq!(
-        bench
+        world
             .number(&format!(
                 "SELECT count(*) FROM pgimport.import_registry WHERE import_id = {mine}"
             ))
             .await,
         0
     );
-    bench.enqueue(["verify", &theirs.to_string()]).run().exits(0);
+    world.enqueue(&["verify", &theirs.to_string()]).run().exits(0);
     // A second cancel finds nothing to do.
-    bench
-        .enqueue(["cancel", &mine.to_string(), "--wait"])
+    world
+        .enqueue(&["cancel", &mine.to_string(), "--wait"])
         .run()
         .exits(0)
         .says("cancelled before");
@@ -54,84 +54,84 @@ async fn a_cancel_removes_its_own_rows_and_no_other_while_others_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_takes_effect_without_a_worker() {
-    let bench = Bench::new().await;
-    let id = bench.submit("mine.csv", &orders("mine", 500), &[]);
-    bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
-    assert_eq!(bench.status(id)["state"], "cancelling");
-    bench.drain();
-    assert_json(&bench.status(id), &json!({"state": "cancelled", "loaded": 0}));
-    assert_eq!(bench.number("SELECT count(*) FROM pgimport.import_payload").await, 0);
+    let world = World::new().await;
+    let id = world.submit("mine.csv", &orders("mine", 500), &[]);
+    world.enqueue(&["cancel", &id.to_string()]).run().exits(0);
+    assert_eq!(world.status(id)["state"], "cancelling");
+    world.drain();
+    assert_json(&world.status(id), &json!({"state": "cancelled", "loaded": 0}));
+    assert_eq!(world.number("SELECT count(*) FROM pgimport.import_payload").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_other_tables_are_not_deleted_with_ours_unless_allowed() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 100, &[]);
-    bench
+    let world = World::new().await;
+    let id = world.load_orders("mine", 100, &[]);
+    world
         .execute("CREATE TABLE public.note (sale_order_id bigint REFERENCES public.sale_order ON DELETE CASCADE)")
         .await;
-    bench
+    world
         .execute("INSERT INTO public.note SELECT min(id) FROM public.sale_order")
         .await;
-    bench
-        .enqueue(["cancel", &id.to_string()])
+    world
+        .enqueue(&["cancel", &id.to_string()])
         .run()
         .exits(1)
         .says("--cascade")
         .says("note");
-    assert_eq!(bench.status(id)["state"], "loaded");
+    assert_eq!(world.status(id)["state"], "loaded");
     assert_json(
-        &bench.undo(id, &["--cascade"]),
+        &world.undo(id, &["--cascade"]),
         &json!({"state": "cancelled", "deleted": 100}),
     );
-    assert_eq!(bench.number("SELECT count(*) FROM public.note").await, 0);
+    assert_eq!(world.number("SELECT count(*) FROM public.note").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_key_that_forbids_a_deletion_is_named_and_the_rest_goes() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 300, &[]);
-    bench
+    let world = World::new().await;
+    let id = world.load_orders("mine", 300, &[]);
+    world
         .execute("CREATE TABLE public.note (sale_order_id bigint CONSTRAINT note_order REFERENCES public.sale_order)")
         .await;
-    bench
+    world
         .execute("INSERT INTO public.note SELECT min(id) FROM public.sale_order")
         .await;
-    let status = bench.undo(id, &[]);
+    let status = world.undo(id, &[]);
     assert_json(&status, &json!({"state": "kept", "deleted": 200, "kept": 100}));
     let error = status["chunk_errors"][0]["error"].as_str().unwrap();
     assert!(error.contains("note_order") && error.contains("note"), "{error}");
-    assert_eq!(bench.sale_orders().await, 100);
+    assert_eq!(world.sale_orders().await, 100);
     // What was kept can be undone once nothing refers to it.
-    bench.execute("DELETE FROM public.note").await;
+    world.execute("DELETE FROM public.note").await;
     assert_json(
-        &bench.undo(id, &[]),
+        &world.undo(id, &[]),
         &json!({"state": "cancelled", "deleted": 300, "kept": 0}),
     );
-    assert_eq!(bench.sale_orders().await, 0);
+    assert_eq!(world.sale_orders().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn edited_rows_are_counted_and_can_be_kept() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 300, &[]);
-    bench
+    let world = World::new().await;
+    let id = world.load_orders("mine", 300, &[]);
+    world
         .execute("UPDATE public.sale_order SET \"Stock\" = -1 WHERE \"Stock\" IN (5, 105)")
         .await;
-    bench.execute("DELETE FROM public.sale_order WHERE \"Stock\" = 7").await;
-    let dry = bench.dry_run(id, &[]);
+    world.execute("DELETE FROM public.sale_order WHERE \"Stock\" = 7").await;
+    let dry = world.dry_run(id, &[]);
     assert_json(
         &dry,
         &json!({"would_delete": 297, "would_keep": 2, "edited": 2, "missing": 1, "cannot_tell": 0}),
     );
-    assert_eq!(bench.sale_orders().await, 299);
-    let status = bench.undo(id, &["--keep-edited"]);
+    assert_eq!(world.sale_orders().await, 299);
+    let status = world.undo(id, &["--keep-edited"]);
     assert_json(
         &status,
         &json!({"state": "kept", "deleted": 297, "kept": 2, "missing": 1}),
     );
     assert_eq!(
-        bench
+        world
             .number("SELECT count(*) FROM public.sale_order WHERE \"Stock\" = -1")
             .await,
         2
@@ -140,35 +140,35 @@ async fn edited_rows_are_counted_and_can_be_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewritten_table_makes_it_impossible_to_tell_what_was_edited() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 200, &[]);
-    bench
+    let world = World::new().await;
+    let id = world.load_orders("mine", 200, &[]);
+    world
         .execute("UPDATE public.sale_order SET \"Stock\" = \"Stock\" + 1")
         .await;
-    let dry = bench.dry_run(id, &[]);
+    let dry = world.dry_run(id, &[]);
     assert_json(
         &dry,
         &json!({"would_delete": 0, "would_keep": 200, "edited": 200, "cannot_tell": 200}),
     );
-    let status = bench.undo(id, &[]);
+    let status = world.undo(id, &[]);
     assert_json(&status, &json!({"state": "kept", "deleted": 0, "kept": 200}));
     let error = status["chunk_errors"][0]["error"].as_str().unwrap();
     assert!(error.contains("rewrite"), "{error}");
     assert_json(
-        &bench.dry_run(id, &["--include-edited"]),
+        &world.dry_run(id, &["--include-edited"]),
         &json!({"would_delete": 200, "would_keep": 0}),
     );
     assert_json(
-        &bench.undo(id, &["--include-edited"]),
+        &world.undo(id, &["--include-edited"]),
         &json!({"state": "cancelled", "deleted": 200}),
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_written_in_a_subtransaction_of_a_trigger_are_not_taken_for_edited() {
-    let bench = Bench::new().await;
+    let world = World::new().await;
     // The exception block makes the row's xmin that of a subtransaction.
-    bench
+    world
         .execute(
             "CREATE TABLE public.t (id bigserial PRIMARY KEY, a int, b int);
              CREATE FUNCTION public.touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -177,184 +177,183 @@ async fn rows_written_in_a_subtransaction_of_a_trigger_are_not_taken_for_edited(
              CREATE TRIGGER touch AFTER INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.touch()",
         )
         .await;
-    let id = bench.submit("t.csv", "a\n1\n2\n3\n", &["--table", "t"]);
-    bench.drain();
-    let dry = bench.dry_run(id, &[]);
+    let id = world.submit("t.csv", "a\n1\n2\n3\n", &["--table", "t"]);
+    world.drain();
+    let dry = world.dry_run(id, &[]);
     assert_json(&dry, &json!({"would_delete": 3, "edited": 0, "cannot_tell": 0}));
     assert_json(
-        &bench.undo(id, &["--keep-edited"]),
+        &world.undo(id, &["--keep-edited"]),
         &json!({"state": "cancelled", "deleted": 3}),
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keep_stops_the_deletions_and_a_later_cancel_finishes_them() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 500, &[]);
-    bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
-    bench
-        .enqueue(["keep", &id.to_string()])
+    let world = World::new().await;
+    let id = world.load_orders("mine", 500, &[]);
+    world.enqueue(&["cancel", &id.to_string()]).run().exits(0);
+    world
+        .enqueue(&["keep", &id.to_string()])
         .run()
         .exits(0)
         .says("500 remain");
-    bench.drain();
-    assert_json(&bench.status(id), &json!({"state": "kept", "deleted": 0}));
-    assert_eq!(bench.sale_orders().await, 500);
-    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 500}));
+    world.drain();
+    assert_json(&world.status(id), &json!({"state": "kept", "deleted": 0}));
+    assert_eq!(world.sale_orders().await, 500);
+    assert_json(&world.undo(id, &[]), &json!({"state": "cancelled", "deleted": 500}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_while_the_source_is_read_stops_the_submitter() {
-    let bench = Bench::new().await;
-    let mut submitter = bench.enqueue(["--chunk-rows", "10"]).pipe().start();
-    let mut pipe = submitter.child.stdin.take().unwrap();
+    let world = World::new().await;
+    let mut submitter = world.enqueue(&["--chunk-rows", "10"]).pipe().start();
+    let mut pipe = submitter.stdin();
     pipe.write_all(orders("mine", 2_000).as_bytes()).unwrap();
     pipe.flush().unwrap();
-    until("chunks are stored", async || {
-        bench.number("SELECT count(*) FROM pgimport.import_chunk").await > 10
+    until_true("chunks are stored", async || {
+        world.number("SELECT count(*) FROM pgimport.import_chunk").await > 10
     })
     .await;
-    let id = bench.number("SELECT id FROM pgimport.import").await;
-    bench.enqueue(["cancel", &id.to_string()]).run().exits(0);
+    let id = world.number("SELECT id FROM pgimport.import").await;
+    world.enqueue(&["cancel", &id.to_string()]).run().exits(0);
     let ended = submitter.finish().exits(4).says("cancelled while it was submitted");
     assert_eq!(ended.id(), id);
     drop(pipe);
-    bench.drain();
-    assert_eq!(bench.status(id)["state"], "cancelled");
-    assert_eq!(bench.sale_orders().await, 0);
+    world.drain();
+    assert_eq!(world.status(id)["state"], "cancelled");
+    assert_eq!(world.sale_orders().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn vacuum_runs_after_a_followed_cancel_and_is_offered_otherwise() {
-    let bench = Bench::new().await;
-    let worker = bench.worker(["--concurrency", "2"]).start();
+    let world = World::new().await;
+    let worker = world.worker(&["--concurrency", "2"]).start();
     for (arguments, word) in [
         (&["--wait"][..], "autovacuum"),
         (&["--wait", "--vacuum"][..], "vacuum    done"),
     ] {
-        let path = bench.file("mine.csv", orders("mine", 300));
-        let id = bench.enqueue(["-i", &path, "--wait"]).run().exits(0).id();
-        let mut all = vec!["cancel".to_owned(), id.to_string()];
-        all.extend(arguments.iter().map(|&argument| argument.to_owned()));
-        bench.enqueue(all).run().exits(0).says(word);
+        let path = world.file("mine.csv", orders("mine", 300));
+        let id = world.enqueue(&["-i", &path, "--wait"]).run().exits(0).id().to_string();
+        let all = [&["cancel", &id], arguments].concat();
+        world.enqueue(&all).run().exits(0).says(word);
     }
     drop(worker);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_finds_rows_that_are_gone_or_differ_and_a_file_that_is_another() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 250, &[]).to_string();
-    let path = bench.path("mine.csv");
+    let world = World::new().await;
+    let id = world.load_orders("mine", 250, &[]).to_string();
+    let path = world.path("mine.csv");
     let file = path.to_str().unwrap();
-    bench.enqueue(["verify", &id, file]).run().exits(0);
-    bench
+    world.enqueue(&["verify", &id, file]).run().exits(0);
+    world
         .execute("UPDATE public.sale_order SET \"Product\" = 'x' WHERE \"Stock\" IN (3, 4)")
         .await;
-    bench.enqueue(["verify", &id]).run().exits(0);
-    let report = bench.enqueue(["verify", &id, file, "--json"]).run().exits(1).json();
+    world.enqueue(&["verify", &id]).run().exits(0);
+    let report = world.enqueue(&["verify", &id, file, "--json"]).run().exits(1).json();
     assert_json(&report["differences"][0], &json!({"kind": "content", "count": 2}));
-    bench
+    world
         .execute("DELETE FROM public.sale_order WHERE \"Stock\" >= 230")
         .await;
-    let report = bench.enqueue(["verify", &id, "--json"]).run().exits(1).json();
+    let report = world.enqueue(&["verify", &id, "--json"]).run().exits(1).json();
     assert_json(&report["differences"][0], &json!({"kind": "missing_row", "count": 20}));
     writeln!(
         OpenOptions::new().append(true).open(&path).unwrap(),
         "mine;p;2025-01-01;1"
     )
     .unwrap();
-    let report = bench.enqueue(["verify", &id, file, "--json"]).run().exits(1).json();
+    let report = world.enqueue(&["verify", &id, file, "--json"]).run().exits(1).json();
     assert_json(&report["differences"][0], &json!({"kind": "fingerprint"}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_takes_the_others_name_while_the_deletion_waits_is_not_touched() {
-    let bench = Bench::new().await;
-    bench.execute("CREATE TABLE public.a (id bigserial PRIMARY KEY, n int); CREATE TABLE public.b (id bigserial PRIMARY KEY, n int); INSERT INTO public.b (n) VALUES (1), (2), (3)").await;
-    let id = bench.submit("a.csv", "n\n1\n2\n3\n", &["--table", "public.a"]);
-    bench.drain();
-    let mut swap = bench.db.pool().begin().await.unwrap();
+    let world = World::new().await;
+    world.execute("CREATE TABLE public.a (id bigserial PRIMARY KEY, n int); CREATE TABLE public.b (id bigserial PRIMARY KEY, n int); INSERT INTO public.b (n) VALUES (1), (2), (3)").await;
+    let id = world.submit("a.csv", "n\n1\n2\n3\n", &["--table", "public.a"]);
+    world.drain();
+    let mut swap = world.pool().begin().await.unwrap();
     sqlx::raw_sql("ALTER TABLE public.a RENAME TO a_old; ALTER TABLE public.b RENAME TO a")
         .execute(&mut *swap)
         .await
         .unwrap();
-    bench.enqueue(["cancel", &id.to_string()]).run();
-    let worker = bench.worker(["--concurrency", "1"]).start();
-    let cancelling = bench
+    world.enqueue(&["cancel", &id.to_string()]).run();
+    let worker = world.worker(&["--concurrency", "1"]).start();
+    let cancelling = world
         .number("SELECT count(*) FROM pgimport.import WHERE state = 'cancelling'")
         .await;
     if cancelling == 1 {
-        bench.until_a_lock_is_waited_for().await;
+        world.until_a_lock_is_waited_for().await;
     }
     swap.commit().await.unwrap();
-    until("the undo is decided", async || {
-        cancelling == 0 || bench.status(id)["state"] != "cancelling"
+    until_true("the undo is decided", async || {
+        cancelling == 0 || world.status(id)["state"] != "cancelling"
     })
     .await;
     drop(worker);
-    assert_eq!(bench.number("SELECT count(*) FROM public.a").await, 3);
+    assert_eq!(world.number("SELECT count(*) FROM public.a").await, 3);
     // The import follows its table, whatever that is called.
     assert_json(
-        &bench.status(id),
+        &world.status(id),
         &json!({"state": "cancelled", "deleted": 3, "target": "public.a_old", "renamed_from": "public.a"}),
     );
-    assert_eq!(bench.number("SELECT count(*) FROM public.a_old").await, 0);
+    assert_eq!(world.number("SELECT count(*) FROM public.a_old").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_inherit_are_not_reached() {
-    let bench = Bench::new().await;
-    bench.execute("CREATE TABLE public.parent (id bigserial PRIMARY KEY, n int); CREATE TABLE public.child () INHERITS (public.parent)").await;
-    let id = bench.submit("n.csv", "n\n1\n2\n", &["--table", "public.parent"]);
-    bench.drain();
-    bench
+    let world = World::new().await;
+    world.execute("CREATE TABLE public.parent (id bigserial PRIMARY KEY, n int); CREATE TABLE public.child () INHERITS (public.parent)").await;
+    let id = world.submit("n.csv", "n\n1\n2\n", &["--table", "public.parent"]);
+    world.drain();
+    world
         .execute("INSERT INTO public.child SELECT id, 7 FROM ONLY public.parent")
         .await;
-    assert_json(&bench.undo(id, &[]), &json!({"state": "cancelled", "deleted": 2}));
-    assert_eq!(bench.number("SELECT count(*) FROM public.child").await, 2);
+    assert_json(&world.undo(id, &[]), &json!({"state": "cancelled", "deleted": 2}));
+    assert_eq!(world.number("SELECT count(*) FROM public.child").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_a_trigger_keeps_are_not_taken_for_deleted() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 50, &[]);
-    bench.execute("CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER no BEFORE DELETE ON public.sale_order FOR EACH ROW EXECUTE FUNCTION public.no()").await;
+    let world = World::new().await;
+    let id = world.load_orders("mine", 50, &[]);
+    world.execute("CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; CREATE TRIGGER no BEFORE DELETE ON public.sale_order FOR EACH ROW EXECUTE FUNCTION public.no()").await;
     assert_json(
-        &bench.undo(id, &[]),
+        &world.undo(id, &[]),
         &json!({"state": "kept", "deleted": 0, "kept": 50}),
     );
-    bench.execute("DROP TRIGGER no ON public.sale_order").await;
+    world.execute("DROP TRIGGER no ON public.sale_order").await;
     assert_json(
-        &bench.undo(id, &[]),
+        &world.undo(id, &[]),
         &json!({"state": "cancelled", "deleted": 50, "kept": 0, "missing": 0}),
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_does_not_delete_from_other_tables_unasked() {
-    let bench = Bench::new().await;
-    let old = bench.load_orders("old", 100, &[]);
-    bench.execute("CREATE TABLE public.note (sale_order_id bigint REFERENCES public.sale_order ON DELETE CASCADE); INSERT INTO public.note SELECT min(id) FROM public.sale_order").await;
-    bench.load_orders("new", 10, &["--replace"]);
-    bench.drain();
-    assert_json(&bench.status(old), &json!({"state": "kept", "deleted": 0, "kept": 100}));
-    assert_eq!(bench.number("SELECT count(*) FROM public.note").await, 1);
+    let world = World::new().await;
+    let old = world.load_orders("old", 100, &[]);
+    world.execute("CREATE TABLE public.note (sale_order_id bigint REFERENCES public.sale_order ON DELETE CASCADE); INSERT INTO public.note SELECT min(id) FROM public.sale_order").await;
+    world.load_orders("new", 10, &["--replace"]);
+    world.drain();
+    assert_json(&world.status(old), &json!({"state": "kept", "deleted": 0, "kept": 100}));
+    assert_eq!(world.number("SELECT count(*) FROM public.note").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_add_up_when_what_was_kept_is_undone_later() {
-    let bench = Bench::new().await;
-    let id = bench.load_orders("mine", 100, &[]);
-    bench
+    let world = World::new().await;
+    let id = world.load_orders("mine", 100, &[]);
+    world
         .execute("UPDATE public.sale_order SET \"Product\" = 'x' WHERE \"Stock\" < 20")
         .await;
     assert_json(
-        &bench.undo(id, &["--keep-edited"]),
+        &world.undo(id, &["--keep-edited"]),
         &json!({"state": "kept", "deleted": 80, "kept": 20, "missing": 0}),
     );
     assert_json(
-        &bench.undo(id, &["--include-edited"]),
+        &world.undo(id, &["--include-edited"]),
         &json!({"state": "cancelled", "deleted": 100, "kept": 0, "missing": 0}),
     );
 }

@@ -12,9 +12,9 @@ use local_server::{EmbeddedConfig, EmbeddedServer};
 use serde_json::json;
 use session::config::Credentials;
 use sqlx::{Connection as _, PgConnection};
-use support::{Bench, assert_json, enqueue_in, open_directory, worker_in};
+use support::{World, assert_json, open_directory, process::enqueue_in, process::worker_in};
 
-impl Bench {
+impl World {
     async fn numbers(&self, rows: usize, arguments: &[&str]) -> i64 {
         let lines: String = (0..rows).map(|n| format!("{n}\n")).collect();
         let id = self.submit(
@@ -22,16 +22,16 @@ impl Bench {
             &format!("n\n{lines}"),
             &[&["--table", "public.t"], arguments].concat(),
         );
-        self.worker(["--drain", "--concurrency", "1"]).run().exits(0);
+        self.worker(&["--drain", "--concurrency", "1"]).run().exits(0);
         id
     }
 
     async fn with_table() -> Self {
-        let bench = Self::new().await;
-        bench
+        let world = Self::new().await;
+        world
             .execute("CREATE TABLE public.t (id bigserial PRIMARY KEY, n int)")
             .await;
-        bench
+        world
     }
 
     async fn left(&self) -> i64 {
@@ -66,26 +66,26 @@ async fn what_others_made_of_rows_stays_and_the_rest_goes() {
         ),
         ("DELETE FROM public.t WHERE n < 10", 0, 10),
     ] {
-        let bench = Bench::with_table().await;
-        let id = bench.numbers(250, &[]).await;
-        bench.execute(change).await;
-        let before = bench.left().await;
+        let world = World::with_table().await;
+        let id = world.numbers(250, &[]).await;
+        world.execute(change).await;
+        let before = world.left().await;
         let dry = json!({"would_delete": 240, "would_keep": kept, "edited": kept, "missing": missing});
-        assert_json(&bench.dry_run(id, &[]), &dry);
+        assert_json(&world.dry_run(id, &[]), &dry);
         let state = if kept > 0 { "kept" } else { "cancelled" };
         let expected = json!({"state": state, "deleted": 240, "kept": kept, "missing": missing});
-        assert_json(&bench.undo(id, &[]), &expected);
-        assert_eq!(bench.left().await, before - 240, "{change}");
+        assert_json(&world.undo(id, &[]), &expected);
+        assert_eq!(world.left().await, before - 240, "{change}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_that_was_rolled_back_is_no_edit_and_neither_is_a_lock() {
-    let bench = Bench::with_table().await;
-    bench
+    let world = World::with_table().await;
+    world
         .execute("CREATE TABLE public.refers (t bigint REFERENCES public.t)")
         .await;
-    let id = bench.numbers(250, &[]).await;
+    let id = world.numbers(250, &[]).await;
     for change in [
         "BEGIN; UPDATE public.t SET n = -1; ROLLBACK",
         "BEGIN; DELETE FROM public.t; ROLLBACK",
@@ -95,11 +95,11 @@ async fn an_update_that_was_rolled_back_is_no_edit_and_neither_is_a_lock() {
         "INSERT INTO public.refers SELECT id FROM public.t; DELETE FROM public.refers",
         "ANALYZE public.t",
     ] {
-        bench.execute(change).await;
+        world.execute(change).await;
     }
-    assert_json(&bench.dry_run(id, &[]), &json!({"would_delete": 250, "edited": 0}));
+    assert_json(&world.dry_run(id, &[]), &json!({"would_delete": 250, "edited": 0}));
     assert_json(
-        &bench.undo(id, &[]),
+        &world.undo(id, &[]),
         &json!({"state": "cancelled", "deleted": 250, "kept": 0}),
     );
 }
@@ -118,15 +118,15 @@ async fn what_freezes_or_moves_rows_as_they_are_is_no_edit() {
         ],
         &["ALTER TABLE public.t ADD COLUMN later int DEFAULT 7"],
     ] {
-        let bench = Bench::with_table().await;
-        let id = bench.numbers(250, &[]).await;
-        bench.execute("UPDATE public.t SET n = -1 WHERE n < 10").await;
+        let world = World::with_table().await;
+        let id = world.numbers(250, &[]).await;
+        world.execute("UPDATE public.t SET n = -1 WHERE n < 10").await;
         for statement in maintenance {
-            bench.execute(statement).await;
+            world.execute(statement).await;
         }
-        assert_json(&bench.dry_run(id, &[]), &json!({"would_delete": 240, "edited": 10}));
+        assert_json(&world.dry_run(id, &[]), &json!({"would_delete": 240, "edited": 10}));
         let expected = json!({"state": "kept", "deleted": 240, "kept": 10, "missing": 0});
-        assert_json(&bench.undo(id, &[]), &expected);
+        assert_json(&world.undo(id, &[]), &expected);
     }
 }
 
@@ -136,56 +136,56 @@ async fn a_rewrite_by_alter_table_keeps_all_rows_says_so_and_leaves_the_choice()
         "ALTER TABLE public.t ALTER n TYPE bigint",
         "ALTER TABLE public.t ADD COLUMN at timestamptz DEFAULT clock_timestamp()",
     ] {
-        let bench = Bench::with_table().await;
-        let id = bench.numbers(250, &[]).await;
-        bench.execute(alter).await;
+        let world = World::with_table().await;
+        let id = world.numbers(250, &[]).await;
+        world.execute(alter).await;
         let expected = json!({"state": "kept", "deleted": 0, "kept": 250});
-        assert_json(&bench.undo(id, &[]), &expected);
-        bench.assert_reason(id, "rewrite");
-        assert_eq!(bench.left().await, 250);
+        assert_json(&world.undo(id, &[]), &expected);
+        world.assert_reason(id, "rewrite");
+        assert_eq!(world.left().await, 250);
         let expected = json!({"state": "cancelled", "deleted": 250, "kept": 0});
-        assert_json(&bench.undo(id, &["--include-edited"]), &expected);
-        assert_eq!(bench.left().await, 0, "{alter}");
+        assert_json(&world.undo(id, &["--include-edited"]), &expected);
+        assert_eq!(world.left().await, 0, "{alter}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_that_a_later_import_was_given_are_the_later_ones_whatever_is_asked_for() {
     for option in [&[][..], &["--include-edited"]] {
-        let bench = Bench::with_table().await;
-        let first = bench.numbers(250, &[]).await;
-        bench.execute("TRUNCATE public.t RESTART IDENTITY").await;
-        let second = bench.numbers(200, &["--force"]).await;
+        let world = World::with_table().await;
+        let first = world.numbers(250, &[]).await;
+        world.execute("TRUNCATE public.t RESTART IDENTITY").await;
+        let second = world.numbers(200, &["--force"]).await;
         let ids = "SELECT count(DISTINCT start_id) FROM pgimport.import_registry";
-        assert_eq!(bench.number(ids).await, 3, "they have the same ids");
+        assert_eq!(world.number(ids).await, 3, "they have the same ids");
         let expected = json!({"state": "cancelled", "deleted": 0, "missing": 250});
-        assert_json(&bench.undo(first, option), &expected);
-        assert_eq!(bench.left().await, 200);
+        assert_json(&world.undo(first, option), &expected);
+        assert_eq!(world.left().await, 200);
         let expected = json!({"state": "cancelled", "deleted": 200, "missing": 0});
-        assert_json(&bench.undo(second, option), &expected);
+        assert_json(&world.undo(second, option), &expected);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_another_import_put_back_under_the_ids_of_an_import_are_not_its_own() {
     // The trigger of a later import's transaction rewrites rows of the first.
-    let bench = Bench::with_table().await;
-    let first = bench.numbers(100, &[]).await;
-    bench
+    let world = World::with_table().await;
+    let first = world.numbers(100, &[]).await;
+    world
         .execute(
             "CREATE FUNCTION public.older() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                  UPDATE public.t SET n = -1 WHERE n = NEW.n AND id <> NEW.id; RETURN NULL; END $$;
              CREATE TRIGGER older AFTER INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.older()",
         )
         .await;
-    let second = bench.numbers(30, &["--force"]).await;
-    assert_eq!(bench.number("SELECT count(*) FROM public.t WHERE n = -1").await, 30);
-    let second = bench.undo(second, &[]);
+    let second = world.numbers(30, &["--force"]).await;
+    assert_eq!(world.number("SELECT count(*) FROM public.t WHERE n = -1").await, 30);
+    let second = world.undo(second, &[]);
     assert_json(&second, &json!({"state": "cancelled", "deleted": 30}));
-    assert_eq!(bench.left().await, 100);
-    let status = bench.undo(first, &[]);
+    assert_eq!(world.left().await, 100);
+    let status = world.undo(first, &[]);
     assert_json(&status, &json!({"deleted": 70}));
-    assert_eq!(bench.number("SELECT count(*) FROM public.t WHERE n = -1").await, 30);
+    assert_eq!(world.number("SELECT count(*) FROM public.t WHERE n = -1").await, 30);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +230,7 @@ async fn an_import_so_old_that_its_transaction_may_be_anothers_is_refused_loudly
         .unwrap();
     drop(conn);
     let drain = |server: &EmbeddedServer| {
-        worker_in(dir.path(), ["--drain"])
+        worker_in(dir.path(), &["--drain"])
             .env("DATABASE_URL", url(server))
             .run()
             .exits(0)
@@ -280,8 +280,8 @@ async fn an_import_so_old_that_its_transaction_may_be_anothers_is_refused_loudly
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_more_rows_look_like_the_imports_than_it_put_there_all_of_them_stay() {
-    let bench = Bench::new().await;
-    bench
+    let world = World::new().await;
+    world
         .execute(
             "CREATE TABLE public.t (id bigserial, n int);
              CREATE INDEX ON public.t (id);
@@ -290,17 +290,17 @@ async fn where_more_rows_look_like_the_imports_than_it_put_there_all_of_them_sta
              CREATE CONSTRAINT TRIGGER twice AFTER INSERT ON public.t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.n = 7) EXECUTE FUNCTION public.twice()",
         )
         .await;
-    let id = bench.numbers(250, &[]).await;
-    assert_json(&bench.status(id), &json!({"state": "loaded", "loaded": 250}));
-    assert_eq!(bench.left().await, 251);
-    let status = bench.undo(id, &[]);
+    let id = world.numbers(250, &[]).await;
+    assert_json(&world.status(id), &json!({"state": "loaded", "loaded": 250}));
+    assert_eq!(world.left().await, 251);
+    let status = world.undo(id, &[]);
     // The chunk of the row that is there twice, whole; the others go.
     assert_json(&status, &json!({"state": "kept", "deleted": 150, "kept": 100}));
-    bench.assert_reason(id, "101 rows look as the import left them where it put 100");
-    assert_eq!(bench.left().await, 101);
+    world.assert_reason(id, "101 rows look as the import left them where it put 100");
+    assert_eq!(world.left().await, 101);
     assert_json(
-        &bench.undo(id, &["--include-edited"]),
+        &world.undo(id, &["--include-edited"]),
         &json!({"state": "kept", "kept": 100}),
     );
-    assert_eq!(bench.left().await, 101);
+    assert_eq!(world.left().await, 101);
 }

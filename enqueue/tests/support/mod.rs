@@ -1,44 +1,37 @@
-//! The built programs against a real server: a database, a directory and the processes of one test.
+//! One database, one directory, and the processes that work on them: the world of an end-to-end test.
+//!
+//! The soak takes part in it, by its path: `examples/soak`.
 
-// Each test binary uses its part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
+pub mod checks;
+mod commands;
+pub mod csv;
+pub mod faults;
+pub mod process;
 pub mod role;
 
 use std::{
-    ffi::OsStr,
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    thread,
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _};
 use tempfile::TempDir;
 use testkit::{TestDb, TestServer};
 
-/// How often a condition is looked at, and after which time something hangs. No test is about either.
-pub const LOOK: Duration = Duration::from_millis(20);
-pub const HANGS: Duration = Duration::from_secs(240);
+pub use csv::{CsvFile, orders};
+pub use faults::{Held, seeded};
+pub use process::{Call, Finished, Proc};
 
-/// What a person's own settings are in; tests set theirs.
-const SETTINGS: [&str; 12] = [
-    "DATABASE_URL",
-    "PGHOST",
-    "PGPORT",
-    "PGUSER",
-    "PGDATABASE",
-    "PGPASSWORD",
-    "PGSSLMODE",
-    "PGOPTIONS",
-    "PG_IMPORT_CONFIG_PATH",
-    "PG_IMPORT_STAGING",
-    "PG_IMPORT_DATA_DIR",
-    "RUST_LOG",
-];
+/// Far beyond what anything here takes; what lasts for so long hangs.
+pub const DEADLINE: Duration = Duration::from_secs(240);
+/// How often a condition is looked at.
+pub const LOOK: Duration = Duration::from_millis(20);
 
 /// A directory that any user can reach: Postgres does not run as root.
 pub fn open_directory() -> TempDir {
@@ -47,182 +40,15 @@ pub fn open_directory() -> TempDir {
     dir
 }
 
-/// The worker's program, beside `enqueue`'s.
-pub fn worker_program() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_enqueue")).with_file_name("worker");
-    assert!(
-        program.exists(),
-        "{} is missing: run `cargo test` from the workspace's root, which builds it",
-        program.display()
-    );
-    program
-}
-
-/// `enqueue` in the given directory, with no settings.
-pub fn enqueue_in<I: AsRef<OsStr>>(dir: &Path, arguments: impl IntoIterator<Item = I>) -> Call {
-    Call::new(Path::new(env!("CARGO_BIN_EXE_enqueue")), dir, arguments)
-}
-
-/// `worker` in the given directory, with no settings.
-pub fn worker_in<I: AsRef<OsStr>>(dir: &Path, arguments: impl IntoIterator<Item = I>) -> Call {
-    Call::new(&worker_program(), dir, arguments)
-}
-
-/// A program that is about to be run.
-pub struct Call {
-    command: Command,
-    dir: PathBuf,
-}
-
-impl Call {
-    fn new<I: AsRef<OsStr>>(program: &Path, dir: &Path, arguments: impl IntoIterator<Item = I>) -> Self {
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(dir).stdin(Stdio::null());
-        for setting in SETTINGS {
-            command.env_remove(setting);
-        }
-        Self {
-            command,
-            dir: dir.to_owned(),
-        }
-    }
-
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.command.env(name, value);
-        self
-    }
-
-    pub fn env_remove(mut self, name: &str) -> Self {
-        self.command.env_remove(name);
-        self
-    }
-
-    /// Gives it these bytes as standard input.
-    pub fn input(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        let mut file = tempfile::tempfile().unwrap();
-        std::io::Write::write_all(&mut file, bytes.as_ref()).unwrap();
-        std::io::Seek::rewind(&mut file).unwrap();
-        self.command.stdin(file);
-        self
-    }
-
-    /// Gives it a pipe as standard input: [`Running::pipe`].
-    pub fn pipe(mut self) -> Self {
-        self.command.stdin(Stdio::piped());
-        self
-    }
-
-    /// Starts it.
-    pub fn start(mut self) -> Running {
-        // Files, not pipes: nobody has to read them for the program to go on.
-        let outputs = tempfile::Builder::new()
-            .prefix(".run-")
-            .tempdir_in(&self.dir)
-            .unwrap()
-            .keep();
-        let (stdout, stderr) = (outputs.join("stdout"), outputs.join("stderr"));
-        self.command.stdout(File::create(&stdout).unwrap());
-        self.command.stderr(File::create(&stderr).unwrap());
-        let child = self.command.spawn().unwrap();
-        Running { child, stdout, stderr }
-    }
-
-    /// Runs it to its end.
-    pub fn run(self) -> Output {
-        self.start().finish()
-    }
-}
-
-/// A program that runs; killed when the test ends.
-pub struct Running {
-    pub child: Child,
-    stdout: PathBuf,
-    stderr: PathBuf,
-}
-
-impl Running {
-    pub fn finish(mut self) -> Output {
-        let since = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return self.output(status);
-            }
-            assert!(
-                since.elapsed() < HANGS,
-                "it hangs: {} {}",
-                self.stdout_so_far(),
-                self.stderr_so_far()
-            );
-            thread::sleep(LOOK);
-        }
-    }
-
-    fn output(&self, status: ExitStatus) -> Output {
-        Output {
-            code: status.code(),
-            stdout: self.stdout_so_far(),
-            stderr: self.stderr_so_far(),
-        }
-    }
-
-    pub fn stdout_so_far(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.stdout).unwrap()).into_owned()
-    }
-
-    pub fn stderr_so_far(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.stderr).unwrap()).into_owned()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // An error means that it has ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What a program left behind.
-#[derive(Debug)]
-pub struct Output {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl Output {
-    #[track_caller]
-    pub fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "{self:#?}");
-        self
-    }
-
-    /// The import's id, which must be all of standard output.
-    #[track_caller]
-    pub fn id(&self) -> i64 {
-        let id = self.stdout.strip_suffix('\n').and_then(|line| line.parse().ok());
-        id.unwrap_or_else(|| panic!("not an id alone: {self:#?}"))
-    }
-
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
-    }
-
-    #[track_caller]
-    pub fn says(self, text: &str) -> Self {
-        assert!(self.stderr.contains(text), "no '{text}' in {self:#?}");
-        self
-    }
-}
-
-/// A migrated database and a directory.
-pub struct Bench {
+/// A migrated database, a directory, and the processes that work on them.
+pub struct World {
     pub db: TestDb,
     dir: TempDir,
+    made: AtomicU32,
 }
 
-impl Bench {
+impl World {
+    /// On the server that the tests of this process share.
     pub async fn new() -> Self {
         Self::on(TestServer::shared().await).await
     }
@@ -231,7 +57,41 @@ impl Bench {
         Self {
             db: server.create_database().await,
             dir: open_directory(),
+            made: AtomicU32::new(0),
         }
+    }
+
+    pub fn pool(&self) -> &PgPool {
+        self.db.pool()
+    }
+
+    /// A connection of its own, for what holds locks or must not wait for others.
+    pub async fn connect(&self) -> PgConnection {
+        PgConnection::connect_with(&self.db.connect_options())
+            .await
+            .expect("to connect")
+    }
+
+    /// Makes the database anew, as a copy of another. Before anything uses it.
+    pub async fn make_anew(&self, template: &str) {
+        let options = self.db.connect_options();
+        let name = options.get_database().expect("a database");
+        let mut admin = PgConnection::connect_with(&options.clone().database("postgres"))
+            .await
+            .expect("to connect");
+        for statement in [
+            format!("DROP DATABASE {name} WITH (FORCE)"),
+            format!("CREATE DATABASE {name} TEMPLATE {template}"),
+        ] {
+            sqlx::raw_sql(AssertSqlSafe(statement))
+                .execute(&mut admin)
+                .await
+                .expect("to make the database anew");
+        }
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -242,110 +102,60 @@ impl Bench {
     pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
+        path.to_str().expect("a path in UTF-8").to_owned()
     }
 
-    /// `enqueue` with this database.
-    pub fn enqueue<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Call {
-        enqueue_in(self.dir.path(), arguments).env("DATABASE_URL", self.db.url())
+    /// A number that nothing else in this world has.
+    fn next(&self) -> u32 {
+        self.made.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// `enqueue`, without any settings.
-    pub fn bare<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Call {
-        enqueue_in(self.dir.path(), arguments)
-    }
-
-    pub fn worker<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Call {
-        worker_in(self.dir.path(), arguments).env("DATABASE_URL", self.db.url())
-    }
-
-    /// Works until nothing is left to do.
-    #[track_caller]
-    pub fn drain(&self) {
-        self.worker(["--drain"]).run().exits(0);
-    }
-
-    /// Submits and works until every record is loaded; returns the import's status.
-    #[track_caller]
-    pub fn load(&self, arguments: &[&str]) -> Value {
-        let id = self.enqueue(arguments).run().exits(0).id();
-        self.drain();
-        let status = self.status(id);
-        assert!(status["state"] == "loaded" && status["rejected"] == 0, "{status:#}");
-        status
-    }
-
-    /// Cancels an import and works until nothing is left to do.
-    pub fn undo(&self, id: i64, arguments: &[&str]) -> Value {
-        let id_text = id.to_string();
-        let mut all = vec!["cancel", &id_text];
-        all.extend(arguments);
-        self.enqueue(all).run().exits(0);
-        self.drain();
-        self.status(id)
-    }
-
-    /// What `cancel --dry-run` says.
-    pub fn dry_run(&self, id: i64, arguments: &[&str]) -> Value {
-        let id_text = id.to_string();
-        let mut all = vec!["cancel", &id_text, "--dry-run", "--json"];
-        all.extend(arguments);
-        self.enqueue(all).run().exits(0).json()
-    }
-
-    /// Submits a file in chunks of 100 records.
-    pub fn submit(&self, name: &str, content: &str, arguments: &[&str]) -> i64 {
-        let path = self.file(name, content);
-        let mut all = vec!["-i", &path, "--chunk-rows", "100"];
-        all.extend(arguments);
-        self.enqueue(all).run().exits(0).id()
-    }
-
-    /// Submits and loads orders of a shop.
-    pub fn load_orders(&self, shop: &str, rows: usize, arguments: &[&str]) -> i64 {
-        let id = self.submit(&format!("{shop}.csv"), &orders(shop, rows), arguments);
-        self.drain();
-        id
-    }
-
-    #[track_caller]
-    pub fn status(&self, id: i64) -> Value {
-        self.enqueue(["status", &id.to_string(), "--json"])
-            .run()
-            .exits(0)
-            .json()
-    }
+    // Questions to the database ----------------------------------------------------------------------------------
 
     pub async fn execute(&self, sql: &str) {
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.db.pool()).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(self.pool())
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
 
     pub async fn number(&self, sql: &str) -> i64 {
         sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_one(self.db.pool())
+            .fetch_one(self.pool())
             .await
-            .unwrap()
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// One column of text, row by row.
     pub async fn texts(&self, sql: &str) -> Vec<String> {
         sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_all(self.db.pool())
+            .fetch_all(self.pool())
             .await
-            .unwrap()
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The first column of a statement's only row, as text; `None` also while the server cannot be asked.
+    pub async fn ask(&self, sql: &str) -> Option<String> {
+        let row = sqlx::raw_sql(AssertSqlSafe(format!("SELECT ({sql})::text AS answer")))
+            .fetch_one(self.pool())
+            .await
+            .ok()?;
+        row.try_get("answer").expect("one column of text")
+    }
+
+    /// How many rows `from …` has, once the server can be asked.
+    pub async fn count(&self, from: &str) -> u64 {
+        let sql = format!("SELECT count(*) FROM {from}");
+        until("the server counts", async || self.ask(&sql).await)
+            .await
+            .parse()
+            .expect("a count")
     }
 
     /// The shops that have orders in the default table.
     pub async fn shops(&self) -> Vec<String> {
         self.texts("SELECT DISTINCT \"PointOfSale\" FROM public.sale_order ORDER BY 1")
             .await
-    }
-
-    /// Waits until a session of the database waits for a lock.
-    pub async fn until_a_lock_is_waited_for(&self) {
-        let waits =
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
-        until("a lock is waited for", async || self.number(waits).await > 0).await;
     }
 
     /// Rows of the table that belongs to no test's schema.
@@ -356,24 +166,64 @@ impl Bench {
     pub async fn imports(&self) -> i64 {
         self.number("SELECT count(*) FROM pgimport.import").await
     }
+
+    /// The import that was submitted last.
+    pub async fn latest_import(&self) -> i64 {
+        let id = self.ask("SELECT max(id) FROM pgimport.import").await;
+        id.expect("an import").parse().expect("an id")
+    }
+
+    // Waiting for it ---------------------------------------------------------------------------------------------
+
+    /// Waits until `from …` has rows.
+    pub async fn until_some(&self, from: &str) {
+        until_true(from, async || self.has_rows(from).await == Some(true)).await;
+    }
+
+    pub async fn until_none(&self, from: &str) {
+        until_true(&format!("none: {from}"), async || {
+            self.has_rows(from).await == Some(false)
+        })
+        .await;
+    }
+
+    async fn has_rows(&self, from: &str) -> Option<bool> {
+        let answer = self.ask(&format!("SELECT EXISTS (SELECT FROM {from})")).await?;
+        Some(answer == "true")
+    }
+
+    /// Waits until a session of the database waits for a lock.
+    pub async fn until_a_lock_is_waited_for(&self) {
+        self.until_some("pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
+            .await;
+    }
+
+    /// Waits until a worker said that it works, and returns its name.
+    pub async fn until_working(&self, worker: &Proc) -> String {
+        let pid = worker.pid();
+        until("the worker registered", async || {
+            self.ask(&format!("SELECT max(name) FROM pgimport.worker WHERE pid = {pid}"))
+                .await
+        })
+        .await
+    }
 }
 
-/// Waits until something holds.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let since = Instant::now();
-    while !holds().await {
-        assert!(since.elapsed() < HANGS, "it never came that {what}");
+/// Waits until `condition` gives something.
+pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(begin.elapsed() < DEADLINE, "waited too long until {what}");
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// A file of sale orders with a header; `shop` tells its rows from those of others.
-pub fn orders(shop: &str, rows: usize) -> String {
-    let mut text = "PointOfSale;Product;Date;Stock\n".to_owned();
-    for row in 0..rows {
-        text.push_str(&format!("{shop};Product {row};2025-01-{:02};{row}\n", row % 28 + 1));
-    }
-    text
+/// Waits until something holds.
+pub async fn until_true(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    until(what, async || holds().await.then_some(())).await;
 }
 
 /// What an object must say.

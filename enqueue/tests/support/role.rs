@@ -1,18 +1,18 @@
 //! A role of the database, as which the programs are run.
 
-use super::{Bench, Call};
+use super::{Call, World};
 
 pub const SECRET: &str = "s3cret/Pa:ss@w0rd?";
 
 /// A submitter and a worker with the documented grants, for the default table too.
-pub async fn submitter_and_worker(bench: &Bench) -> (Role, Role) {
+pub async fn submitter_and_worker(world: &World) -> (Role, Role) {
     let (submitter, worker) = (
-        Role::named(bench, "submitter", "").await,
-        Role::named(bench, "worker", "").await,
+        Role::named(world, "submitter", "").await,
+        Role::named(world, "worker", "").await,
     );
     let grants = [submitter.submitter_grants(), worker.worker_grants()].concat();
     for grant in grants.into_iter().chain([&submitter, &worker].map(Role::table_grant)) {
-        bench.execute(&grant).await;
+        world.execute(&grant).await;
     }
     (submitter, worker)
 }
@@ -24,15 +24,15 @@ pub struct Role {
 }
 
 impl Role {
-    pub async fn new(bench: &Bench, attributes: &str) -> Self {
-        Self::named(bench, "role", attributes).await
+    pub async fn new(world: &World, attributes: &str) -> Self {
+        Self::named(world, "role", attributes).await
     }
 
     /// The roles of a server are those of all its databases, so each has its database's name.
-    pub async fn named(bench: &Bench, name: &str, attributes: &str) -> Self {
-        let credentials = bench.db.credentials();
+    pub async fn named(world: &World, name: &str, attributes: &str) -> Self {
+        let credentials = world.db.credentials();
         let name = format!("{name}_{}", credentials.database);
-        bench
+        world
             .execute(&format!("CREATE ROLE {name} LOGIN {attributes} PASSWORD '{SECRET}'"))
             .await;
         Self {
