@@ -152,6 +152,12 @@ impl World {
         id
     }
 
+    /// In life changes come over time, and the server tidies up after them.
+    async fn tidy_up(&self) {
+        self.execute("VACUUM (ANALYZE, INDEX_CLEANUP ON) pgimport.import_chunk")
+            .await;
+    }
+
     /// Has the import fenced that is being cancelled, and nothing of it deleted yet.
     async fn until_fenced(&self) {
         let held = Held::take(self, "LOCK TABLE public.sale_order IN ACCESS EXCLUSIVE MODE").await;
@@ -237,10 +243,7 @@ async fn a_look_at_a_large_import_reads_few_of_its_chunks_and_says_what_they_add
                  WHERE NOT ordinal BETWEEN {MANY} - {undecided} AND {MANY} - 1 AND kept_count IS NULL"
             ))
             .await;
-        // In life the changes come over time, and the server tidies up after them.
-        world
-            .execute("VACUUM (ANALYZE, INDEX_CLEANUP ON) pgimport.import_chunk")
-            .await;
+        world.tidy_up().await;
         assert_eq!(world.assert_looked_at_cheaply(id, when).await["state"], "cancelling");
     }
     world.drain();
@@ -249,6 +252,7 @@ async fn a_look_at_a_large_import_reads_few_of_its_chunks_and_says_what_they_add
     // Another undo of what the first one left.
     world.enqueue(&["cancel", &id.to_string()]).run().exits(0);
     world.until_fenced().await;
+    world.tidy_up().await;
     let status = world.assert_looked_at_cheaply(id, "fenced again").await;
     assert_json(&status, &json!({"state": "cancelling", "chunks_loaded": 30}));
 }
