@@ -3,7 +3,7 @@
 
 Pollock ("A Data Loading Benchmark", VLDB 2023) has 2,290 files: one CSV file, and what it becomes when it is polluted in one way. Each has
 its clean records beside it, and parameters: what its user knows of it. Every system is told all of that which its options can say, by one
-rule for all files. What it loaded is written as CSV, below the column names where the file has a header, and compared.
+rule for all files. What it loaded is written as CSV, below the names of the columns where the parameters have any, and compared.
 
 The score, as Pollock's evaluate.py makes it: a file has ten measures between 0 and 1, which are success, and precision, recall and F1 of
 the header, of the records and of the cells. The simple score is the sum of their means over all files; the weighted score takes the means
@@ -35,17 +35,19 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from lab import RELEASE, lab, say
-from pollock_systems import Copy, DuckDb, File, Outcome, Pandas, Parameters, PgImport, PythonCsv, Rows, Sqlite
+from pollock_systems import Copy, DuckDb, File, Outcome, Pandas, Parameters, PgImport, PythonCsv, Rows, Sqlite, python_dialect
 
 SETS = ("polluted_files", "survey_sample")
 SYSTEMS = {"pg_import": PgImport, "duckdb": DuckDb, "sqlite": Sqlite, "csv": PythonCsv, "pandas": Pandas, "copy": Copy}
 PACKAGES = {"duckdb": "duckdb", "pandas": "pandas", "price_parser": "price-parser", "dateutil": "python-dateutil"}
 FAILED = "Application Error"
+# Of a server with thousands of tables that nobody keeps: what it writes need not reach the disk.
+UNSAFE = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 
 
 @dataclass
@@ -65,13 +67,27 @@ class Score:
         return sum(self.measures)
 
 
-def parameters(path: Path) -> Parameters:
-    said = json.loads(path.read_text(encoding="utf-8"))
-    names = tuple((name or "").strip() for name in said["column_names"] or ())
-    return Parameters(
+def parameters(said_path: Path, file: Path) -> Parameters:
+    """What is said of a file, and what a look at it shows: the parameters of some real files give a number of columns that no record has."""
+    said = json.loads(said_path.read_text(encoding="utf-8"))
+    names = tuple(name or "" for name in said["column_names"] or ())
+    known = Parameters(
         encoding=said["encoding"].lower(), delimiter=said["delimiter"] or ",", quote=said["quotechar"], escape=said["escapechar"],
         line_end=said["row_delimiter"], preamble_lines=int(said["preamble_lines"]), header_lines=int(said["header_lines"]),
-        footer_lines=int(said["footnote_lines"]), names=names, width=len(names) or int(said["n_columns"]) or 1)
+        footer_lines=int(said["footnote_lines"]), names=names, width=max(len(names), int(said.get("n_columns") or 0), 1))
+    header, widths = look(file, known)
+    usual = max(widths, key=lambda width: (widths[width], width == known.width), default=known.width)
+    width = max(usual, min(known.width, max(widths, default=known.width)))
+    return replace(known, width=width, ragged=usual < width, names=names if width == known.width else header or names)
+
+
+def look(file: Path, known: Parameters) -> Tuple[Tuple[str, ...], Counter]:
+    """The last record of the header, and how many of the records have so many fields."""
+    with open(file, newline="", encoding=known.encoding, errors="replace") as source:
+        rows = list(csv.reader(source, **python_dialect(known)))
+    widths = Counter(len(row) for row in rows[known.lines_before_data:] if row)
+    header = rows[known.lines_before_data - 1] if known.header_lines else []
+    return tuple(header), widths
 
 
 def find_files(directory: Path, dataset: str, pattern: str) -> List[File]:
@@ -81,7 +97,7 @@ def find_files(directory: Path, dataset: str, pattern: str) -> List[File]:
     for path in found:
         clean, known = directory / dataset / "clean" / path.name, directory / dataset / "parameters" / f"{path.name}_parameters.json"
         if clean.is_file() and known.is_file():
-            files.append(File(path.name, path.resolve(), parameters(known)))
+            files.append(File(path.name, path.resolve(), parameters(known, path)))
         else:
             lacking += 1
     if lacking:
@@ -121,7 +137,7 @@ def write_outcome(path: Path, known: Parameters, outcome: Outcome, header_always
             out.write(f"{FAILED}\n{outcome.error}")
             return
         writer = csv.writer(out, lineterminator="\n")
-        if known.header_lines:
+        if known.names:
             writer.writerow(known.names)
         elif header_always:
             writer.writerow(f"col_{number}" for number in range(known.width))
@@ -265,7 +281,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--by-pollution", metavar="SYSTEM", choices=list(SYSTEMS), help="list also its kinds of pollution below 10")
     parser.add_argument("--ours", default="", metavar="OPTIONS", help="options of enqueue for all files: --ours='--short-rows=pad --long-rows=truncate'")
     parser.add_argument("--header-always", action="store_true",
-                        help="write col_0, … above files without a header, as Pollock's own scripts do for most systems, and lose their header's score")
+                        help="write col_0, … where no names are known, as Pollock's own scripts do for most systems, and lose their header's score")
     parser.add_argument("--bin-dir", type=Path, default=RELEASE, metavar="DIR", help="where enqueue and worker are (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="submissions of ours at once (default: %(default)s)")
     parser.add_argument("--results", type=Path, metavar="DIR", help="keep what was loaded, where their evaluate.py --result looks for it")
@@ -296,7 +312,7 @@ def main() -> None:
     notes: List[str] = []
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pollock-")))
-        laboratory = stack.enter_context(lab(programs=arguments.bin_dir)) if {"pg_import", "copy"} & set(arguments.systems) else None
+        laboratory = stack.enter_context(lab(UNSAFE, arguments.bin_dir)) if {"pg_import", "copy"} & set(arguments.systems) else None
         for name in arguments.systems:
             system = make_system(name, laboratory, scratch, arguments)
             titles[name] = f"{system.name} {system.version}"

@@ -38,6 +38,8 @@ class Parameters:
     footer_lines: int
     names: Tuple[str, ...]
     width: int
+    # Most records have fewer fields than the widest.
+    ragged: bool = False
 
     @property
     def lines_before_data(self) -> int:
@@ -97,17 +99,18 @@ class PythonCsv(Single):
         self.version = "{}.{}.{}".format(*sys.version_info)
 
     def rows(self, path, known):
-        delimiter = known.delimiter[0] if known.spaced_delimiter else known.delimiter
-        dialect = {"delimiter": delimiter, "skipinitialspace": known.spaced_delimiter}
-        if known.quote:
-            doubled = known.escape == known.quote
-            dialect.update(quotechar=known.quote, doublequote=doubled, escapechar=None if doubled else known.escape or None)
-        else:
-            dialect.update(quoting=csv.QUOTE_NONE)
         with open(path, newline="", encoding=known.encoding) as source:
-            rows = list(csv.reader(source, **dialect))
+            rows = list(csv.reader(source, **python_dialect(known)))
         rows = rows[known.lines_before_data:len(rows) - known.footer_lines]
         return [row for row in rows if row]
+
+
+def python_dialect(known: Parameters) -> Dict[str, object]:
+    dialect = {"delimiter": known.delimiter[0] if known.spaced_delimiter else known.delimiter, "skipinitialspace": known.spaced_delimiter}
+    if not known.quote:
+        return {**dialect, "quoting": csv.QUOTE_NONE}
+    doubled = known.escape == known.quote
+    return {**dialect, "quotechar": known.quote, "doublequote": doubled, "escapechar": None if doubled else known.escape or None}
 
 
 class Pandas(Single):
@@ -155,7 +158,7 @@ class DuckDb(Single):
             relation = connection.read_csv(
                 str(path), delimiter=known.delimiter, quotechar=known.quote, escapechar=known.escape, skiprows=known.lines_before_data,
                 header=False, columns={name: "VARCHAR" for name in known.columns}, auto_detect=False, strict_mode=False,
-                ignore_errors=True, null_padding=True, **options)
+                ignore_errors=True, null_padding=True, parallel=False, **options)
             return relation.fetchall()
 
 
@@ -274,6 +277,7 @@ def our_options(known: Parameters, available: Dict[str, str], policy: Dict[str, 
     | footer | --skip-footer |
     | encoding | --encoding where it is neither ASCII nor UTF-8 |
     | number of columns | --columns, which also names them |
+    | most records have fewer fields than the table columns | --short-rows=pad |
     | for any file | the policy: --short-rows, --long-rows, --stray-quotes |
     """
     several = max(known.header_lines - 1, 0)
@@ -290,6 +294,8 @@ def our_options(known: Parameters, available: Dict[str, str], policy: Dict[str, 
         "--columns": ",".join(known.columns),
         **policy,
     }
+    if known.ragged:
+        wanted["--short-rows"] = "pad"
     options = [f"{option}={value}" for option, value in wanted.items() if value is not None and option in available]
     return options + ["--no-header"] * (known.header_lines == 0)
 
