@@ -15,8 +15,9 @@ missing  clean records that were not loaded
 shifted  loaded records that count as right, but not cell by cell
 rejects  of ours: how many of the missing ones were rejected with their line
 
-The checkout of https://github.com/HPI-Information-Systems/Pollock is DIR; nothing of it is in this repository. Of its code, `normalize_cell`
-is called. Its survey_sample, files as they were found, has no weights; as in evaluate.py, only files that end in "csv" count.
+DIR is a checkout of https://github.com/HPI-Information-Systems/Pollock; nothing of it is in this repository. Of its code,
+`normalize_cell` is called. Its survey_sample, files as they were found, has no weights; as in evaluate.py, only files that end in "csv"
+count. `--results R` keeps what was loaded in their layout, to have it judged by their own evaluate.py.
 
 Needs release builds, or --bin-dir; the Postgres programs and the shell `sqlite3`; and of PyPI: pip install duckdb pandas price-parser
 """
@@ -45,7 +46,9 @@ from pollock_systems import Copy, DuckDb, File, Outcome, Pandas, Parameters, PgI
 SETS = ("polluted_files", "survey_sample")
 SYSTEMS = {"pg_import": PgImport, "duckdb": DuckDb, "sqlite": Sqlite, "csv": PythonCsv, "pandas": Pandas, "copy": Copy}
 PACKAGES = {"duckdb": "duckdb", "pandas": "pandas", "price_parser": "price-parser", "dateutil": "python-dateutil"}
+HOME = "https://github.com/HPI-Information-Systems/Pollock"
 FAILED = "Application Error"
+COUNTED = ("records", "wrong", "missing", "shifted", "rejected")
 # Of a server with thousands of tables that nobody keeps: what it writes need not reach the disk.
 UNSAFE = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
 
@@ -68,7 +71,7 @@ class Score:
 
 
 def parameters(said_path: Path, file: Path) -> Parameters:
-    """What is said of a file, and what a look at it shows: the parameters of some real files give a number of columns that no record has."""
+    """What is said of a file, and what a look at it shows: parameters of some real files give a number of columns that no record has."""
     said = json.loads(said_path.read_text(encoding="utf-8"))
     names = tuple(name or "" for name in said["column_names"] or ())
     known = Parameters(
@@ -104,14 +107,14 @@ def find_files(directory: Path, dataset: str, pattern: str) -> List[File]:
         say(f"{lacking} files of {dataset} are left out: their clean file or their parameters are not in {directory}")
     if not files:
         sys.exit(f"pollock: {directory / dataset / 'csv'} has no file {pattern!r} with a clean file and parameters. Give a checkout of "
-                 "https://github.com/HPI-Information-Systems/Pollock; its data may need `git lfs pull`")
+                 f"{HOME}; its data may need `git lfs pull`")
     return files
 
 
 def normalizer(directory: Path) -> Callable[[str], str]:
     """Theirs. The same cells come again and again."""
     if not (directory / "pollock" / "data_types.py").is_file():
-        sys.exit(f"pollock: {directory} is no checkout of Pollock: git clone https://github.com/HPI-Information-Systems/Pollock {directory}")
+        sys.exit(f"pollock: {directory} is no checkout of Pollock: git clone {HOME} {directory}")
     sys.path.insert(0, str(directory))
     # This script bears the name of their package.
     own = sys.modules.pop("pollock", None)
@@ -128,7 +131,7 @@ def check_packages(systems: Sequence[str]) -> None:
     needed = [name for name in PACKAGES if name in systems or name not in SYSTEMS]
     lacking = [PACKAGES[name] for name in needed if importlib.util.find_spec(name) is None]
     if lacking:
-        sys.exit(f"pollock: these packages are missing: {sys.executable} -m pip install {' '.join(lacking)} (or leave systems out by --systems)")
+        sys.exit(f"pollock: packages are missing: {sys.executable} -m pip install {' '.join(lacking)} (or leave systems out by --systems)")
 
 
 def write_outcome(path: Path, known: Parameters, outcome: Outcome, header_always: bool) -> None:
@@ -179,8 +182,10 @@ def compare(clean: Rows, loaded: Rows, normalize: Callable[[str], str]) -> Score
         header = [Counter(map(normalize, rows[0])) if rows else Counter() for rows in (clean, loaded)]
         cells = [Counter(cell for row in rows for cell in row) for rows in (clean, loaded)]
         parts = measures(*header, 0.0) + measures(clean_records, loaded_records, 0.0) + measures(*cells, 0.0)
-    return Score([1.0] + parts, records=sum(clean_records.values()), wrong=sum(loaded_records.values()) - right,
-                 missing=sum(clean_records.values()) - right, shifted=right - sum((exact_clean & exact_loaded).values()), rejected=0, error=None)
+    in_place = sum((exact_clean & exact_loaded).values())
+    total = sum(clean_records.values())
+    return Score([1.0] + parts, records=total, wrong=sum(loaded_records.values()) - right, missing=total - right,
+                 shifted=right - in_place, rejected=0, error=None)
 
 
 def score_file(clean_path: Path, loaded_path: Path, outcome: Outcome, normalize: Callable[[str], str]) -> Score:
@@ -202,7 +207,7 @@ def kind(name: str, dataset: str) -> str:
     """The kind of pollution, without the row and the column where it is."""
     if dataset != "polluted_files" or not name.startswith("row_"):
         return name
-    return re.sub(r"(_row)?_?\d+(_col\d+)?(?=_0x|\.csv$)", "", name).replace(".csv", "")
+    return re.sub(r"(_row|(?<=quote)|(?<=delimiter)_)\d+(_col\d+|(?=_0x))", "", name)
 
 
 def mean(values: Sequence[float], weights: Sequence[float]) -> float:
@@ -212,23 +217,23 @@ def mean(values: Sequence[float], weights: Sequence[float]) -> float:
 
 def summary(scores: Dict[str, Score], weights: Dict[str, float]) -> Dict[str, float]:
     totals = [score.total for score in scores.values()]
-    counted = {name: sum(getattr(score, name) for score in scores.values()) for name in ("records", "wrong", "missing", "shifted", "rejected")}
+    counted = {name: sum(getattr(score, name) for score in scores.values()) for name in COUNTED}
     return {"simple": mean(totals, [1.0] * len(totals)), "weighted": mean(totals, [weights[name] for name in scores]), **counted,
             "failed": sum(score.error is not None for score in scores.values())}
 
 
-def print_table(results: Dict[str, Dict[str, Score]], titles: Dict[str, str], weights: Optional[Dict[str, float]], ours: str) -> None:
+def print_table(results: Dict[str, Dict[str, Score]], titles: Dict[str, str], weights: Optional[Dict[str, float]]) -> None:
     some = next(iter(results.values()))
     records = sum(score.records for score in some.values())
-    columns = ["simple"] + ["weighted"] * (weights is not None) + ["wrong", "missing", "rejects", "shifted", "failed"]
-    heads = {"missing": f"missing of {records:,}", "failed": "files failed"}
-    print(f"| {len(some):,} files | " + " | ".join(heads.get(column, column) for column in columns) + " |")
-    print("|---" * (len(columns) + 1) + "|")
+    weighted = ["weighted"] if weights else []
+    heads = [f"{len(some):,} files", "simple", *weighted, "wrong", f"missing of {records:,}", "rejects", "shifted", "files failed"]
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     for system, scores in results.items():
         found = summary(scores, weights or dict.fromkeys(scores, 1.0))
-        cells = [f"{found[column]:.3f}" if column in ("simple", "weighted") else f"{found.get(column, 0):,}" for column in columns if column != "rejects"]
-        cells.insert(columns.index("rejects"), f"{found['rejected']:,}" if system == ours else "")
-        print(f"| {titles[system]} | " + " | ".join(cells) + " |")
+        cells = [titles[system], *(f"{found[name]:.3f}" for name in ["simple", *weighted])]
+        cells += [f"{found[name]:,}" if name != "rejected" or system == "pg_import" else ""
+                  for name in ("wrong", "missing", "rejected", "shifted", "failed")]
+        print(f"| {' | '.join(cells)} |")
 
 
 def print_by_pollution(scores: Dict[str, Score], title: str, dataset: str, weights: Dict[str, float]) -> None:
@@ -241,12 +246,13 @@ def print_by_pollution(scores: Dict[str, Score], title: str, dataset: str, weigh
         found = summary(of_kind, weights)
         if found["simple"] >= 10 - 1e-9:
             continue
-        worst = min(of_kind, key=lambda name: of_kind[name].total)
         share = sum(weights[name] for name in of_kind) / total
-        error = next((score.error for score in of_kind.values() if score.error), "")
-        note = (error.splitlines() or [""])[0][:80].replace("|", "/")
-        lines.append(((10 - found["simple"]) * share, f"| {pollution} | {len(of_kind)} | {share:.2%} | {found['simple']:.3f} | {found['wrong']:,} | "
-                      f"{found['missing']:,} | {found['rejected']:,} | {found['shifted']:,} | {worst if len(of_kind) > 1 else ''} {note} |"))
+        worst = min(of_kind, key=lambda name: of_kind[name].total)
+        error = (of_kind[worst].error or "").splitlines() or [""]
+        counts = " | ".join(f"{found[name]:,}" for name in ("wrong", "missing", "rejected", "shifted"))
+        note = f"{worst if len(of_kind) > 1 else ''} {error[0][:80].replace('|', '/')}".strip()
+        line = f"| {pollution} | {len(of_kind)} | {share:.2%} | {found['simple']:.3f} | {counts} | {note} |"
+        lines.append(((10 - found["simple"]) * share, line))
     print(f"\n{title}: kinds of pollution below 10, the costliest by weight first\n")
     print("| pollution | files | weight | score | wrong | missing | rejects | shifted | worst |")
     print("|---|---|---|---|---|---|---|---|---|")
@@ -279,12 +285,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--files", default="*", metavar="GLOB", help="only files whose name fits")
     parser.add_argument("--systems", default=",".join(SYSTEMS), metavar="A,B,…", help="of %(default)s")
     parser.add_argument("--by-pollution", metavar="SYSTEM", choices=list(SYSTEMS), help="list also its kinds of pollution below 10")
-    parser.add_argument("--ours", default="", metavar="OPTIONS", help="options of enqueue for all files: --ours='--short-rows=pad --long-rows=truncate'")
+    parser.add_argument("--ours", default="", metavar="OPTIONS",
+                        help="options of enqueue for all files: --ours='--short-rows=pad --long-rows=truncate'")
     parser.add_argument("--header-always", action="store_true",
-                        help="write col_0, … where no names are known, as Pollock's own scripts do for most systems, and lose their header's score")
+                        help="write col_0, … where no names are known, as Pollock's own scripts do for most systems")
     parser.add_argument("--bin-dir", type=Path, default=RELEASE, metavar="DIR", help="where enqueue and worker are (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="submissions of ours at once (default: %(default)s)")
-    parser.add_argument("--results", type=Path, metavar="DIR", help="keep what was loaded, where their evaluate.py --result looks for it")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="keep what was loaded")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write each file's measures")
     arguments = parser.parse_args()
     arguments.systems = [name for name in arguments.systems.split(",") if name]
@@ -328,7 +335,7 @@ def main() -> None:
                 path = loaded / f"{file.name}_converted.csv"
                 write_outcome(path, file.parameters, outcomes[file.name], arguments.header_always)
                 results[name][file.name] = score_file(directory / arguments.set / "clean" / file.name, path, outcomes[file.name], normalize)
-    print_table(results, titles, weights, "pg_import")
+    print_table(results, titles, weights)
     for note in notes:
         print(f"\n{note}")
     equal = weights or {file.name: 1.0 for file in files}

@@ -175,7 +175,8 @@ class Sqlite(Single):
         line_end = known.line_end.replace("\r", "\\r").replace("\n", "\\n") or "\\n"
         commands = (f"CREATE TABLE t ({columns});", ".mode csv", f'.separator {shell_quoted(known.delimiter)} "{line_end}"',
                     f".import --skip {known.lines_before_data} {shell_quoted(str(path))} t", ".mode csv", "SELECT * FROM t ORDER BY rowid;")
-        done = subprocess.run(["sqlite3", ":memory:"], input="\n".join(commands), capture_output=True, encoding="utf-8", errors="surrogateescape")
+        done = subprocess.run(["sqlite3", ":memory:"], input="\n".join(commands), capture_output=True, encoding="utf-8",
+                              errors="surrogateescape")
         failed = next((line for line in done.stderr.splitlines() if line.startswith("Error")), None)
         if failed:
             raise RuntimeError(failed)
@@ -313,7 +314,7 @@ class PgImport:
         self.available = known_options(self.ask("--help"))
         unknown = sorted(option for option in policy if option not in self.available)
         if unknown:
-            sys.exit(f"pollock: this build of enqueue has no {', '.join(unknown)}; leave it out of --ours, or give a newer build by --bin-dir")
+            sys.exit(f"pollock: enqueue has no {', '.join(unknown)} yet; leave it out of --ours, or give a newer build by --bin-dir")
 
     def ask(self, argument: str) -> str:
         return subprocess.run([self.lab.programs / "enqueue", argument], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -345,13 +346,15 @@ class PgImport:
         return outcomes
 
     def failures(self) -> Dict[int, str]:
-        found = self.tables.script(["SELECT i.id, i.state, replace(coalesce(i.error, max(c.last_error), ''), E'\\n', ' ') FROM pgimport.import i "
-                                    "LEFT JOIN pgimport.import_chunk c ON c.import_id = i.id WHERE i.state <> 'loaded' GROUP BY i.id;"])
+        found = self.tables.script([
+            "SELECT i.id, i.state, replace(coalesce(i.error, max(c.last_error), ''), E'\\n', ' ') FROM pgimport.import i "
+            "LEFT JOIN pgimport.import_chunk c ON c.import_id = i.id WHERE i.state <> 'loaded' GROUP BY i.id;"])
         lines = (line.split("|", 2) for line in found.splitlines())
         return {int(imported): f"{state}: {error}" for imported, state, error in lines}
 
     def rejects(self) -> Dict[int, List[Tuple[int, str]]]:
-        found = self.tables.script(["SELECT import_id, line, replace(reason, E'\\n', ' ') FROM pgimport.import_reject ORDER BY import_id, line;"])
+        found = self.tables.script([
+            "SELECT import_id, line, replace(reason, E'\\n', ' ') FROM pgimport.import_reject ORDER BY import_id, line;"])
         rejects: Dict[int, List[Tuple[int, str]]] = {}
         for imported, line, reason in (row.split("|", 2) for row in found.splitlines()):
             rejects.setdefault(int(imported), []).append((int(line), reason))
