@@ -1,6 +1,7 @@
 """What the measurements share: a Postgres of their own, the programs, the clock, and the machine's description.
 
-Needs Python 3.9, the Postgres programs (psql included), and release builds of enqueue, worker and the example `generate`.
+Needs Python 3.9, the Postgres programs (psql included), and builds of enqueue, worker and the example `generate`, release builds unless
+the caller names others.
 """
 
 import glob
@@ -115,24 +116,24 @@ class Server:
 class Lab:
     """A migrated server, and our programs against it."""
 
-    def __init__(self, directory, settings=()):
-        self.directory = Path(directory)
+    def __init__(self, directory, settings=(), programs=RELEASE):
+        self.directory, self.programs = Path(directory), Path(programs)
         self.server = Server(directory, settings)
         self.environment = {**os.environ, "DATABASE_URL": self.server.url, "RUST_LOG": "error"}
         self.peak_kib = {}
-        subprocess.run([RELEASE / "enqueue", "migrate"], env=self.environment, check=True, stderr=subprocess.DEVNULL)
+        subprocess.run([self.programs / "enqueue", "migrate"], env=self.environment, check=True, stderr=subprocess.DEVNULL)
 
     def generate(self, rows):
         path = self.directory / f"orders-{rows}.csv"
         if not path.exists():
-            subprocess.run([RELEASE / "examples" / "generate", "--rows", str(rows), "--output", path], check=True)
+            subprocess.run([self.programs / "examples" / "generate", "--rows", str(rows), "--output", path], check=True)
         return path
 
     def reset(self):
         self.server.psql(*EMPTY)
 
     def start(self, program, *arguments, **environment):
-        return subprocess.Popen([str(RELEASE / program), *map(str, arguments)], env={**self.environment, **environment},
+        return subprocess.Popen([str(self.programs / program), *map(str, arguments)], env={**self.environment, **environment},
                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
     def reap(self, name, process):
@@ -173,12 +174,12 @@ class Lab:
 
 
 @contextmanager
-def lab(settings=()):
+def lab(settings=(), programs=RELEASE):
     directory = tempfile.mkdtemp(prefix="pg_import-bench-")
     os.chmod(directory, 0o755)
     laboratory = None
     try:
-        laboratory = Lab(directory, settings)
+        laboratory = Lab(directory, settings, programs)
         yield laboratory
     finally:
         if laboratory:
