@@ -2,7 +2,10 @@
 
 use std::io::{self, Read};
 
+use format::csv::grammar::Grammar;
+use format::csv::read::RecordReader;
 use format::csv::split::{Chunk, Position, SplitError, Splitter, SplitterConfig};
+use model::{CsvDialect, Delimiter, Escape, Quote, StrayQuotes};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -39,6 +42,7 @@ impl Read for Pieces<'_> {
 #[derive(Debug, Clone)]
 struct Case {
     input: Vec<u8>,
+    dialect: CsvDialect,
     config: SplitterConfig,
     sizes: Vec<usize>,
     header: bool,
@@ -127,14 +131,39 @@ fn delimiters() -> impl Strategy<Value = u8> {
     ]
 }
 
-fn inputs(delimiter: u8) -> impl Strategy<Value = Vec<u8>> {
+/// What the `csv` crate reads too.
+fn plain_dialects() -> impl Strategy<Value = CsvDialect> {
+    delimiters().prop_map(|delimiter| CsvDialect::plain(delimiter, false))
+}
+
+/// Everything else.
+fn any_dialect() -> impl Strategy<Value = CsvDialect> {
+    let quotes = prop::sample::select(vec![Some(b'"'), Some(b'"'), Some(b'\''), None]);
+    let escapes = prop::sample::select(vec![Escape::Doubled, Escape::Never, Escape::Byte(b'\\')]);
+    let strays = prop::sample::select(vec![StrayQuotes::AsData, StrayQuotes::Reject, StrayQuotes::Keep]);
+    let delimiters = prop::sample::select(vec![b";".as_slice(), b", ", b"||", b"aba"]);
+    (delimiters, quotes, escapes, strays, any::<bool>(), any::<bool>()).prop_map(
+        |(delimiter, quote, escape, stray_quotes, trim, comment)| CsvDialect {
+            quote: Quote(quote),
+            escape,
+            stray_quotes,
+            trim,
+            comment: comment.then(|| "#c".to_owned()),
+            ..CsvDialect::strict(Delimiter::new(delimiter).expect("separates"), false)
+        },
+    )
+}
+
+fn inputs(dialect: &CsvDialect) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let quote = dialect.quote.0.unwrap_or(b'"');
     let piece = prop_oneof![
-        8 => Just(b"\"".to_vec()),
-        6 => Just(vec![delimiter]),
+        8 => Just(vec![quote]),
+        6 => Just(dialect.delimiter.as_bytes().to_vec()),
         4 => Just(b"\r".to_vec()),
         4 => Just(b"\n".to_vec()),
         4 => Just(b"\r\n".to_vec()),
         6 => "[a-c]{1,3}".prop_map(String::into_bytes),
+        2 => prop::sample::select(vec![b"\\".to_vec(), b" ".to_vec(), b"#c".to_vec(), b"#".to_vec()]),
         2 => Just(BYTE_ORDER_MARK.to_vec()),
         1 => prop::sample::select(BYTE_ORDER_MARK).prop_map(|byte| vec![byte]),
         1 => any::<u8>().prop_map(|byte| vec![byte]),
@@ -146,31 +175,71 @@ fn inputs(delimiter: u8) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn configs(delimiter: u8) -> impl Strategy<Value = SplitterConfig> {
-    (0..8_u64, 0..60_usize).prop_map(move |(chunk_rows, chunk_bytes)| SplitterConfig {
-        delimiter,
-        chunk_rows,
-        chunk_bytes,
-        max_record: 1 << 20,
-    })
+fn configs(dialect: &CsvDialect) -> impl Strategy<Value = SplitterConfig> + use<> {
+    let dialect = dialect.clone();
+    let max_record = prop_oneof![2 => Just(1 << 20), 1 => 60..120_usize];
+    (0..8_u64, 0..60_usize, prop::option::of(1..5_usize), max_record).prop_map(
+        move |(chunk_rows, chunk_bytes, fields, max_record)| {
+            let max_record = if dialect.stray_quotes == StrayQuotes::AsData {
+                1 << 20
+            } else {
+                max_record
+            };
+            SplitterConfig {
+                grammar: Grammar::new(&dialect, fields, max_record),
+                chunk_rows,
+                chunk_bytes,
+            }
+        },
+    )
 }
 
-fn cases() -> impl Strategy<Value = Case> {
+fn cases_of(dialects: impl Strategy<Value = CsvDialect>) -> impl Strategy<Value = Case> {
     let sizes = vec(0..9_usize, 0..6).prop_map(|mut sizes| {
         // Interruptions alone would never yield a byte.
         sizes.push(3);
         sizes
     });
-    delimiters().prop_flat_map(move |delimiter| {
-        (inputs(delimiter), configs(delimiter), sizes.clone(), any::<bool>()).prop_map(
-            |(input, config, sizes, header)| Case {
-                input,
-                config,
-                sizes,
-                header,
-            },
-        )
+    dialects.prop_flat_map(move |dialect| {
+        let (inputs, configs) = (inputs(&dialect), configs(&dialect));
+        (inputs, configs, sizes.clone(), any::<bool>()).prop_map(move |(input, config, sizes, header)| Case {
+            input,
+            dialect: dialect.clone(),
+            config,
+            sizes,
+            header,
+        })
     })
+}
+
+fn plain_cases() -> impl Strategy<Value = Case> {
+    cases_of(plain_dialects())
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    cases_of(prop_oneof![plain_dialects(), any_dialect()])
+}
+
+/// The records that the reader finds: their bytes, their fields with whether they were quoted, and whether they are rejects.
+type Records = Vec<(Vec<u8>, Vec<(Vec<u8>, bool)>, bool)>;
+
+fn read(bytes: &[u8], grammar: &Grammar) -> Records {
+    let start = model::Position {
+        input: 0,
+        record: Some(1),
+        byte: Some(0),
+        line: Some(1),
+    };
+    let mut reader = RecordReader::new(bytes, grammar.clone(), start);
+    let mut found = Vec::new();
+    while reader.advance() {
+        let fields = reader
+            .fields()
+            .map(|field| (field.value.to_vec(), field.quoted))
+            .collect();
+        found.push((reader.raw().to_vec(), fields, reader.stray_quote().is_some()));
+    }
+    found
 }
 
 proptest! {
@@ -193,8 +262,8 @@ proptest! {
     }
 
     #[test]
-    fn chunks_hold_the_records_the_csv_crate_finds(case in cases()) {
-        let delimiter = case.config.delimiter;
+    fn chunks_hold_the_records_the_csv_crate_finds(case in plain_cases()) {
+        let delimiter = case.dialect.delimiter.as_byte().expect("plain");
         let mut found = Vec::new();
         for chunk in case.split() {
             let records = chunk_records(&chunk.bytes, delimiter);
@@ -203,6 +272,31 @@ proptest! {
         }
         let expected = records(&case.input, delimiter);
         prop_assert_eq!(fields(&found), fields(&expected));
+    }
+
+    #[test]
+    fn the_reader_finds_the_fields_that_the_csv_crate_finds(case in plain_cases()) {
+        let delimiter = case.dialect.delimiter.as_byte().expect("plain");
+        let input = &case.input[case.mark_length()..];
+        let found: Vec<Vec<Vec<u8>>> = read(input, &case.config.grammar)
+            .into_iter()
+            .map(|(_, fields, _)| fields.into_iter().map(|(value, _)| value).collect())
+            .collect();
+        let expected = chunk_records(input, delimiter);
+        prop_assert_eq!(found, fields(&expected));
+    }
+
+    #[test]
+    fn a_chunk_reads_as_the_whole_input_does(case in cases()) {
+        let (chunks, error) = split(Pieces::new(&case.input, &case.sizes), &case.config, case.header);
+        prop_assume!(error.is_none());
+        let mut found = Vec::new();
+        for chunk in chunks {
+            let records = read(&chunk.bytes, &case.config.grammar);
+            prop_assert_eq!(chunk.record_count, records.len() as u64);
+            found.extend(records);
+        }
+        prop_assert_eq!(found, read(&case.input[case.mark_length()..], &case.config.grammar));
     }
 
     #[test]
@@ -249,7 +343,7 @@ proptest! {
 
     #[test]
     fn how_the_reader_portions_bytes_makes_no_difference(case in cases(), max_record in 0..30_usize) {
-        let config = SplitterConfig { max_record, ..case.config };
+        let config = SplitterConfig { grammar: Grammar::new(&case.dialect, Some(2), max_record), ..case.config };
         let (chunks, error) = split(Pieces::new(&case.input, &case.sizes), &config, case.header);
         let (expected_chunks, expected_error) = split(case.input.as_slice(), &config, case.header);
         prop_assert_eq!(chunks, expected_chunks);

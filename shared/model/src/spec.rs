@@ -4,12 +4,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod dialect;
 mod version1;
 
+pub use dialect::{
+    ColumnChoice, CsvDialect, Delimiter, DialectError, Escape, LongRows, Quote, QuotedFields, ShortRows, StrayQuotes,
+};
 pub use version1::{Version1, Version1Options};
 
 /// The version of the spec that this program writes. It reads this one and those before, and leaves later ones to newer programs.
-pub const SPEC_VERSION: i32 = 2;
+pub const SPEC_VERSION: i32 = 3;
 
 /// How an import's source is read, mapped, loaded and told again.
 ///
@@ -49,18 +53,6 @@ pub enum SourceKind {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FormatSpec {
     Csv(CsvDialect),
-}
-
-/// How CSV is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CsvDialect {
-    /// The byte between two fields.
-    pub delimiter: u8,
-    /// Whether the first record names the columns.
-    pub header: bool,
-    /// A field that reads exactly like this is NULL, beside the empty one.
-    pub null: Option<String>,
 }
 
 /// Which field of a record fills which column.
@@ -201,6 +193,16 @@ struct RowChanging<'a> {
 }
 
 impl ImportSpec {
+    /// The same import as version 2 would have written it, if it could.
+    #[must_use]
+    pub fn before(&self) -> Option<Self> {
+        let FormatSpec::Csv(dialect) = &self.format;
+        Some(Self {
+            format: FormatSpec::Csv(dialect.before()?),
+            ..self.clone()
+        })
+    }
+
     /// The canonical form of what changes rows: with another one, the same content is another import.
     ///
     /// Every part is named here, so that a new one must be put on one side or the other.

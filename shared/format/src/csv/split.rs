@@ -1,36 +1,35 @@
 //! Cuts a byte stream into chunks of whole CSV records, at constant memory.
 //!
-//! Owns the question of where one record ends and the next begins, and answers it exactly as the `csv` crate does with
-//! its default settings, a chosen delimiter, `flexible(true)` and `has_headers(false)`. Knows bytes, records and lines;
-//! it must not know fields, encodings, columns, files or the database.
+//! Where one record ends and the next begins is the grammar's answer; how they become chunks is decided here. Knows bytes, records and
+//! lines; must not know encodings, columns, files or the database.
 //!
-//! An empty line is no record. It belongs to the record before it, and empty lines at the very beginning belong to the
-//! first record. So every cut falls on the first byte of a record, never between `\r` and `\n`; every chunk holds a
+//! An empty line is no record, and a comment is none. It belongs to the record before it, or, at the very beginning, to the first record. So every cut falls on the first byte of a record, never between `\r` and `\n`; every chunk holds a
 //! record; and empty lines at the end join the last chunk. The price is that a chunk is returned only once the next
 //! record's first byte, or the end, was seen.
 
 use std::io::{self, Read};
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter, memchr3};
+use memchr::{memchr_iter, memchr2};
 use model::{CsvDialect, SplitSpec};
 
-use super::{BYTE_ORDER_MARK, QUOTE};
+use super::{
+    BYTE_ORDER_MARK,
+    grammar::{Cells, Grammar},
+};
 
-/// Large enough that reads cost little, small enough that a block stays in the processor's cache until it is copied.
+/// Large enough that reads cost little, small enough that a block stays in the processor's cache until it is looked at.
 const BLOCK_BYTES: usize = 256 * 1024;
 
-/// How records are delimited, and how large chunks may become.
+/// How records are written, and how large chunks may become.
 #[derive(Debug, Clone)]
 pub struct SplitterConfig {
-    /// Separates fields. Neither `"` nor `\r` nor `\n`: whoever takes it from a user refuses those.
-    pub delimiter: u8,
+    /// With the most **bytes** of a record: its line end and the empty lines after it count.
+    pub grammar: Grammar,
     /// Most records in one chunk; 0 counts as 1.
     pub chunk_rows: u64,
-    /// Most bytes in one chunk, unless its only record is longer.
+    /// Most **bytes** in one chunk, unless its only record is longer.
     pub chunk_bytes: usize,
-    /// Most bytes in one record, its line ending and the empty lines after it included.
-    pub max_record: usize,
 }
 
 impl SplitterConfig {
@@ -38,10 +37,9 @@ impl SplitterConfig {
     #[must_use]
     pub fn new(dialect: &CsvDialect, split: &SplitSpec) -> Self {
         Self {
-            delimiter: dialect.delimiter,
+            grammar: Grammar::new(dialect, None, split.max_record),
             chunk_rows: split.chunk_rows,
             chunk_bytes: split.chunk_bytes,
-            max_record: split.max_record,
         }
     }
 }
@@ -61,10 +59,6 @@ impl Position {
 }
 
 /// A run of whole records.
-///
-/// The `csv` crate drops a byte-order mark at the start of whatever it parses. The splitter has already skipped the
-/// stream's own, so one at the start of `bytes` is data: its parser must be fed an empty line (`\n`) first, which the
-/// `csv` crate does not count as a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
     /// Bytes from the start of the decompressed stream, end-exclusive. Each chunk begins where the last one ended.
@@ -96,35 +90,16 @@ pub enum SplitError {
     RecordTooLong { line: u64, byte: u64, limit: usize },
 }
 
-/// What the next byte can mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Outside any record: line endings are empty lines (or the `\n` of a `\r\n`), all else begins a record.
-    Between,
-    /// Only here does a quote open a quoted field.
-    FieldStart,
-    /// A quote is data like any other byte.
-    Unquoted,
-    Quoted,
-    /// After a quote inside quotes: another makes an escaped quote, all else shows that the first one closed.
-    QuoteInQuoted,
-}
-
 /// Cuts what a reader yields into [`Chunk`]s.
 ///
-/// Holds one read block and the chunk being built: at most about `chunk_bytes` or `max_record`, whichever is larger.
-/// How the reader portions its bytes makes no difference to the chunks.
+/// Holds the chunk being built, a block read beyond it, and the record that lies across its end: at most about `chunk_bytes` and
+/// `max_record`. How the reader portions its bytes makes no difference to the chunks.
 pub struct Splitter<R> {
     reader: R,
     config: SplitterConfig,
     ended: bool,
     block: Box<[u8]>,
-    /// `block[copied..filled]` is not in `pending` yet; `block[scanned..filled]` was not looked at either.
-    copied: usize,
-    scanned: usize,
-    filled: usize,
-    state: State,
-    /// The chunk being built, followed by what is known of the record after it.
+    /// What was read and not returned: the chunk being built, and what follows it.
     pending: Vec<u8>,
     /// Where `pending` begins in the stream. Lengths and offsets below count from there.
     start: Position,
@@ -135,6 +110,12 @@ pub struct Splitter<R> {
     record_start: usize,
     /// Whether a record lies past `accepted`, complete or not.
     has_candidate: bool,
+    /// Whether that record is seen only in part.
+    within_record: bool,
+    /// How far `pending` was looked at.
+    scanned: usize,
+    /// Room for fields that nobody asks for.
+    cells: Cells,
 }
 
 impl<R: Read> Splitter<R> {
@@ -146,17 +127,61 @@ impl<R: Read> Splitter<R> {
             config,
             ended: false,
             block: vec![0; BLOCK_BYTES].into_boxed_slice(),
-            copied: 0,
-            scanned: 0,
-            filled: 0,
-            state: State::Between,
             pending: Vec::new(),
             start,
             accepted: 0,
             accepted_records: 0,
             record_start: 0,
             has_candidate: false,
+            within_record: false,
+            scanned: 0,
+            cells: Cells::default(),
         }
+    }
+
+    /// The records from here on should have so many fields. Nothing may have been looked at beyond [`position`](Self::position).
+    pub fn expect_fields(&mut self, fields: usize) {
+        self.config.grammar.expect_fields(fields);
+        // A record that was seen already is read anew.
+        (self.scanned, self.within_record, self.has_candidate, self.record_start) = (0, false, false, 0);
+    }
+
+    /// Passes so many lines, whatever is in them, or what there is; call it before anything else.
+    ///
+    /// # Errors
+    ///
+    /// [`SplitError::Read`].
+    pub fn skip_lines(&mut self, count: u64) -> Result<(), SplitError> {
+        for _ in 0..count {
+            loop {
+                let found = memchr2(b'\r', b'\n', &self.pending);
+                let end = match found.map(|at| (at, &self.pending[at..])) {
+                    Some((at, [b'\r', b'\n', ..])) => Some(at + 2),
+                    // What follows decides whether the line ends here.
+                    Some((_, [b'\r'])) if !self.ended => None,
+                    Some((at, _)) => Some(at + 1),
+                    None => None,
+                };
+                if let Some(end) = end {
+                    self.pass(end, 1);
+                    break;
+                }
+                // A line may be longer than memory.
+                let kept = usize::from(self.pending.ends_with(b"\r"));
+                self.pass(self.pending.len() - kept, 0);
+                if self.ended {
+                    return Ok(());
+                }
+                self.fill(1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, bytes: usize, lines: u64) {
+        self.pending.drain(..bytes);
+        self.start.byte += bytes as u64;
+        self.start.line += lines;
     }
 
     /// Takes the first record off the stream; call it before [`next_chunk`](Self::next_chunk). `None` when the input
@@ -203,40 +228,52 @@ impl<R: Read> Splitter<R> {
             if let Some(end) = self.scan(max_records)? {
                 return Ok(Some(self.take(end)));
             }
-            self.copy_until(self.filled);
-            if self.outgrown(self.pending.len())? {
+            // Of a record that is seen in part, only its length may decide already: it may turn out to end before what is seen of it.
+            let seen = self.pending.len() - self.record_start;
+            let decided = !self.within_record || seen > self.config.grammar.max_record();
+            if decided && self.outgrown(self.pending.len())? {
                 return Ok(Some(self.take(self.accepted)));
             }
-            if !self.fill()? {
+            if self.ended {
                 let end = self.at_border(self.pending.len(), max_records)?;
                 let end = end.or((self.accepted > 0).then_some(self.accepted));
                 return Ok(end.map(|end| self.take(end)));
             }
+            // It is read from its beginning again: after as much more, so that each byte is looked at three times at most.
+            self.fill(if self.within_record { seen } else { 1 })?;
         }
     }
 
-    /// Looks at the rest of the block; stops early when that shows where the chunk ends.
+    /// Looks at what was read; stops early when that shows where the chunk ends.
     fn scan(&mut self, max_records: u64) -> Result<Option<usize>, SplitError> {
-        while self.scanned < self.filled {
-            if self.state == State::Between {
-                if matches!(self.block[self.scanned], b'\r' | b'\n') {
-                    self.scanned += 1;
-                    continue;
+        loop {
+            if self.within_record {
+                let grammar = &self.config.grammar;
+                match grammar.record_end(&self.pending, self.record_start, self.ended, &mut self.cells) {
+                    Some(end) => (self.scanned, self.within_record) = (end, false),
+                    None => return Ok(None),
                 }
-                let border = self.pending.len() + self.scanned - self.copied;
-                if let Some(end) = self.at_border(border, max_records)? {
-                    return Ok(Some(end));
-                }
-                self.record_start = border;
-                self.has_candidate = true;
-                self.state = State::FieldStart;
             }
-            let rest = &self.block[self.scanned..self.filled];
-            let (length, state) = skip_record(rest, self.state, self.config.delimiter);
-            self.scanned += length;
-            self.state = state;
+            match self
+                .config
+                .grammar
+                .skip_to_record(&self.pending, self.scanned, self.ended)
+            {
+                Err(sure) => {
+                    self.scanned = sure;
+                    return Ok(None);
+                }
+                Ok(border) => {
+                    self.scanned = border;
+                    if let Some(end) = self.at_border(border, max_records)? {
+                        return Ok(Some(end));
+                    }
+                    self.record_start = border;
+                    self.has_candidate = true;
+                    self.within_record = true;
+                }
+            }
         }
-        Ok(None)
     }
 
     /// Decides what becomes of the record that turned out to end at `border`; returns where the chunk ends, if here or
@@ -260,7 +297,7 @@ impl<R: Read> Splitter<R> {
     /// can take it.
     #[inline]
     fn outgrown(&mut self, offset: usize) -> Result<bool, SplitError> {
-        let too_long = offset - self.record_start > self.config.max_record;
+        let too_long = offset - self.record_start > self.config.grammar.max_record();
         if self.accepted > 0 {
             return Ok(too_long || offset > self.config.chunk_bytes);
         }
@@ -268,26 +305,17 @@ impl<R: Read> Splitter<R> {
     }
 
     #[cold]
-    fn too_long(&mut self) -> SplitError {
-        self.copy_until(self.scanned);
+    fn too_long(&self) -> SplitError {
         let empty_lines = &self.pending[..self.record_start];
         SplitError::RecordTooLong {
             line: self.start.line + count_lines(empty_lines),
             byte: self.start.byte + empty_lines.len() as u64,
-            limit: self.config.max_record,
+            limit: self.config.grammar.max_record(),
         }
-    }
-
-    fn copy_until(&mut self, block_offset: usize) {
-        self.pending.extend_from_slice(&self.block[self.copied..block_offset]);
-        self.copied = block_offset;
     }
 
     /// Returns the accepted records, which end at `end`, and makes what follows them the beginning of the next chunk.
     fn take(&mut self, end: usize) -> Chunk {
-        if let Some(missing) = end.checked_sub(self.pending.len()) {
-            self.copy_until(self.copied + missing);
-        }
         let mut rest = self.pending.split_off(end);
         // Chunks of one file are alike: room for one a little larger spares the next most of its growing.
         let likely = end.min(self.config.chunk_bytes);
@@ -300,6 +328,7 @@ impl<R: Read> Splitter<R> {
             line: first.line + count_lines(&bytes),
         };
         self.record_start = self.record_start.saturating_sub(end);
+        self.scanned = self.scanned.saturating_sub(end);
         self.accepted = 0;
         Chunk {
             span: first.byte..self.start.byte,
@@ -309,57 +338,24 @@ impl<R: Read> Splitter<R> {
         }
     }
 
-    /// Replaces the block, which must be used up, by the next one; false at the end of the input.
-    fn fill(&mut self) -> Result<bool, SplitError> {
-        (self.copied, self.scanned, self.filled) = (0, 0, 0);
+    /// Reads `wanted` **bytes** more, or what there is before the end.
+    fn fill(&mut self, wanted: usize) -> Result<(), SplitError> {
         let at_stream_start = self.start.byte == 0 && self.pending.is_empty();
-        let wanted = if at_stream_start { BYTE_ORDER_MARK.len() } else { 1 };
-        while !self.ended && self.filled < wanted {
-            match self.reader.read(&mut self.block[self.filled..]) {
+        let wanted = if at_stream_start { BYTE_ORDER_MARK.len() } else { wanted };
+        let enough = self.pending.len() + wanted;
+        while !self.ended && self.pending.len() < enough {
+            match self.reader.read(&mut self.block) {
                 Ok(0) => self.ended = true,
-                Ok(count) => self.filled += count,
+                Ok(count) => self.pending.extend_from_slice(&self.block[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(SplitError::Read(error)),
             }
         }
-        let got_any = self.filled > 0;
-        if at_stream_start && self.block[..self.filled].starts_with(BYTE_ORDER_MARK) {
-            self.start.byte += BYTE_ORDER_MARK.len() as u64;
-            (self.copied, self.scanned) = (BYTE_ORDER_MARK.len(), BYTE_ORDER_MARK.len());
+        if at_stream_start && self.pending.starts_with(BYTE_ORDER_MARK) {
+            self.pass(BYTE_ORDER_MARK.len(), 0);
         }
-        Ok(got_any)
+        Ok(())
     }
-}
-
-/// Goes through `bytes`, which begin inside a record, until its line ending was passed or they are used up. Returns how
-/// far it came, and the state there.
-#[inline]
-fn skip_record(bytes: &[u8], mut state: State, delimiter: u8) -> (usize, State) {
-    let mut at = 0;
-    while state != State::Between && at < bytes.len() {
-        let byte = bytes[at];
-        (at, state) = match state {
-            State::FieldStart | State::QuoteInQuoted if byte == QUOTE => (at + 1, State::Quoted),
-            State::Quoted => match memchr(QUOTE, &bytes[at..]) {
-                Some(length) => (at + length + 1, State::QuoteInQuoted),
-                None => (bytes.len(), State::Quoted),
-            },
-            State::QuoteInQuoted if byte == delimiter => (at + 1, State::FieldStart),
-            _ => {
-                let found = memchr3(QUOTE, b'\r', b'\n', &bytes[at..]);
-                let stop = found.map_or(bytes.len(), |length| at + length);
-                let field_starts = stop > at && bytes[stop - 1] == delimiter;
-                match bytes.get(stop) {
-                    None if field_starts => (stop, State::FieldStart),
-                    None => (stop, State::Unquoted),
-                    Some(&QUOTE) if field_starts => (stop + 1, State::Quoted),
-                    Some(&QUOTE) => (stop + 1, State::Unquoted),
-                    Some(_) => (stop + 1, State::Between),
-                }
-            }
-        };
-    }
-    (at, state)
 }
 
 /// Line endings in `bytes`, which must not end between `\r` and `\n`.

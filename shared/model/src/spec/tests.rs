@@ -2,14 +2,46 @@ use serde_json::{Value, json};
 
 use super::*;
 
+/// Each part says something, so that each is stored.
+fn dialect() -> CsvDialect {
+    CsvDialect {
+        delimiter: Delimiter::new(b"; ").unwrap(),
+        header: true,
+        null: vec!["-".to_owned(), "?".to_owned()],
+        quote: Quote(Some(b'\'')),
+        escape: Escape::Byte(b'\\'),
+        comment: Some("#".to_owned()),
+        trim: true,
+        skip_lines: 1,
+        skip_footer: 2,
+        header_above: 3,
+        quoted_fields: QuotedFields::AreValues,
+        force_null: ColumnChoice::These(vec!["a".to_owned()]),
+        force_not_null: ColumnChoice::All,
+        short_rows: ShortRows::Pad,
+        long_rows: LongRows::Join,
+        stray_quotes: StrayQuotes::Keep,
+    }
+}
+
+fn with(dialect: CsvDialect) -> ImportSpec {
+    ImportSpec {
+        format: FormatSpec::Csv(dialect),
+        ..spec()
+    }
+}
+
+fn plain() -> CsvDialect {
+    CsvDialect {
+        null: vec!["-".to_owned()],
+        ..CsvDialect::plain(b';', true)
+    }
+}
+
 fn spec() -> ImportSpec {
     ImportSpec {
         source: SourceSpec { kind: SourceKind::File },
-        format: FormatSpec::Csv(CsvDialect {
-            delimiter: b';',
-            header: true,
-            null: Some("-".to_owned()),
-        }),
+        format: FormatSpec::Csv(dialect()),
         mapping: MappingSpec::of_columns(vec!["a".to_owned(), "b".to_owned()]),
         split: SplitSpec {
             chunk_rows: 7,
@@ -50,6 +82,9 @@ fn others(value: &Value) -> Vec<Value> {
         json!("copy"),
         json!("never"),
         json!("stream"),
+        json!("reject"),
+        json!("none"),
+        json!("as_unquoted"),
         Value::Null,
     ];
     others.extend(value.as_bool().map(|value| json!(!value)));
@@ -74,7 +109,7 @@ fn every_field_is_in_the_key_or_known_to_change_no_row() {
     let json = serde_json::to_value(spec()).unwrap();
     let mut all = Vec::new();
     leaves(&json, "", &mut all);
-    assert_eq!(all.len(), 15, "{all:?}");
+    assert_eq!(all.len(), 30, "{all:?}");
     for leaf in all {
         let changed: Vec<ImportSpec> = others(json.pointer(&leaf).unwrap())
             .into_iter()
@@ -115,20 +150,64 @@ fn an_unknown_field_is_refused_wherever_it_stands() {
 }
 
 #[test]
-fn the_first_version_says_the_same() {
-    let before = Version1::from(&spec());
-    assert_eq!(ImportSpec::from(before.clone()), spec());
+fn earlier_versions_say_the_same_of_what_they_could_say() {
+    let before = Version1::of(&with(plain())).unwrap();
+    assert_eq!(ImportSpec::from(before.clone()), with(plain()));
     assert_eq!(
         before.options.row_changing(),
         r#"delimiter=59 header=true null=Some("-")"#
     );
+    // A command that says no more than it could say then is the same command.
+    let strict = CsvDialect {
+        null: plain().null,
+        ..CsvDialect::strict(plain().delimiter, true)
+    };
+    assert_eq!(with(strict.clone()).before(), Some(with(plain())));
+    assert_eq!(Version1::of(&with(strict.clone())), Some(before));
+    let trimmed = CsvDialect { trim: true, ..strict };
+    assert_eq!(with(trimmed).before(), None);
+    assert_eq!(Version1::of(&spec()), None);
 }
 
 #[test]
 fn the_canonical_form_stays_as_it_is() {
     // Keys of imports in databases were made of it.
     assert_eq!(
-        String::from_utf8(spec().row_changing().unwrap()).unwrap(),
+        String::from_utf8(with(plain()).row_changing().unwrap()).unwrap(),
         r#"{"format":{"kind":"csv","delimiter":59,"header":true,"null":"-"},"mapping":{"fields":[{"column":"a"},{"column":"b"}]},"conflict":"fail"}"#
     );
+}
+
+#[test]
+fn a_dialect_whose_parts_cannot_be_told_apart_is_refused() {
+    let usual = CsvDialect::strict(Delimiter::new(b",").unwrap(), true);
+    assert_eq!(usual.check(), Ok(()));
+    for (wrong, error) in [
+        (
+            CsvDialect {
+                quote: Quote(Some(b',')),
+                ..usual.clone()
+            },
+            DialectError::Same("delimiter", "quote"),
+        ),
+        (
+            CsvDialect {
+                escape: Escape::Byte(b'\n'),
+                ..usual.clone()
+            },
+            DialectError::LineEnd("escape"),
+        ),
+        (
+            CsvDialect {
+                comment: Some(String::new()),
+                ..usual.clone()
+            },
+            DialectError::Empty("comment"),
+        ),
+    ] {
+        assert_eq!(wrong.check(), Err(error));
+    }
+    for bytes in [b"".as_slice(), b"12345", b"\n", b"a\r"] {
+        assert_eq!(Delimiter::new(bytes), None);
+    }
 }

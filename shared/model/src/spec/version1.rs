@@ -1,6 +1,6 @@
 //! The first version of the spec: options, and what stood beside them in columns of their own.
 //!
-//! Read of imports that were submitted before; written for programs of before, as long as some may live.
+//! Read of imports that were submitted before, and said again for the key that they hold. Not written any more.
 
 use serde::{Deserialize, Serialize};
 
@@ -65,9 +65,8 @@ impl From<Version1> for ImportSpec {
                 },
             },
             format: FormatSpec::Csv(CsvDialect {
-                delimiter: options.delimiter,
-                header: options.header,
-                null: options.null,
+                null: options.null.into_iter().collect(),
+                ..CsvDialect::plain(options.delimiter, options.header)
             }),
             mapping: MappingSpec::of_columns(columns),
             split: SplitSpec {
@@ -91,17 +90,13 @@ impl From<Version1> for ImportSpec {
     }
 }
 
-impl From<&ImportSpec> for Version1 {
-    /// Everything that the spec can say now, the first version could say too. A part that it cannot must make this return an option.
-    fn from(spec: &ImportSpec) -> Self {
+impl Version1 {
+    /// The same import as the first version would have written it, if it could.
+    #[must_use]
+    pub fn of(spec: &ImportSpec) -> Option<Self> {
         let ImportSpec {
             source: SourceSpec { kind },
-            format:
-                FormatSpec::Csv(CsvDialect {
-                    delimiter,
-                    header,
-                    null,
-                }),
+            format: FormatSpec::Csv(dialect),
             mapping,
             split:
                 SplitSpec {
@@ -114,11 +109,12 @@ impl From<&ImportSpec> for Version1 {
             conflict: ConflictSpec::Fail,
             completion: CompletionSpec { replace },
         } = spec;
-        Self {
+        let dialect = dialect.before()?;
+        Some(Self {
             options: Version1Options {
-                delimiter: *delimiter,
-                header: *header,
-                null: null.clone(),
+                delimiter: dialect.delimiter.as_byte()?,
+                header: dialect.header,
+                null: dialect.null.into_iter().next(),
                 load_method: *method,
                 chunk_rows: *chunk_rows,
                 chunk_bytes: *chunk_bytes,
@@ -129,6 +125,6 @@ impl From<&ImportSpec> for Version1 {
             columns: mapping.columns(),
             id_column: column.clone(),
             resumable: *kind == SourceKind::File,
-        }
+        })
     }
 }

@@ -2,15 +2,21 @@ use std::io::{self, Cursor, Read};
 
 use super::*;
 
-const CONFIG: SplitterConfig = SplitterConfig {
-    delimiter: b';',
-    chunk_rows: 1000,
-    chunk_bytes: 1 << 20,
-    max_record: 1 << 20,
-};
+const MAX_RECORD: usize = 1 << 20;
+
+fn config(max_record: usize) -> SplitterConfig {
+    SplitterConfig {
+        grammar: Grammar::new(&CsvDialect::plain(b';', false), None, max_record),
+        chunk_rows: 1000,
+        chunk_bytes: 1 << 20,
+    }
+}
 
 fn rows(chunk_rows: u64) -> SplitterConfig {
-    SplitterConfig { chunk_rows, ..CONFIG }
+    SplitterConfig {
+        chunk_rows,
+        ..config(MAX_RECORD)
+    }
 }
 
 fn splitter(input: &str, config: SplitterConfig) -> Splitter<&[u8]> {
@@ -99,14 +105,18 @@ fn empty_lines_at_the_end_join_the_last_chunk() {
 #[test]
 fn input_without_records_has_no_chunk() {
     for input in ["", "\n", "\r\n\r\n\n", "\u{feff}", "\u{feff}\n"] {
-        assert_eq!(texts(input, CONFIG), [""; 0], "{input:?}");
-        assert_eq!(splitter(input, CONFIG).read_header().unwrap(), None, "{input:?}");
+        assert_eq!(texts(input, config(MAX_RECORD)), [""; 0], "{input:?}");
+        assert_eq!(
+            splitter(input, config(MAX_RECORD)).read_header().unwrap(),
+            None,
+            "{input:?}"
+        );
     }
 }
 
 #[test]
 fn empty_lines_after_the_header_make_no_chunk() {
-    let mut splitter = splitter("\nid\n\n\n", CONFIG);
+    let mut splitter = splitter("\nid\n\n\n", config(MAX_RECORD));
     let header = splitter.read_header().unwrap().unwrap();
     assert_eq!((header.span, header.first_line), (0..6, 1));
     assert_eq!(header.bytes, b"\nid\n\n\n");
@@ -116,15 +126,15 @@ fn empty_lines_after_the_header_make_no_chunk() {
 
 #[test]
 fn a_quoted_empty_field_is_a_record() {
-    assert_eq!(chunks("\"\"\n\n", CONFIG)[0].record_count, 1);
-    assert_eq!(chunks("\"", CONFIG)[0].record_count, 1);
+    assert_eq!(chunks("\"\"\n\n", config(MAX_RECORD))[0].record_count, 1);
+    assert_eq!(chunks("\"", config(MAX_RECORD))[0].record_count, 1);
 }
 
 #[test]
 fn a_chunk_holds_no_more_bytes_than_allowed() {
     let config = SplitterConfig {
         chunk_bytes: 6,
-        ..CONFIG
+        ..config(MAX_RECORD)
     };
     assert_eq!(texts("a\nb\nc\nd\n", config.clone()), ["a\nb\nc\n", "d\n"]);
     assert_eq!(texts("a\nbcd\ne\n", config.clone()), ["a\nbcd\n", "e\n"]);
@@ -135,7 +145,7 @@ fn a_chunk_holds_no_more_bytes_than_allowed() {
 fn a_record_longer_than_a_chunk_is_alone_in_its_chunk() {
     let config = SplitterConfig {
         chunk_bytes: 4,
-        ..CONFIG
+        ..config(MAX_RECORD)
     };
     assert_eq!(texts("a\nlonger\nb\nc\n", config), ["a\n", "longer\n", "b\nc\n"]);
 }
@@ -159,7 +169,7 @@ fn a_byte_order_mark_is_skipped_only_at_the_start_of_the_stream() {
     );
 
     let later = Position { byte: 3, line: 1 };
-    let mut splitter = Splitter::new("\u{feff}a\n".as_bytes(), CONFIG, later);
+    let mut splitter = Splitter::new("\u{feff}a\n".as_bytes(), config(MAX_RECORD), later);
     assert_eq!(splitter.next_chunk().unwrap().unwrap().bytes, "\u{feff}a\n".as_bytes());
 }
 
@@ -202,10 +212,7 @@ fn position_tells_where_to_go_on() {
 
 #[test]
 fn an_unclosed_quote_fails_at_constant_memory() {
-    let config = SplitterConfig {
-        max_record: 1 << 20,
-        ..CONFIG
-    };
+    let config = SplitterConfig { ..config(1 << 20) };
     let mut endless = Endless { byte: b'x', read: 0 };
     let mut splitter = Splitter::new((&b"id\na;\"b\n"[..]).chain(&mut endless), config, Position::START);
     splitter.read_header().unwrap();
@@ -229,22 +236,19 @@ fn an_unclosed_quote_fails_at_constant_memory() {
 #[test]
 fn endless_empty_lines_fail_at_constant_memory() {
     let mut endless = Endless { byte: b'\n', read: 0 };
-    let error = Splitter::new(&mut endless, CONFIG, Position::START)
+    let error = Splitter::new(&mut endless, config(MAX_RECORD), Position::START)
         .next_chunk()
         .unwrap_err();
     assert!(
         matches!(error, SplitError::RecordTooLong { line: 1, byte: 0, .. }),
         "{error:?}"
     );
-    assert!(endless.read <= CONFIG.max_record + BLOCK_BYTES);
+    assert!(endless.read <= 2 * MAX_RECORD + BLOCK_BYTES);
 }
 
 #[test]
 fn records_before_a_long_one_are_returned_first() {
-    let config = SplitterConfig {
-        max_record: 4,
-        ..CONFIG
-    };
+    let config = SplitterConfig { ..config(4) };
     let mut splitter = splitter("a\n\nabc\nabcd\ne\n", config);
     assert_eq!(splitter.next_chunk().unwrap().unwrap().bytes, b"a\n\nabc\n");
     let error = splitter.next_chunk().unwrap_err();
@@ -264,10 +268,7 @@ fn records_before_a_long_one_are_returned_first() {
 
 #[test]
 fn a_long_record_after_empty_lines_is_named_by_its_own_line() {
-    let config = SplitterConfig {
-        max_record: 4,
-        ..CONFIG
-    };
+    let config = SplitterConfig { ..config(4) };
     let error = splitter("\n\r\nabcde\n", config).next_chunk().unwrap_err();
     assert!(
         matches!(error, SplitError::RecordTooLong { line: 3, byte: 3, .. }),
@@ -283,8 +284,52 @@ fn a_failing_reader_is_the_source_of_the_error() {
             Err(io::Error::other("disk on fire"))
         }
     }
-    let error = Splitter::new(Broken, CONFIG, Position::START).next_chunk().unwrap_err();
+    let error = Splitter::new(Broken, config(MAX_RECORD), Position::START)
+        .next_chunk()
+        .unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert_eq!(source, "disk on fire");
     assert!(!error.to_string().contains(&source));
+}
+
+#[test]
+fn lines_are_passed_whatever_is_in_them() {
+    for (input, count, rest, line) in [
+        ("a;\"\r\n\r\nb\n", 1, "\r\nb\n", 2),
+        ("a\r\rb\n", 2, "b\n", 3),
+        ("\u{feff}a\nb\n", 1, "b\n", 2),
+        ("a\nb", 0, "a\nb", 1),
+    ] {
+        let mut all = splitter(input, config(MAX_RECORD));
+        all.skip_lines(count).unwrap();
+        assert_eq!(all.position().line, line, "{input:?}");
+        let chunk = all.next_chunk().unwrap().unwrap();
+        assert_eq!(chunk.bytes, rest.as_bytes(), "{input:?}");
+
+        let hesitant = Hesitant {
+            bytes: input.as_bytes(),
+            interrupted: false,
+        };
+        let mut pieces = Splitter::new(hesitant, config(MAX_RECORD), Position::START);
+        pieces.skip_lines(count).unwrap();
+        assert_eq!(pieces.next_chunk().unwrap().unwrap(), chunk, "{input:?}");
+    }
+    for input in ["", "a\n", "a", "a\r\n"] {
+        let mut all = splitter(input, config(MAX_RECORD));
+        all.skip_lines(2).unwrap();
+        assert_eq!(all.next_chunk().unwrap(), None, "{input:?}");
+    }
+}
+
+#[test]
+fn a_quote_that_is_left_open_costs_one_line_where_quotes_have_one_place() {
+    let dialect = CsvDialect::strict(model::Delimiter::new(b";").unwrap(), false);
+    let config = SplitterConfig {
+        grammar: Grammar::new(&dialect, None, 10),
+        ..rows(1)
+    };
+    assert_eq!(
+        texts("a\n\"b\nccccc\nddddd\n", config),
+        ["a\n", "\"b\n", "ccccc\n", "ddddd\n"]
+    );
 }

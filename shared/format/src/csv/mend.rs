@@ -1,0 +1,140 @@
+//! What was meant by a line with a quote in a wrong place, where that is certain.
+//!
+//! A field that begins with a quote is either quoted, and then ends at the first quote before a delimiter or the line's end, unless one
+//! inside it looks as if another field began there; or it is unquoted and that quote is data, which it can only be if there is no other one
+//! in it. A quote anywhere else is data. Of all such readings of a line, exactly one must have as many fields as a record should have.
+
+use memchr::memchr;
+
+use super::grammar::{After, Grammar};
+
+/// Steps of a search; a line that takes more has too many readings to be certain of one.
+const STEPS: usize = 10_000;
+
+/// A field: its text, or what lies inside its quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub start: usize,
+    pub end: usize,
+    pub quoted: bool,
+}
+
+/// The only reading of a line with so many fields.
+pub(super) fn only_reading(grammar: &Grammar, line: &[u8], fields: usize) -> Option<Vec<Piece>> {
+    let mut search = Search {
+        grammar,
+        line,
+        fields,
+        path: Vec::new(),
+        found: None,
+        steps: STEPS,
+    };
+    search.from(0)?;
+    search.found
+}
+
+struct Search<'a> {
+    grammar: &'a Grammar,
+    line: &'a [u8],
+    fields: usize,
+    path: Vec<Piece>,
+    found: Option<Vec<Piece>>,
+    steps: usize,
+}
+
+impl Search<'_> {
+    /// Tries every reading of the rest of the line; `None` when there is no use in going on.
+    fn from(&mut self, at: usize) -> Option<()> {
+        self.steps = self.steps.checked_sub(1)?;
+        if self.path.len() >= self.fields {
+            return Some(());
+        }
+        let begin = if self.grammar.trim {
+            self.grammar.skip_spaces(self.line, at)
+        } else {
+            at
+        };
+        let opens = self.grammar.quote.is_some() && self.line.get(begin).copied() == self.grammar.quote;
+        let unquoted = self.unquoted(at);
+        if !opens {
+            let (piece, next) = unquoted?;
+            return self.take(piece, next);
+        }
+        let quoted = self.quoted(begin);
+        if let Some((piece, next)) = quoted {
+            self.take(piece, next)?;
+        }
+        let (piece, next) = unquoted?;
+        let inside = self.line.get(begin + 1..piece.end).unwrap_or_default();
+        let alone = self.grammar.quote.is_some_and(|quote| memchr(quote, inside).is_none());
+        if alone { self.take(piece, next) } else { Some(()) }
+    }
+
+    fn take(&mut self, piece: Piece, next: Option<usize>) -> Option<()> {
+        self.path.push(piece);
+        let going_on = match next {
+            Some(next) => self.from(next),
+            None if self.path.len() == self.fields => {
+                let first = self.found.is_none();
+                self.found = first.then(|| self.path.clone());
+                first.then_some(())
+            }
+            None => Some(()),
+        };
+        self.path.pop();
+        going_on
+    }
+
+    /// The field up to the next delimiter, and where the one after it begins.
+    fn unquoted(&self, at: usize) -> Option<(Piece, Option<usize>)> {
+        let (end, next, more) = self.grammar.field_end(self.line, at, true)?;
+        let (start, end) = if self.grammar.trim {
+            self.grammar.trimmed(self.line, at, end)
+        } else {
+            (at, end)
+        };
+        let piece = Piece {
+            start,
+            end,
+            quoted: false,
+        };
+        Some((piece, more.then_some(next)))
+    }
+
+    /// The field up to the first quote that can close it.
+    fn quoted(&self, begin: usize) -> Option<(Piece, Option<usize>)> {
+        let mut at = begin + 1;
+        loop {
+            if let Some(length) = self.grammar.pair(self.line, at) {
+                at += length;
+                continue;
+            }
+            if self.line.get(at).copied()? == self.grammar.quote? {
+                let closed = at + 1;
+                let after = if self.grammar.trim {
+                    self.grammar.skip_spaces(self.line, closed)
+                } else {
+                    closed
+                };
+                let next = match self.grammar.after(self.line, after, true) {
+                    After::Delimiter(next) => Some(Some(next)),
+                    After::End(_) => Some(None),
+                    After::Text | After::Unknown => None,
+                };
+                let begins_another = self.line.get(..at)?.ends_with(self.grammar.delimiter.as_bytes());
+                if next.is_none() && begins_another && at > begin + 1 {
+                    return None;
+                }
+                if let Some(next) = next {
+                    let piece = Piece {
+                        start: begin + 1,
+                        end: at,
+                        quoted: true,
+                    };
+                    return Some((piece, next));
+                }
+            }
+            at += 1;
+        }
+    }
+}
