@@ -5,7 +5,7 @@ use std::{hint::black_box, io::Write as _, time::Duration};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use format::csv::split::{Position, Splitter, SplitterConfig};
 use ledger::registry::IdRange;
-use model::{CsvDialect, FormatSpec, LoadMethod, Span};
+use model::{CsvDialect, Delimiter, FormatSpec, LoadMethod, Span, SplitSpec};
 use sqlx::postgres::types::Oid;
 use target::{Column, ColumnType, values};
 use worker::load::{
@@ -49,20 +49,24 @@ fn column(name: &str, kind: ColumnType, element: u32, array: u32) -> Column {
 }
 
 fn shape() -> RecordShape {
-    RecordShape {
-        columns: vec![
-            column("PointOfSale", ColumnType::Text { max_chars: None }, 25, 1009),
-            column("Product", ColumnType::Text { max_chars: None }, 25, 1009),
-            column("Date", ColumnType::Date, 1082, 1182),
-            column("Stock", ColumnType::Int4, 23, 1007),
-        ],
-        format: FormatSpec::Csv(CsvDialect {
-            delimiter: b';',
-            header: false,
-            null: None,
-        }),
-    }
+    let columns = vec![
+        column("PointOfSale", ColumnType::Text { max_chars: None }, 25, 1009),
+        column("Product", ColumnType::Text { max_chars: None }, 25, 1009),
+        column("Date", ColumnType::Date, 1082, 1182),
+        column("Stock", ColumnType::Int4, 23, 1007),
+    ];
+    RecordShape::new(columns, &FormatSpec::Csv(dialect()), &SPLIT)
 }
+
+fn dialect() -> CsvDialect {
+    CsvDialect::strict(Delimiter::new(b";").expect("it separates"), false)
+}
+
+const SPLIT: SplitSpec = SplitSpec {
+    chunk_rows: RECORDS / 4,
+    chunk_bytes: 8 << 20,
+    max_record: 8 << 20,
+};
 
 fn sink(method: LoadMethod, shape: &RecordShape) -> Sink {
     match method {
@@ -93,12 +97,7 @@ fn splitting(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(csv.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let config = SplitterConfig {
-                    delimiter: b';',
-                    chunk_rows: RECORDS / 4,
-                    chunk_bytes: 8 << 20,
-                    max_record: 8 << 20,
-                };
+                let config = SplitterConfig::new(&dialect(), &SPLIT);
                 let mut splitter = Splitter::new(csv.as_slice(), config, Position::START);
                 while let Some(chunk) = splitter.next_chunk().expect("valid CSV") {
                     black_box(chunk);

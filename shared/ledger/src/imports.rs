@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ImportId, ImportSpec, ImportState, ProcessName, SPEC_VERSION, Version1};
+use model::{IdentitySpec, ImportId, ImportSpec, ImportState, ProcessName, SPEC_VERSION};
 use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
 use crate::{
@@ -44,23 +44,22 @@ pub struct NewImport<'a> {
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Option<ImportId>, LedgerError> {
-    let before = Version1::from(new.spec);
+    let IdentitySpec::Sequence { column: id_column } = &new.spec.identity;
     let size_bytes: Option<i64> = new.size_bytes.map(|n| signed("a source's size", n)).transpose()?;
     let mut tx = sqlx::Connection::begin(conn).await?;
     let id = sqlx::query_scalar!(
         "INSERT INTO pgimport.import
              (state, source, resumable, target, target_oid, id_column, columns, options, spec, spec_version, key, fingerprint, size_bytes,
               submitter, lease_until, chunk_count, record_count)
-         VALUES ('splitting', $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, now() + $14 * interval '1 second', 0, 0)
+         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, now() + $13 * interval '1 second', 0, 0)
          ON CONFLICT (key) WHERE state <> 'cancelled' DO NOTHING
          RETURNING id",
         new.source,
         new.resumable,
         new.target,
         new.target_oid,
-        before.id_column,
-        &before.columns,
-        Json(&before.options) as _,
+        id_column,
+        &new.spec.mapping.columns(),
         Json(new.spec) as _,
         SPEC_VERSION,
         new.key,

@@ -3,9 +3,14 @@
 //! Knows the target's columns and what a field means in them; knows neither SQL nor how a format is written. Blocking CPU work: call it
 //! off the runtime.
 
-use format::csv::read::{ReadError, RecordReader};
+use std::cmp::Ordering;
+
+use format::csv::{
+    grammar::Grammar,
+    read::{Field, RecordReader},
+};
 use ledger::rejects::Reject;
-use model::{FormatSpec, Span};
+use model::{CsvDialect, FormatSpec, LongRows, QuotedFields, ShortRows, Span, SplitSpec};
 use target::{Column, ColumnType, values};
 
 use super::sink::Sink;
@@ -15,7 +20,61 @@ use super::sink::Sink;
 pub struct RecordShape {
     /// The target's column for each field.
     pub columns: Vec<Column>,
-    pub format: FormatSpec,
+    /// For each of them, which fields are NULL.
+    nulls: Vec<NullRule>,
+    dialect: CsvDialect,
+    grammar: Grammar,
+}
+
+/// Which fields are NULL in a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct NullRule {
+    /// An unquoted one that is empty or one of the null texts.
+    unquoted: bool,
+    /// The same of a quoted one.
+    quoted: bool,
+    /// A quoted one that is empty.
+    empty_quoted: bool,
+}
+
+impl NullRule {
+    fn new(column: &Column, dialect: &CsvDialect) -> Self {
+        if dialect.force_not_null.has(&column.name) {
+            return Self {
+                unquoted: false,
+                quoted: false,
+                empty_quoted: false,
+            };
+        }
+        let quoted = dialect.quoted_fields == QuotedFields::AsUnquoted || dialect.force_null.has(&column.name);
+        Self {
+            unquoted: true,
+            quoted,
+            // No other type has a value that reads like this.
+            empty_quoted: quoted || !matches!(column.kind, ColumnType::Text { .. }),
+        }
+    }
+
+    fn is_null(self, field: Field<'_>, texts: &[String]) -> bool {
+        let in_question = if field.quoted { self.quoted } else { self.unquoted };
+        if field.value.is_empty() {
+            return if field.quoted { self.empty_quoted } else { self.unquoted };
+        }
+        in_question && texts.iter().any(|text| text.as_bytes() == field.value)
+    }
+}
+
+impl RecordShape {
+    #[must_use]
+    pub fn new(columns: Vec<Column>, format: &FormatSpec, split: &SplitSpec) -> Self {
+        let FormatSpec::Csv(dialect) = format;
+        Self {
+            nulls: columns.iter().map(|column| NullRule::new(column, dialect)).collect(),
+            grammar: Grammar::new(dialect, Some(columns.len()), split.max_record),
+            dialect: dialect.clone(),
+            columns,
+        }
+    }
 }
 
 /// A chunk's records, each either a row or a reject.
@@ -39,8 +98,6 @@ impl ParsedChunk {
 /// A chunk that is not what the splitter stored.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
-    #[error("the stored payload cannot be read")]
-    Read(#[from] ReadError),
     #[error("the stored payload holds {found} records, but the splitter counted {expected}")]
     RecordCount { expected: u64, found: u64 },
 }
@@ -50,17 +107,15 @@ pub enum ParseError {
 /// # Errors
 /// [`ParseError`], when the bytes are not the chunk that the splitter stored. Bad records are no error: they are rejects.
 pub fn parse(bytes: &[u8], shape: &RecordShape, span: Span, mut rows: Sink) -> Result<ParsedChunk, ParseError> {
-    let FormatSpec::Csv(dialect) = &shape.format;
-    let mut reader = RecordReader::new(bytes, dialect, span.start);
+    let mut reader = RecordReader::new(bytes, shape.grammar.clone(), span.start);
     // Looked at once for all; else each field is looked at by itself, and the bad ones are found.
-    let clean = dialect.delimiter.is_ascii()
+    let clean = shape.grammar.is_ascii()
         && shape.columns.iter().all(|column| column.characters.is_none())
         && memchr::memchr(0, bytes).is_none()
         && std::str::from_utf8(bytes).is_ok();
-    let null = dialect.null.as_deref();
     let (mut rejects, mut rows_before) = (Vec::new(), Vec::new());
-    while reader.advance()? {
-        if let Err(fault) = push_record(&mut rows, reader.fields(), &shape.columns, null, clean) {
+    while reader.advance() {
+        if let Err(fault) = push_record(&mut rows, &reader, shape, clean) {
             rows_before.push(rows.len());
             rejects.push(Reject {
                 position: reader.position(),
@@ -94,57 +149,84 @@ struct Fault {
 
 /// Adds a record to the rows, whole or not at all. The fields of a `clean` chunk are known to be UTF-8 without NUL, of characters that the
 /// database can hold.
-fn push_record(
-    rows: &mut Sink,
-    record: &csv_async::ByteRecord,
-    columns: &[Column],
-    null: Option<&str>,
-    clean: bool,
-) -> Result<(), Fault> {
-    if record.len() != columns.len() {
-        let (expected, found) = (columns.len(), record.len());
+fn push_record(rows: &mut Sink, record: &RecordReader<'_>, shape: &RecordShape, clean: bool) -> Result<(), Fault> {
+    if let Some(stray) = record.stray_quote() {
         return Err(Fault {
-            column: None,
-            reason: format!("expected {expected} fields, found {found}"),
+            column: Some(stray.field),
+            reason: stray.kind.reason().to_owned(),
         });
     }
     let whole = rows.len();
     rows.begin();
-    for (index, (field, column)) in std::iter::zip(record, columns).enumerate() {
-        if let Err(reason) = push_field(rows, index, field, column, null, clean) {
-            rows.rollback(whole);
+    let pushed = push_fields(rows, record, shape, clean);
+    if pushed.is_err() {
+        rows.rollback(whole);
+    }
+    pushed
+}
+
+fn push_fields(rows: &mut Sink, record: &RecordReader<'_>, shape: &RecordShape, clean: bool) -> Result<(), Fault> {
+    let (expected, found) = (shape.columns.len(), record.len());
+    let joined = match (found.cmp(&expected), shape.dialect.short_rows, shape.dialect.long_rows) {
+        (Ordering::Equal, ..) | (Ordering::Less, ShortRows::Pad, _) | (Ordering::Greater, _, LongRows::Truncate) => {
+            None
+        }
+        (Ordering::Greater, _, LongRows::Join) => Some(join(record, expected - 1, &shape.dialect)),
+        (Ordering::Less, ShortRows::Reject, _) | (Ordering::Greater, _, LongRows::Reject) => {
             return Err(Fault {
-                column: Some(index),
-                reason,
+                column: None,
+                reason: format!("expected {expected} fields, found {found}"),
             });
         }
+    };
+    let mut fields = record.fields();
+    for (index, (column, null)) in std::iter::zip(&shape.columns, &shape.nulls).enumerate() {
+        let missing = Field {
+            value: b"",
+            quoted: false,
+        };
+        let field = match &joined {
+            Some(value) if index + 1 == expected => Field { value, quoted: true },
+            _ => fields.next().unwrap_or(missing),
+        };
+        let is_null = null.is_null(field, &shape.dialect.null);
+        push_field(rows, index, field, column, is_null, clean).map_err(|reason| Fault {
+            column: Some(index),
+            reason,
+        })?;
     }
     Ok(())
+}
+
+/// The fields from `first` on as one, as if their delimiters were data.
+fn join(record: &RecordReader<'_>, first: usize, dialect: &CsvDialect) -> Vec<u8> {
+    let fields: Vec<&[u8]> = record.fields().skip(first).map(|field| field.value).collect();
+    fields.join(dialect.delimiter.as_bytes())
 }
 
 fn push_field(
     rows: &mut Sink,
     index: usize,
-    field: &[u8],
+    field: Field<'_>,
     column: &Column,
-    null: Option<&str>,
+    is_null: bool,
     clean: bool,
 ) -> Result<(), String> {
-    let reads_as_null = field.is_empty() || null.is_some_and(|null| field == null.as_bytes());
+    let field_value = field.value;
     let value = |out: &mut Vec<u8>| match column.kind {
         ColumnType::Text { max_chars: None } if clean => {
-            out.extend_from_slice(field);
+            out.extend_from_slice(field_value);
             Ok(())
         }
         _ => match &column.characters {
-            None => values::encode(&column.kind, field, out),
-            Some(characters) => values::encode_held(&column.kind, characters, field, out),
+            None => values::encode(&column.kind, field_value, out),
+            Some(characters) => values::encode_held(&column.kind, characters, field_value, out),
         },
     };
-    match (reads_as_null, column.nullable) {
+    match (is_null, column.nullable) {
         (true, true) => rows.push(index, None::<fn(&mut Vec<u8>) -> Result<(), values::ValueError>>),
         // A column of text that takes no NULL takes the empty string.
-        (true, false) if field.is_empty() && matches!(column.kind, ColumnType::Text { .. }) => {
+        (true, false) if field_value.is_empty() && matches!(column.kind, ColumnType::Text { .. }) => {
             rows.push(index, Some(value))
         }
         (true, false) => return Err("no value, but the column is NOT NULL".to_owned()),

@@ -131,6 +131,19 @@ impl ArrayBuffer {
         Ok(())
     }
 
+    /// How many of the elements are NULL.
+    #[cfg(test)]
+    pub(super) fn nulls(&self) -> usize {
+        let mut at = 0;
+        let mut nulls = 0;
+        while let Some(word) = self.body.get(at..at + 4) {
+            let length = i32::from_be_bytes(word.try_into().expect("four bytes"));
+            nulls += usize::from(length == NULL);
+            at += 4 + usize::try_from(length).unwrap_or_default();
+        }
+        nulls
+    }
+
     /// Takes back the last element, if there is one more than `rows`.
     fn truncate(&mut self, rows: usize) {
         if self.elements > rows {

@@ -29,10 +29,7 @@ impl FileComparison {
     pub(super) fn new(path: &Path, spec: &ImportSpec, target: &Target) -> Result<Self, VerifyError> {
         let columns: Vec<Column> = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
         let statement = comparing_statement(target, &spec.identity, &columns);
-        let shape = RecordShape {
-            columns,
-            format: spec.format.clone(),
-        };
+        let shape = RecordShape::new(columns, &spec.format, &spec.split);
         Ok(Self {
             path: path.to_owned(),
             shape: Arc::new(shape),

@@ -150,24 +150,29 @@ impl Grammar {
         self.stray_quotes != StrayQuotes::AsData
     }
 
-    /// Where the next record begins at or after `at`, which is the beginning of a line: empty lines and comments are passed. `Err` when
-    /// more bytes decide, with how far it was sure.
-    pub(super) fn skip_to_record(&self, bytes: &[u8], mut at: usize, ended: bool) -> Result<usize, usize> {
+    /// Where the next record begins at or after `at`, which is the beginning of a line: empty lines and comments are passed.
+    pub(super) fn skip_to_record(&self, bytes: &[u8], mut at: usize, ended: bool) -> Result<usize, Undecided> {
+        let undecided = |at, gap| {
+            Err(Undecided {
+                resume: at,
+                gap_until: gap,
+            })
+        };
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
             match rest.first() {
-                None => return Err(at),
+                None => return undecided(at, at),
                 Some(b'\r' | b'\n') => at += 1,
                 Some(_) => {
                     let Some(comment) = &self.comment else { return Ok(at) };
                     if !rest.starts_with(comment) {
-                        let undecided = !ended && comment.starts_with(rest);
-                        return if undecided { Err(at) } else { Ok(at) };
+                        let begins_one = !ended && comment.starts_with(rest);
+                        return if begins_one { undecided(at, at) } else { Ok(at) };
                     }
                     match memchr2(b'\r', b'\n', rest) {
                         Some(length) => at += length + 1,
                         None if ended => at = bytes.len(),
-                        None => return Err(at),
+                        None => return undecided(at, bytes.len()),
                     }
                 }
             }
@@ -497,6 +502,15 @@ impl Grammar {
         let after = text.iter().rev().take_while(|byte| self.is_space(**byte)).count();
         (start + before, (end - after).max(start + before))
     }
+}
+
+/// No record begins in what was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Undecided {
+    /// Where to look again when there is more.
+    pub resume: usize,
+    /// How far empty lines and comments reach for certain.
+    pub gap_until: usize,
 }
 
 /// There are quotes on the line.

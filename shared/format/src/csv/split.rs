@@ -228,18 +228,13 @@ impl<R: Read> Splitter<R> {
             if let Some(end) = self.scan(max_records)? {
                 return Ok(Some(self.take(end)));
             }
-            // Of a record that is seen in part, only its length may decide already: it may turn out to end before what is seen of it.
-            let seen = self.pending.len() - self.record_start;
-            let decided = !self.within_record || seen > self.config.grammar.max_record();
-            if decided && self.outgrown(self.pending.len())? {
-                return Ok(Some(self.take(self.accepted)));
-            }
             if self.ended {
                 let end = self.at_border(self.pending.len(), max_records)?;
                 let end = end.or((self.accepted > 0).then_some(self.accepted));
                 return Ok(end.map(|end| self.take(end)));
             }
-            // It is read from its beginning again: after as much more, so that each byte is looked at three times at most.
+            // A record that is seen in part is read from its beginning again: after as much more, so that no byte is looked at often.
+            let seen = self.pending.len() - self.record_start;
             self.fill(if self.within_record { seen } else { 1 })?;
         }
     }
@@ -251,6 +246,11 @@ impl<R: Read> Splitter<R> {
                 let grammar = &self.config.grammar;
                 match grammar.record_end(&self.pending, self.record_start, self.ended, &mut self.cells) {
                     Some(end) => (self.scanned, self.within_record) = (end, false),
+                    // It may turn out to end before what is seen of it, unless that is one line.
+                    None if self.pending.len() - self.record_start > grammar.max_record() => {
+                        let outgrown = self.outgrown(self.pending.len())?;
+                        return Ok(outgrown.then_some(self.accepted));
+                    }
                     None => return Ok(None),
                 }
             }
@@ -259,9 +259,11 @@ impl<R: Read> Splitter<R> {
                 .grammar
                 .skip_to_record(&self.pending, self.scanned, self.ended)
             {
-                Err(sure) => {
-                    self.scanned = sure;
-                    return Ok(None);
+                Err(undecided) => {
+                    self.scanned = undecided.resume;
+                    // The gap belongs to the record before it.
+                    let outgrown = self.outgrown(undecided.gap_until)?;
+                    return Ok(outgrown.then_some(self.accepted));
                 }
                 Ok(border) => {
                     self.scanned = border;

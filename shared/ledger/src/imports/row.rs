@@ -81,9 +81,10 @@ impl StoredSpec {
                 resumable: self.resumable,
             }
             .into()),
-            (Some(SPEC_VERSION), Some(spec)) => serde_json::from_value(spec).map_err(unreadable),
-            (Some(SPEC_VERSION), None) => Err(Unreadable::Spec("it is missing".to_owned())),
-            (Some(newer), _) => Err(Unreadable::NewerSpec(newer)),
+            (Some(newer), _) if newer > SPEC_VERSION => Err(Unreadable::NewerSpec(newer)),
+            // What a later version added means in an earlier one what it meant then.
+            (Some(_), Some(spec)) => serde_json::from_value(spec).map_err(unreadable),
+            (Some(_), None) => Err(Unreadable::Spec("it is missing".to_owned())),
         }
     }
 }

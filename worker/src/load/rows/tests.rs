@@ -1,3 +1,4 @@
+use model::{ColumnChoice, Delimiter};
 use proptest::prelude::*;
 use sqlx::postgres::types::Oid;
 
@@ -16,14 +17,16 @@ fn column(name: &str, kind: ColumnType, nullable: bool) -> Column {
 }
 
 fn shape(columns: Vec<Column>) -> RecordShape {
-    RecordShape {
-        columns,
-        format: FormatSpec::Csv(model::CsvDialect {
-            delimiter: b';',
-            header: false,
-            null: None,
-        }),
-    }
+    shape_of(columns, CsvDialect::plain(b';', false))
+}
+
+fn shape_of(columns: Vec<Column>, dialect: CsvDialect) -> RecordShape {
+    let split = SplitSpec {
+        chunk_rows: 1000,
+        chunk_bytes: 1 << 20,
+        max_record: 1 << 20,
+    };
+    RecordShape::new(columns, &FormatSpec::Csv(dialect), &split)
 }
 
 fn orders() -> RecordShape {
@@ -109,11 +112,102 @@ fn an_empty_field_is_null_where_it_can_be_and_the_empty_string_in_required_text(
 
 #[test]
 fn the_null_text_is_null() {
-    let mut shape = orders();
-    let FormatSpec::Csv(dialect) = &mut shape.format;
-    dialect.null = Some("NA".to_owned());
+    let dialect = CsvDialect {
+        null: vec!["NA".to_owned()],
+        ..CsvDialect::plain(b';', false)
+    };
+    let shape = shape_of(orders().columns, dialect);
     let parsed = parse(b"NA;2024-01-01;NA\na;2024-01-01;NA\n", &shape, origin(2)).unwrap();
     assert_eq!((parsed.rows.len(), parsed.rejects.len()), (1, 1));
+}
+
+fn strict() -> CsvDialect {
+    CsvDialect {
+        null: vec!["NA".to_owned(), "-".to_owned()],
+        ..CsvDialect::strict(Delimiter::new(b";").unwrap(), false)
+    }
+}
+
+/// Of a column of text and one of integers that may be NULL: how many elements of each are.
+fn nulls(csv: &str, dialect: CsvDialect) -> (usize, usize, Vec<String>) {
+    let columns = vec![
+        column("t", ColumnType::Text { max_chars: None }, true),
+        column("i", ColumnType::Int4, true),
+    ];
+    let shape = shape_of(columns, dialect);
+    let parsed = super::parse(
+        csv.as_bytes(),
+        &shape,
+        origin(csv.lines().count() as u64),
+        Sink::arrays(&shape.columns),
+    );
+    let parsed = parsed.unwrap();
+    let Sink::Arrays(columns) = &parsed.rows else {
+        unreachable!()
+    };
+    let [texts, integers] = columns.as_slice() else {
+        unreachable!()
+    };
+    let reasons = parsed.rejects.into_iter().map(|reject| reject.reason).collect();
+    (texts.nulls(), integers.nulls(), reasons)
+}
+
+#[test]
+fn a_quoted_field_is_a_value_if_its_type_has_one() {
+    assert_eq!(nulls(";\n\"\";\"\"\n", strict()), (1, 2, vec![]));
+    assert_eq!(nulls("NA;-\n\"NA\";1\n", strict()), (1, 1, vec![]));
+    assert_eq!(nulls("a;\"NA\"\n", strict()), (0, 0, vec!["not an integer".to_owned()]));
+}
+
+#[test]
+fn null_may_be_forced_and_forbidden_by_column() {
+    let forced = CsvDialect {
+        force_null: ColumnChoice::All,
+        ..strict()
+    };
+    assert_eq!(nulls("\"\";\"NA\"\n", forced), (1, 1, vec![]));
+    let forbidden = CsvDialect {
+        force_not_null: ColumnChoice::These(vec!["t".to_owned()]),
+        ..strict()
+    };
+    assert_eq!(nulls(";\nNA;-\n", forbidden), (0, 2, vec![]));
+}
+
+#[test]
+fn a_record_with_another_number_of_fields_is_what_was_asked_for() {
+    let rows = |csv: &[u8], short_rows, long_rows| {
+        let shape = shape_of(
+            orders().columns,
+            CsvDialect {
+                short_rows,
+                long_rows,
+                ..strict()
+            },
+        );
+        let parsed = parse(csv, &shape, origin(1)).unwrap();
+        parsed.rejects.first().map(|reject| reject.reason.clone())
+    };
+    let (short, long) = (b"a;2024-01-01\n".as_slice(), b"a;2024-01-01;1;2\n".as_slice());
+    assert_eq!(
+        rows(short, ShortRows::Reject, LongRows::Reject).as_deref(),
+        Some("expected 3 fields, found 2")
+    );
+    assert_eq!(rows(short, ShortRows::Pad, LongRows::Reject), None);
+    assert_eq!(rows(long, ShortRows::Pad, LongRows::Truncate), None);
+    // "1;2" is no integer.
+    assert_eq!(
+        rows(long, ShortRows::Pad, LongRows::Join).as_deref(),
+        Some("not an integer")
+    );
+}
+
+#[test]
+fn a_stray_quote_is_a_reject_with_its_column() {
+    let shape = shape_of(orders().columns, strict());
+    let parsed = parse(b"a;2024-01-01\";1\nb;2024-01-01;2\n", &shape, origin(2)).unwrap();
+    assert_eq!(parsed.rows.len(), 1);
+    assert_eq!(parsed.rejects[0].column.as_deref(), Some("Date"));
+    assert_eq!(parsed.rejects[0].reason, "a quote inside an unquoted field");
 }
 
 #[test]
