@@ -1,10 +1,14 @@
 //! The arguments. Types only: what they do is in `commands`.
 
+mod format;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use connect::ConnectArgs;
 use model::{ImportId, LoadMethod};
+
+pub use format::FormatArgs;
 
 /// Loads a CSV file into a PostgreSQL table, through a queue that survives every crash
 #[derive(Debug, Parser)]
@@ -56,21 +60,12 @@ pub struct SubmitArgs {
     /// The CSV file; standard input without
     #[arg(short, long, value_name = "FILE")]
     pub input: Option<PathBuf>,
-    /// The byte between two fields; \t is a tab
-    #[arg(short, long, value_name = "CHAR", default_value = ";", value_parser = parse_delimiter)]
-    pub delimiter: u8,
-    /// The first record is data, not the columns' names
-    #[arg(long)]
-    pub no_header: bool,
     /// The table to load, as SQL would read its name
     #[arg(long, value_name = "TABLE", default_value = "public.sale_order")]
     pub table: String,
     /// The table's column for each field, in place of the header's names
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub columns: Option<Vec<String>>,
-    /// A field that reads exactly like this is NULL; an empty one is in any case
-    #[arg(long, value_name = "TEXT")]
-    pub null: Option<String>,
     /// How workers put rows into the table
     #[arg(long, value_enum, default_value_t = Method::Insert)]
     pub load_method: Method,
@@ -101,6 +96,8 @@ pub struct SubmitArgs {
     /// Print one JSON object in place of the id
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub format: FormatArgs,
     #[command(flatten)]
     pub connect: ConnectArgs,
 }
@@ -253,17 +250,6 @@ pub struct PsqlArgs {
     pub arguments: Vec<String>,
 }
 
-fn parse_delimiter(text: &str) -> Result<u8, String> {
-    match text {
-        "\\t" => Ok(b'\t'),
-        "\"" | "\n" | "\r" | "\0" => Err("a quote, a line end or a NUL byte cannot separate fields".to_owned()),
-        _ => match text.as_bytes() {
-            [byte] => Ok(*byte),
-            _ => Err("expected exactly one byte, such as ; or , or \\t".to_owned()),
-        },
-    }
-}
-
 fn parse_bytes(text: &str) -> Result<u64, String> {
     let (digits, factor) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
@@ -289,15 +275,6 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_delimiter_is_one_byte_that_can_separate() {
-        assert_eq!(parse_delimiter(","), Ok(b','));
-        assert_eq!(parse_delimiter("\\t"), Ok(b'\t'));
-        for bad in ["", ";;", "→", "\"", "\n"] {
-            assert!(parse_delimiter(bad).is_err(), "{bad:?}");
-        }
     }
 
     #[test]

@@ -2,9 +2,7 @@ use std::sync::Mutex;
 
 use indicatif::HumanBytes;
 use ledger::read::ImportStatus;
-use model::{
-    CompletionSpec, ConflictSpec, CsvDialect, FormatSpec, ImportId, ImportState, LoadSpec, Replace, SplitSpec, UndoSpec,
-};
+use model::{CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportState, LoadSpec, Replace, SplitSpec, UndoSpec};
 use source::Source;
 use submit::{
     requests,
@@ -86,11 +84,7 @@ fn request(args: &SubmitArgs) -> Request {
         source,
         table: args.table.clone(),
         columns: args.columns.clone(),
-        format: FormatSpec::Csv(CsvDialect {
-            delimiter: args.delimiter,
-            header: !args.no_header,
-            null: args.null.clone(),
-        }),
+        format: FormatSpec::Csv(args.format.dialect()),
         split: SplitSpec {
             chunk_rows: args.chunk_rows,
             chunk_bytes: CHUNK_BYTES,

@@ -5,10 +5,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use format::csv::split::{SplitError, Splitter};
+use format::csv::split::SplitError;
 use model::{Codec, Position, Span};
-use source::{Fingerprint, SourceReader};
+use source::Fingerprint;
 use tokio::sync::mpsc;
+
+use crate::submission::SourceSplitter;
 
 /// Chunks that may wait between the splitting thread and the database.
 const PRODUCED_CHUNKS: usize = 2;
@@ -44,7 +46,7 @@ impl Producer {
     /// Starts the thread. A blocked read of standard input cannot be interrupted, so nothing waits for the thread: it ends with the
     /// process, or when the producer is dropped.
     #[must_use]
-    pub fn start(splitter: Splitter<SourceReader>) -> Self {
+    pub fn start(splitter: SourceSplitter) -> Self {
         let (sender, receiver) = mpsc::channel(PRODUCED_CHUNKS);
         let read = Arc::new(AtomicU64::new(0));
         let progress = Arc::clone(&read);
@@ -59,7 +61,7 @@ impl Producer {
     }
 }
 
-fn produce(mut splitter: Splitter<SourceReader>, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
+fn produce(mut splitter: SourceSplitter, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
     let mut next_record = 1;
     loop {
         let produced = match splitter.next_chunk() {
@@ -83,7 +85,7 @@ fn produce(mut splitter: Splitter<SourceReader>, sender: &mpsc::Sender<Produced>
                     data,
                 })
             }
-            Ok(None) => Produced::End(splitter.reader().fingerprint()),
+            Ok(None) => Produced::End(splitter.reader().reader().fingerprint()),
             Err(error) => Produced::Failed(error),
         };
         let last = !matches!(produced, Produced::Chunk(_));

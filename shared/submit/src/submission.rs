@@ -8,16 +8,17 @@ use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
 use crate::intake::{Intake, Notice};
 use crate::producer::Producer;
-use format::csv::split::Splitter;
 use ledger::{
     chunks,
     imports::{self, Import, NewImport},
     sessions,
 };
-use model::{FormatSpec, ImportId, ImportSpec, ImportState, MappingSpec, ProcessName, SourceKind, SourceSpec};
+use model::{
+    ColumnChoice, FormatSpec, ImportId, ImportSpec, ImportState, MappingSpec, ProcessName, SourceKind, SourceSpec,
+};
 use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
-use source::{Fingerprint, SourceReader};
+use source::Fingerprint;
 use target::{Target, map_fields};
 
 mod beginning;
@@ -25,6 +26,8 @@ mod error;
 mod identity;
 mod request;
 
+pub(crate) use beginning::SourceSplitter;
+use beginning::{Beginning, Reading};
 pub use error::SubmitError;
 use identity::{Keys, check_same, check_stream};
 pub use request::{Event, KeyChoice, Progress, Request, Submitted};
@@ -47,7 +50,7 @@ struct Prepared {
     origin: String,
     target: Target,
     spec: ImportSpec,
-    splitter: Splitter<SourceReader>,
+    splitter: SourceSplitter,
     /// Known beforehand for a regular file.
     fingerprint: Option<Fingerprint>,
     resumable: bool,
@@ -113,7 +116,14 @@ impl<'a> Submission<'a> {
         };
         if let Some(spec) = taken_over {
             // The chunks must be cut as the first submission cut them.
-            prepared.splitter = beginning::read(&request.source, &spec.format, spec.split).await?.0;
+            let fields = spec.mapping.fields.len();
+            let reading = Reading {
+                format: spec.format,
+                split: spec.split,
+                fields: Some(fields),
+            };
+            prepared.splitter = beginning::read(&request.source, reading).await?.splitter;
+            prepared.splitter.expect_fields(fields);
         }
         self.split(import, request, prepared).await
     }
@@ -156,8 +166,23 @@ impl<'a> Submission<'a> {
         let target = Target::describe(&mut conn, oid).await?;
         drop(conn);
         let origin = request.source.describe();
-        let (splitter, header, fingerprint) = beginning::read(&request.source, &request.format, request.split).await?;
         let FormatSpec::Csv(dialect) = &request.format;
+        dialect.check()?;
+        let reading = Reading {
+            format: request.format.clone(),
+            split: request.split,
+            fields: request.columns.as_ref().map(Vec::len),
+        };
+        let Beginning {
+            mut splitter,
+            header,
+            fingerprint,
+        } = beginning::read(&request.source, reading).await?;
+        // Names that somebody gave need no header that can be read.
+        let header = match header {
+            Some(Err(_)) if request.columns.is_some() => None,
+            header => header.transpose()?,
+        };
         let names = request.columns.as_deref().or(header.as_deref());
         let header_alone_is_missing = dialect.header && header.is_none() && request.columns.is_none();
         // An input without any record has no header either; it is an empty import of every column.
@@ -167,7 +192,11 @@ impl<'a> Submission<'a> {
                 source,
             }
         })?;
+        for choice in [&dialect.force_null, &dialect.force_not_null] {
+            check_choice(choice, &columns)?;
+        }
         target.check_method(request.load.method, &columns)?;
+        splitter.expect_fields(columns.len());
         let kind = if fingerprint.is_some() {
             SourceKind::File
         } else {
@@ -310,6 +339,20 @@ impl<'a> Submission<'a> {
             tracing::debug!(%import, error = session::describe_error(&error), "left the ending to others");
         }
         Ok(Submitted { import, own: true })
+    }
+}
+
+/// Refuses a choice of columns that are none of the file's.
+fn check_choice(choice: &ColumnChoice, columns: &[String]) -> Result<(), SubmitError> {
+    let ColumnChoice::These(chosen) = choice else {
+        return Ok(());
+    };
+    match chosen.iter().find(|name| !columns.contains(name)) {
+        Some(unknown) => Err(SubmitError::NotLoaded {
+            column: unknown.clone(),
+            known: columns.join(", "),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -6,14 +6,17 @@ use super::SubmitError;
 use format::csv::read::header_names;
 use format::csv::split::{Position, SplitError, Splitter, SplitterConfig};
 use format::encoding::foreign_mark;
+use format::footer::WithoutFooter;
 use model::{FormatSpec, SplitSpec};
 use source::{Fingerprint, Source, SourceError, SourceReader, fingerprint};
+
+/// **Bytes** that a footer may have in any case.
+const FOOTER_BYTES: usize = 1 << 20;
 
 /// Why the beginning of a source cannot be used.
 enum BeginningError {
     Source(SourceError),
     Header(SplitError),
-    HeaderText { line: u64 },
     Encoding { name: &'static str },
 }
 
@@ -23,22 +26,40 @@ impl BeginningError {
         match self {
             Self::Source(error) => error.into(),
             Self::Header(source) => SubmitError::Header { origin, source },
-            Self::HeaderText { line } => SubmitError::HeaderText { origin, line },
             Self::Encoding { name } => SubmitError::Encoding { origin, name },
         }
     }
 }
 
-/// What is left of the source, the header's fields if it has one, and the fingerprint of a regular file.
-pub(super) type Beginning = (Splitter<SourceReader>, Option<Vec<String>>, Option<Fingerprint>);
+/// Cuts a source into chunks.
+pub(crate) type SourceSplitter = Splitter<WithoutFooter<SourceReader>>;
+
+/// How a source is read.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub format: FormatSpec,
+    pub split: SplitSpec,
+    /// How many fields a record should have, if that does not depend on the header.
+    pub fields: Option<usize>,
+}
+
+/// A source of which the header was read.
+pub(super) struct Beginning {
+    /// What is left of the source.
+    pub splitter: SourceSplitter,
+    /// The header's fields, if it has one, or why they cannot be read.
+    pub header: Option<Result<Vec<String>, SubmitError>>,
+    /// Of a regular file.
+    pub fingerprint: Option<Fingerprint>,
+}
 
 /// Begins to read a source. Reading may block for as long as it likes (a pipe whose writer sleeps): it has a thread of its own.
-pub(super) async fn read(source: &Source, format: &FormatSpec, split: SplitSpec) -> Result<Beginning, SubmitError> {
+pub(super) async fn read(source: &Source, reading: Reading) -> Result<Beginning, SubmitError> {
     let origin = source.describe();
-    let (source, format) = (source.clone(), format.clone());
+    let source = source.clone();
     let (sender, receiver) = tokio::sync::oneshot::channel();
     // Nobody listens any more when the submission was given up.
-    std::thread::spawn(move || drop(sender.send(read_blocking(&source, &format, split))));
+    std::thread::spawn(move || drop(sender.send(read_blocking(&source, &reading))));
     receiver
         .await
         .map_err(|_| SubmitError::Header {
@@ -49,7 +70,7 @@ pub(super) async fn read(source: &Source, format: &FormatSpec, split: SplitSpec)
 }
 
 /// Opens a source, fingerprints a regular file, and takes the header off.
-fn read_blocking(source: &Source, format: &FormatSpec, split: SplitSpec) -> Result<Beginning, BeginningError> {
+fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, BeginningError> {
     let mut reader = source.open().map_err(BeginningError::Source)?;
     let known = source.regular_file().map(PathBuf::from);
     let fingerprint = known
@@ -62,19 +83,32 @@ fn read_blocking(source: &Source, format: &FormatSpec, split: SplitSpec) -> Resu
     if let Some(name) = foreign_mark(beginning) {
         return Err(BeginningError::Encoding { name });
     }
-    let FormatSpec::Csv(dialect) = format;
-    let mut splitter = Splitter::new(reader, SplitterConfig::new(dialect, &split), Position::START);
+    let FormatSpec::Csv(dialect) = &reading.format;
+    let reader = WithoutFooter::new(reader, dialect.skip_footer, FOOTER_BYTES.max(reading.split.max_record));
+    let mut splitter = Splitter::new(reader, SplitterConfig::new(dialect, &reading.split), Position::START);
+    splitter
+        .skip_lines(dialect.skip_lines)
+        .map_err(BeginningError::Header)?;
+    for _ in 0..dialect.header_above {
+        splitter.read_header().map_err(BeginningError::Header)?;
+    }
+    if let Some(fields) = reading.fields {
+        splitter.expect_fields(fields);
+    }
     let header = if dialect.header {
         splitter.read_header().map_err(BeginningError::Header)?
     } else {
         None
     };
-    let fields = header
-        .map(|header| {
-            header_names(&header.bytes, dialect).ok_or(BeginningError::HeaderText {
-                line: header.first_line,
-            })
+    let names = header.map(|header| {
+        header_names(&header.bytes, dialect).map_err(|error| {
+            let (origin, line, source) = (source.describe(), header.first_line, error);
+            SubmitError::Names { origin, line, source }
         })
-        .transpose()?;
-    Ok((splitter, fields, fingerprint))
+    });
+    Ok(Beginning {
+        splitter,
+        header: names,
+        fingerprint,
+    })
 }

@@ -1,9 +1,10 @@
 //! Why a submission comes to nothing.
 
 use crate::intake::IntakeError;
+use format::csv::read::HeaderError;
 use format::csv::split::SplitError;
 use ledger::LedgerError;
-use model::ImportId;
+use model::{DialectError, ImportId};
 use session::database::DatabaseError;
 use session::retry::MaybeTransient;
 use source::SourceError;
@@ -18,8 +19,16 @@ pub enum SubmitError {
     Source(#[from] SourceError),
     #[error("{origin}: the header cannot be read")]
     Header { origin: String, source: SplitError },
-    #[error("{origin}, line {line}: the header is not UTF-8 text: is this a CSV file, uncompressed?")]
-    HeaderText { origin: String, line: u64 },
+    #[error("{origin}, line {line}: {source}")]
+    Names {
+        origin: String,
+        line: u64,
+        source: HeaderError,
+    },
+    #[error(transparent)]
+    Dialect(#[from] DialectError),
+    #[error("NULL is forced or forbidden in the column '{column}', which the file does not fill; it fills: {known}")]
+    NotLoaded { column: String, known: String },
     #[error(
         "{origin}: this is {name} text, by its byte-order mark, and only UTF-8 can be loaded: convert it, as with iconv -f {name} -t UTF-8"
     )]

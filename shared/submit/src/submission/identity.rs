@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use format::csv::split::Splitter;
 use ledger::imports::Import;
 use model::{ImportSpec, Version1};
-use source::{Fingerprint, SourceError, SourceReader};
+use source::{Fingerprint, SourceError};
 use sqlx::postgres::types::Oid;
 use target::Target;
 
-use super::{KeyChoice, Prepared, Request, SubmitError};
+use super::{KeyChoice, Prepared, Request, SourceSplitter, SubmitError};
 
 /// A key given twice must mean the same rows; one of a content names the target too, and whoever holds it for another made it up.
 pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared) -> Result<(), SubmitError> {
@@ -27,8 +26,8 @@ pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared
         "content"
     } else if import.target_oid != prepared.target.oid {
         "target"
-    } else if import.spec()?.row_changing()? != prepared.spec.row_changing()? {
-        "delimiter, header, null text or column mapping"
+    } else if !same_rows(import.spec()?, &prepared.spec)? {
+        "format or column mapping"
     } else {
         return Ok(());
     };
@@ -39,6 +38,13 @@ pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared
     })
 }
 
+/// Whether the same rows come of a content, as far as a program of the time when the import was submitted could say it.
+fn same_rows(import: &ImportSpec, now: &ImportSpec) -> Result<bool, SubmitError> {
+    let before = now.before().map(|before| before.row_changing()).transpose()?;
+    let import = import.row_changing()?;
+    Ok(import == now.row_changing()? || Some(import) == before)
+}
+
 fn differs(import: &Import, now: &Fingerprint) -> bool {
     import.fingerprint.as_ref().is_some_and(|before| *before != now.hash)
 }
@@ -47,10 +53,10 @@ fn differs(import: &Import, now: &Fingerprint) -> bool {
 pub(super) async fn check_stream(
     import: &Import,
     key: &str,
-    splitter: Splitter<SourceReader>,
+    splitter: SourceSplitter,
     origin: &str,
 ) -> Result<(), SubmitError> {
-    let mut reader = splitter.into_reader();
+    let mut reader = splitter.into_reader().into_reader();
     let now = tokio::task::spawn_blocking(move || reader.drain()).await?;
     let now = now.map_err(|source| SourceError::Read {
         path: PathBuf::from(origin),
@@ -70,29 +76,37 @@ pub(super) async fn check_stream(
 pub(super) struct Keys {
     /// The key that a new import gets.
     pub new: String,
-    /// Another by which an import of before may hold the same rows.
-    pub before: Option<String>,
+    /// Others by which an import of before may hold the same rows.
+    pub before: Vec<String>,
 }
 
 impl Keys {
     pub(super) fn given(key: &str) -> Self {
         Self {
             new: format!("key:{key}"),
-            before: None,
+            before: Vec::new(),
         }
     }
 
     /// Those of a file: its content, the target, and everything that decides which rows come of it.
     pub(super) fn of_content(content: &Fingerprint, target: &Target, spec: &ImportSpec) -> Result<Self, SubmitError> {
+        let version2 = spec
+            .before()
+            .map(|spec| content_key(content, target.oid, &spec))
+            .transpose()?;
         Ok(Self {
             new: content_key(content, target.oid, spec)?,
-            before: Some(version1_key(content, target, spec)),
+            before: version2
+                .into_iter()
+                .chain(version1_key(content, target, spec))
+                .collect(),
         })
     }
 
     pub(super) fn all(&self) -> Vec<&str> {
-        std::iter::once(self.new.as_str())
-            .chain(self.before.as_deref())
+        std::iter::once(&self.new)
+            .chain(&self.before)
+            .map(String::as_str)
             .collect()
     }
 }
@@ -116,8 +130,8 @@ fn content_key(content: &Fingerprint, target: Oid, spec: &ImportSpec) -> Result<
 }
 
 /// The key of the first version, which imports of before hold.
-fn version1_key(content: &Fingerprint, target: &Target, spec: &ImportSpec) -> String {
-    let before = Version1::from(spec);
+fn version1_key(content: &Fingerprint, target: &Target, spec: &ImportSpec) -> Option<String> {
+    let before = Version1::of(spec)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update(content.hash.as_bytes());
     for part in [
@@ -129,5 +143,5 @@ fn version1_key(content: &Fingerprint, target: &Target, spec: &ImportSpec) -> St
         hasher.update(&part.len().to_le_bytes());
         hasher.update(part.as_bytes());
     }
-    format!("blake3:{}", hasher.finalize().to_hex())
+    Some(format!("blake3:{}", hasher.finalize().to_hex()))
 }

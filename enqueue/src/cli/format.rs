@@ -1,0 +1,175 @@
+//! How the file is written: the arguments that say it, and the dialect that they make.
+
+use clap::{Args, ValueEnum};
+use model::{ColumnChoice, CsvDialect, Delimiter, Escape, LongRows, Quote, ShortRows, StrayQuotes};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Format")]
+pub struct FormatArgs {
+    /// What stands between two fields, 1 to 4 bytes; \t is a tab: -d , or -d '\t' or -d '||'
+    #[arg(short, long, value_name = "TEXT", default_value = ";", value_parser = parse_delimiter)]
+    pub delimiter: Delimiter,
+    /// The first record is data, not the columns' names
+    #[arg(long, conflicts_with = "header_lines")]
+    pub no_header: bool,
+    /// Records of the header; the last of them names the columns: --header-lines 2
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub header_lines: u64,
+    /// Lines before the header that are passed over, whatever is in them: --skip-lines 3
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub skip_lines: u64,
+    /// Lines at the end that are passed over, such as a total: --skip-footer 1
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub skip_footer: u64,
+    /// Lines that begin like this are passed over: --comment '#'
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// What stands round a field that holds delimiters or line ends: --quote "'" or --quote none
+    #[arg(long, value_name = "CHAR", default_value = "\"", value_parser = parse_quote)]
+    pub quote: Quote,
+    /// What stands before a quote inside quotes, if not another quote: --escape '\' or --escape none
+    #[arg(long, value_name = "CHAR", value_parser = parse_escape)]
+    pub escape: Option<Escape>,
+    /// Spaces and tabs round a field are no part of it; those inside quotes are
+    #[arg(long)]
+    pub trim: bool,
+    /// An unquoted field that reads like this is NULL, as the empty one is; may be repeated: --null NA --null -
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub null: Vec<String>,
+    /// Columns in which quoted fields are NULL where unquoted ones are: --force-null a,b or --force-null '*'
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub force_null: Vec<String>,
+    /// Columns in which no field is NULL, the empty one least: --force-not-null a,b or --force-not-null '*'
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub force_not_null: Vec<String>,
+    /// What becomes of a record with too few fields: --short-rows pad
+    #[arg(long, value_enum, default_value_t = Short::Reject)]
+    pub short_rows: Short,
+    /// What becomes of a record with too many fields: --long-rows join
+    #[arg(long, value_enum, default_value_t = Long::Reject)]
+    pub long_rows: Long,
+    /// What becomes of a record with a quote in a wrong place: --stray-quotes keep
+    #[arg(long, value_enum, default_value_t = Stray::Reject)]
+    pub stray_quotes: Stray,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Short {
+    /// It is rejected
+    Reject,
+    /// The fields that are missing at its end are empty
+    Pad,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Long {
+    /// It is rejected
+    Reject,
+    /// The rest is dropped
+    Truncate,
+    /// The rest stays in the last column, delimiters and all
+    Join,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stray {
+    /// It is rejected
+    Reject,
+    /// What was meant is kept, where only one reading has the right number of fields
+    Keep,
+}
+
+impl FormatArgs {
+    /// The dialect that was asked for.
+    pub fn dialect(&self) -> CsvDialect {
+        CsvDialect {
+            null: self.null.clone(),
+            quote: self.quote,
+            escape: self.escape.unwrap_or_default(),
+            comment: self.comment.clone(),
+            trim: self.trim,
+            skip_lines: self.skip_lines,
+            skip_footer: self.skip_footer,
+            header_above: self.header_lines - 1,
+            force_null: choice(&self.force_null),
+            force_not_null: choice(&self.force_not_null),
+            short_rows: match self.short_rows {
+                Short::Reject => ShortRows::Reject,
+                Short::Pad => ShortRows::Pad,
+            },
+            long_rows: match self.long_rows {
+                Long::Reject => LongRows::Reject,
+                Long::Truncate => LongRows::Truncate,
+                Long::Join => LongRows::Join,
+            },
+            stray_quotes: match self.stray_quotes {
+                Stray::Reject => StrayQuotes::Reject,
+                Stray::Keep => StrayQuotes::Keep,
+            },
+            ..CsvDialect::strict(self.delimiter, !self.no_header)
+        }
+    }
+}
+
+fn choice(columns: &[String]) -> ColumnChoice {
+    match columns {
+        [] => ColumnChoice::None,
+        [all] if all == "*" => ColumnChoice::All,
+        these => ColumnChoice::These(these.to_vec()),
+    }
+}
+
+fn parse_delimiter(text: &str) -> Result<Delimiter, String> {
+    let bytes = text.replace("\\t", "\t");
+    if bytes.contains(['\n', '\r', '\0']) {
+        return Err("a line end or a NUL byte cannot separate fields".to_owned());
+    }
+    Delimiter::new(bytes.as_bytes()).ok_or_else(|| "expected 1 to 4 bytes, such as ; or , or \\t or ||".to_owned())
+}
+
+fn parse_quote(text: &str) -> Result<Quote, String> {
+    match text {
+        "none" => Ok(Quote(None)),
+        _ => one_byte(text).map(|byte| Quote(Some(byte))),
+    }
+}
+
+fn parse_escape(text: &str) -> Result<Escape, String> {
+    match text {
+        "none" => Ok(Escape::Never),
+        _ => one_byte(text).map(Escape::Byte),
+    }
+}
+
+fn one_byte(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [byte] if byte.is_ascii() && !matches!(byte, b'\r' | b'\n' | 0) => Ok(*byte),
+        _ => Err("expected one ASCII character, or none".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delimiter_is_what_can_separate() {
+        assert_eq!(parse_delimiter(",").unwrap().as_bytes(), b",");
+        assert_eq!(parse_delimiter("\\t").unwrap().as_bytes(), b"\t");
+        assert_eq!(parse_delimiter("→").unwrap().as_bytes(), "→".as_bytes());
+        for bad in ["", ";;;;;", "\n", "a\r", "\0"] {
+            assert!(parse_delimiter(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_quote_is_a_character_or_none() {
+        assert_eq!(parse_quote("none"), Ok(Quote(None)));
+        assert_eq!(parse_quote("'"), Ok(Quote(Some(b'\''))));
+        assert_eq!(parse_escape("\\"), Ok(Escape::Byte(b'\\')));
+        assert_eq!(parse_escape("none"), Ok(Escape::Never));
+        for bad in ["", "ab", "é", "\n"] {
+            assert!(parse_quote(bad).is_err(), "{bad:?}");
+        }
+    }
+}
