@@ -15,7 +15,7 @@ async fn wrong_usage_exits_with_2_before_anything_is_asked() {
     for (arguments, text) in [
         (&["-d", ";;"][..], "expected exactly one byte"),
         (&["-d", "→"], "expected exactly one byte"),
-        (&["-d", ""], "expected exactly one byte"),
+        (&["-d", ""], "expected 1 to 4 bytes"),
         (&["--chunk-rows", "0"], "chunk-rows"),
         (&["--max-record", "many"], "expected a number of bytes"),
         (&["--load-method", "magic"], "insert, copy"),

@@ -48,7 +48,7 @@ async fn a_file_reads_the_same_however_its_lines_end_and_whatever_stands_before_
 async fn quoted_fields_hold_delimiters_quotes_and_line_ends() {
     let world = World::new().await;
     let text = format!(
-        "{HEADER}\"A;1\";\"said \"\"no\"\"\";2025-01-01;1\n\"B\r\n2\";\"\n\";2025-01-01;2\nC;in\"ner;2025-01-01;\"3\"\n"
+        "{HEADER}\"A;1\";\"said \"\"no\"\"\";2025-01-01;1\n\"B\r\n2\";\"\n\";2025-01-01;2\nC;'inner';2025-01-01;\"3\"\n"
     );
     let file = world.file("orders.csv", text);
     assert_json(
@@ -58,7 +58,7 @@ async fn quoted_fields_hold_delimiters_quotes_and_line_ends() {
     let rows = world
         .texts("SELECT \"PointOfSale\" || '|' || \"Product\" FROM sale_order ORDER BY \"Stock\"")
         .await;
-    assert_eq!(rows, ["A;1|said \"no\"", "B\r\n2|\n", "C|in\"ner"]);
+    assert_eq!(rows, ["A;1|said \"no\"", "B\r\n2|\n", "C|'inner'"]);
 }
 
 #[tokio::test]

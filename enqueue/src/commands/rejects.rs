@@ -7,7 +7,7 @@ use std::{
 use anyhow::Context as _;
 use format::csv::write;
 use ledger::{imports, rejects};
-use model::FormatSpec;
+use model::{CsvDialect, FormatSpec};
 use session::database::Purpose;
 
 use crate::{
@@ -55,7 +55,26 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         reasons.flush()?;
     }
     output::say(&format!("rejected records: {}", group(count)));
+    let absent = absent_from_output(dialect);
+    if count > 0 && !absent.is_empty() {
+        output::say(&format!(
+            "to submit them, give the same options, but without {}",
+            absent.join(", ")
+        ));
+    }
     Ok(Exit::Done)
+}
+
+/// The options for what stood round the records in their file, and does not in the output.
+fn absent_from_output(dialect: &CsvDialect) -> Vec<&'static str> {
+    [
+        (dialect.skip_lines > 0, "--skip-lines"),
+        (dialect.skip_footer > 0, "--skip-footer"),
+        (dialect.header_above > 0, "--header-lines"),
+    ]
+    .into_iter()
+    .filter_map(|(absent, option)| absent.then_some(option))
+    .collect()
 }
 
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {

@@ -67,16 +67,16 @@ async fn extension_schema(conn: &mut PgConnection) -> Result<String, sqlx::Error
     Ok(found.unwrap_or_else(|| "public".to_owned()))
 }
 
-/// The oldest protocol that can live with the migrations that are still to be done: each says in its text which, if not all can.
+/// The oldest protocol that can live with the migrations that are still to be done: each says in its text which, if not all can. In a
+/// database without any there is no worker yet.
 async fn oldest_protocol(conn: &mut PgConnection) -> i32 {
-    let done: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM pgimport._sqlx_migrations WHERE success")
+    let done = sqlx::query_scalar::<_, Option<i64>>("SELECT max(version) FROM pgimport._sqlx_migrations WHERE success")
         .fetch_one(conn)
-        .await
-        // There is no table yet, and no worker.
-        .unwrap_or_default();
+        .await;
+    let Ok(Some(done)) = done else { return 0 };
     MIGRATOR
         .iter()
-        .filter(|migration| Some(migration.version) > done)
+        .filter(|migration| migration.version > done)
         .filter_map(|migration| stated_protocol(migration.sql.as_str()))
         .max()
         .unwrap_or(0)
