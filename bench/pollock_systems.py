@@ -279,7 +279,7 @@ def our_options(known: Parameters, available: Dict[str, str], policy: Dict[str, 
     | encoding | --encoding where it is neither ASCII nor UTF-8 |
     | number of columns | --columns, which also names them |
     | most records have fewer fields than the table columns | --short-rows=pad |
-    | for any file | the policy: --short-rows, --long-rows, --stray-quotes |
+    | for any file | the policy: --short-rows, --long-rows, --stray-quotes, and --stop-at-header where there is a header |
     """
     several = max(known.header_lines - 1, 0)
     skipped = known.preamble_lines + (0 if "--header-lines" in available else several)
@@ -297,7 +297,9 @@ def our_options(known: Parameters, available: Dict[str, str], policy: Dict[str, 
     }
     if known.ragged:
         wanted["--short-rows"] = "pad"
-    options = [f"{option}={value}" for option, value in wanted.items() if value is not None and option in available]
+    if not known.header_lines:
+        del wanted["--stop-at-header"]
+    options = [f"{option}={value}" if value else option for option, value in wanted.items() if value is not None and option in available]
     return options + ["--no-header"] * (known.header_lines == 0)
 
 
@@ -305,7 +307,7 @@ class PgImport:
     """Each file an import into a table of its own. One worker loads them all."""
 
     name = "pg_import"
-    default_policy = {"--short-rows": "reject", "--long-rows": "reject", "--stray-quotes": "keep"}
+    default_policy = {"--short-rows": "reject", "--long-rows": "reject", "--stray-quotes": "keep", "--stop-at-header": ""}
 
     def __init__(self, laboratory, directory: Path, policy: Dict[str, str], jobs: int):
         self.lab, self.jobs, self.policy = laboratory, jobs, {**self.default_policy, **policy}
@@ -320,7 +322,7 @@ class PgImport:
         return subprocess.run([self.lab.programs / "enqueue", argument], check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def describe(self) -> str:
-        used = [f"{option} {value}" for option, value in self.policy.items() if option in self.available]
+        used = [f"{option} {value}".strip() for option, value in self.policy.items() if option in self.available]
         lacking = [option for option in ("--quote", "--escape", "--skip-lines", "--header-lines", "--skip-footer", "--encoding",
                                          *self.policy) if option not in self.available]
         return "; ".join(filter(None, (" ".join(used), lacking and "this build has no " + ", ".join(lacking))))

@@ -4,7 +4,7 @@ mod format;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use connect::ConnectArgs;
 use model::{ImportId, LoadMethod};
 
@@ -31,6 +31,17 @@ pub struct Cli {
     pub command: Option<Command>,
     #[command(flatten)]
     pub submit: SubmitArgs,
+}
+
+impl Cli {
+    /// Ends with a usage error when arguments do not fit one another in a way that they cannot say themselves.
+    pub fn check(&self) {
+        if self.command.is_none()
+            && let Err(error) = self.submit.format.dialect().check()
+        {
+            Self::command().error(ErrorKind::ArgumentConflict, error).exit();
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -268,8 +279,6 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -15,6 +15,7 @@ use cli::{Cli, Command};
 
 fn main() -> std::io::Result<()> {
     let cli = Cli::parse();
+    cli.check();
     session::logging::start("warn");
     let runtime = worker::runtime()?;
     let code = runtime.block_on(run(cli));

@@ -13,9 +13,10 @@ const SECRET: &str = "s3cret/Pa:ss@w0rd?";
 async fn wrong_usage_exits_with_2_before_anything_is_asked() {
     let world = World::new().await;
     for (arguments, text) in [
-        (&["-d", ";;"][..], "expected exactly one byte"),
-        (&["-d", "→"], "expected exactly one byte"),
+        (&["-d", ";;;;;"][..], "expected 1 to 4 bytes"),
+        (&["-d", "→→"], "expected 1 to 4 bytes"),
         (&["-d", ""], "expected 1 to 4 bytes"),
+        (&["--quote", ";"], "the delimiter and the quote"),
         (&["--chunk-rows", "0"], "chunk-rows"),
         (&["--max-record", "many"], "expected a number of bytes"),
         (&["--load-method", "magic"], "insert, copy"),

@@ -127,7 +127,12 @@ async fn a_file_is_read_as_its_options_say() {
             world.enqueue(&arguments).run().exits(0);
             world.drain();
             let context = format!("{:?} {:?}", sample.options, sample.file);
-            assert_eq!(world.texts(ROWS).await, sample.rows, "{context}");
+            // Chunks are loaded in any order.
+            let mut expected = sample.rows.to_vec();
+            expected.sort_unstable();
+            let mut rows = world.texts(ROWS).await;
+            rows.sort_unstable();
+            assert_eq!(rows, expected, "{context}");
             assert_eq!(world.texts(REJECTS).await, sample.rejects, "{context}");
         }
     }
@@ -163,9 +168,9 @@ async fn wrong_options_are_refused_before_anything_is_stored() {
     let file = world.file("notes.csv", "a;b;c\n1;2;3\n");
     for (options, code, said) in [
         (&["-d", "12345"][..], 2, "1 to 4 bytes"),
-        (&["-d", "\""], 1, "the delimiter and the quote cannot be told apart"),
+        (&["-d", "\""], 2, "the delimiter and the quote cannot be told apart"),
         (&["--quote", ""], 2, "one ASCII character"),
-        (&["--comment", ""], 1, "the comment is empty"),
+        (&["--comment", ""], 2, "the comment is empty"),
         (&["--force-null", "nobody"], 1, "'nobody'"),
         (&["--no-header", "--header-lines", "2"], 2, "cannot be used with"),
         (&["--short-rows", "maybe"], 2, "possible values: reject, pad"),

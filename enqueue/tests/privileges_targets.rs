@@ -23,7 +23,7 @@ async fn what_an_import_is_and_where_it_goes_cannot_be_changed_before_it_is_load
         r#"spec = spec || '{"x": 1}'"#.to_owned(),
         "spec = NULL".to_owned(),
         "spec = NULL, spec_version = NULL".to_owned(),
-        "spec_version = 3".to_owned(),
+        "spec_version = spec_version + 1".to_owned(),
         "source = 'another', resumable = false".to_owned(),
         "id = DEFAULT".to_owned(),
         "created_at = created_at - interval '1 year'".to_owned(),

@@ -119,7 +119,7 @@ async fn a_stream_is_loaded_each_time_unless_a_key_names_it() {
     ));
     submit(&["--key", "monday", "--null", "x"], orders("A", 3))
         .exits(1)
-        .says("which has another delimiter, header, null text");
+        .says("which has another format or column mapping");
     world.drain();
     submit(&other, orders("B", 3)).exits(1).says("another content");
     let file = world.file("orders.csv", orders("A", 4));

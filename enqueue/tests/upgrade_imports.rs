@@ -266,7 +266,7 @@ async fn what_was_rejected_before_is_listed_and_can_be_corrected() {
     );
     assert_eq!(
         fs::read_to_string(reasons).unwrap(),
-        "line,column,reason\n5,\"Date\",\"no such day in the calendar\"\n10,\"\",\"expected 4 fields, found 3\"\n"
+        "line,column,reason\n5,Date,no such day in the calendar\n10,,\"expected 4 fields, found 3\"\n"
     );
     let corrected = listed.stdout.replace("02-30", "02-28").replace("03-09", "03-09;8");
     let corrected = world.file("corrected.csv", corrected);

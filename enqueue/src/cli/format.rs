@@ -21,6 +21,9 @@ pub struct FormatArgs {
     /// Lines at the end that are passed over, such as a total: --skip-footer 1
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub skip_footer: u64,
+    /// A record that repeats the header, and all after it, is another table and not loaded
+    #[arg(long, conflicts_with = "no_header")]
+    pub stop_at_header: bool,
     /// Lines that begin like this are passed over: --comment '#'
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
@@ -91,6 +94,7 @@ impl FormatArgs {
             skip_lines: self.skip_lines,
             skip_footer: self.skip_footer,
             header_above: self.header_lines - 1,
+            stop_at_header: self.stop_at_header,
             force_null: choice(&self.force_null),
             force_not_null: choice(&self.force_not_null),
             short_rows: match self.short_rows {

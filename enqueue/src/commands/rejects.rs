@@ -1,14 +1,15 @@
 use std::{
-    fs::File,
     io::{self, BufWriter, Write},
     path::Path,
 };
 
 use anyhow::Context as _;
+use csv_async::AsyncWriter;
 use format::csv::write;
 use ledger::{imports, rejects};
 use model::{CsvDialect, FormatSpec};
 use session::database::Purpose;
+use tokio::fs::File;
 
 use crate::{
     cli::RejectsArgs,
@@ -32,7 +33,10 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         .await?
         .ok_or_else(|| output::no_import(args.id))?;
     let spec = import.spec()?;
-    let mut reasons = args.reasons.as_deref().map(create).transpose()?;
+    let mut reasons = match &args.reasons {
+        Some(path) => Some(create(path).await?),
+        None => None,
+    };
     let mut records = BufWriter::new(io::stdout().lock());
     // The columns' own names, in the order of the fields, so that the output can be submitted as it is.
     let FormatSpec::Csv(dialect) = &spec.format;
@@ -46,13 +50,15 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         for reject in &page {
             write::raw_record(&mut records, &reject.raw)?;
             if let Some(reasons) = &mut reasons {
-                write::reason(reasons, reject.position.line, reject.column.as_deref(), &reject.reason)?;
+                let line = reject.position.line.map(|line| line.to_string()).unwrap_or_default();
+                let column = reject.column.as_deref().unwrap_or_default();
+                reasons.write_record([line.as_str(), column, &reject.reason]).await?;
             }
         }
     }
     records.flush()?;
     if let Some(mut reasons) = reasons {
-        reasons.flush()?;
+        reasons.flush().await?;
     }
     output::say(&format!("rejected records: {}", group(count)));
     let absent = absent_from_output(dialect);
@@ -77,9 +83,11 @@ fn absent_from_output(dialect: &CsvDialect) -> Vec<&'static str> {
     .collect()
 }
 
-fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
-    let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-    let mut writer = BufWriter::new(file);
-    write::reasons_header(&mut writer)?;
+async fn create(path: &Path) -> anyhow::Result<AsyncWriter<File>> {
+    let file = File::create(path)
+        .await
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let mut writer = AsyncWriter::from_writer(file);
+    writer.write_record(["line", "column", "reason"]).await?;
     Ok(writer)
 }

@@ -63,34 +63,38 @@ impl Producer {
 
 fn produce(mut splitter: SourceSplitter, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
     let mut next_record = 1;
-    loop {
-        let produced = match splitter.next_chunk() {
-            Ok(Some(chunk)) => {
-                progress.store(chunk.span.end, Ordering::Relaxed);
-                let (codec, data) = source::codec::compress(&chunk.bytes);
-                let start = Position {
-                    input: 0,
-                    record: Some(next_record),
-                    byte: Some(chunk.span.start),
-                    line: Some(chunk.first_line),
-                };
-                next_record += chunk.record_count;
-                Produced::Chunk(ProducedChunk {
-                    span: Span {
-                        start,
-                        end_byte: Some(chunk.span.end),
-                        record_count: chunk.record_count,
-                    },
-                    codec,
-                    data,
-                })
-            }
-            Ok(None) => Produced::End(splitter.reader().reader().fingerprint()),
-            Err(error) => Produced::Failed(error),
+    let last = loop {
+        let chunk = match splitter.next_chunk() {
+            Ok(Some(chunk)) => chunk,
+            // What is no record any more belongs to the content all the same.
+            Ok(None) => match splitter.into_reader().into_reader().drain() {
+                Ok(fingerprint) => break Produced::End(fingerprint),
+                Err(error) => break Produced::Failed(SplitError::Read(error)),
+            },
+            Err(error) => break Produced::Failed(error),
         };
-        let last = !matches!(produced, Produced::Chunk(_));
-        if sender.blocking_send(produced).is_err() || last {
+        progress.store(chunk.span.end, Ordering::Relaxed);
+        let (codec, data) = source::codec::compress(&chunk.bytes);
+        let start = Position {
+            input: 0,
+            record: Some(next_record),
+            byte: Some(chunk.span.start),
+            line: Some(chunk.first_line),
+        };
+        next_record += chunk.record_count;
+        let produced = ProducedChunk {
+            span: Span {
+                start,
+                end_byte: Some(chunk.span.end),
+                record_count: chunk.record_count,
+            },
+            codec,
+            data,
+        };
+        if sender.blocking_send(Produced::Chunk(produced)).is_err() {
             return;
         }
-    }
+    };
+    // Nobody listens any more when the submission was given up.
+    drop(sender.blocking_send(last));
 }

@@ -90,7 +90,18 @@ impl Cells {
         self.stray = None;
     }
 
-    pub(super) fn push(&mut self, start: usize, end: usize) {
+    /// The value of a field of the record in `bytes`.
+    #[inline]
+    pub(super) fn value<'c>(&'c self, bytes: &'c [u8], cell: &Cell) -> &'c [u8] {
+        let from = if cell.unescaped {
+            self.unescaped.as_slice()
+        } else {
+            bytes
+        };
+        from.get(cell.start..cell.end).unwrap_or_default()
+    }
+
+    fn push(&mut self, start: usize, end: usize) {
         self.cells.push(Cell {
             start,
             end,

@@ -2,7 +2,9 @@
 //!
 //! A field that begins with a quote is either quoted, and then ends at the first quote before a delimiter or the line's end, unless one
 //! inside it looks as if another field began there; or it is unquoted and that quote is data, which it can only be if there is no other one
-//! in it. A quote anywhere else is data. Of all such readings of a line, exactly one must have as many fields as a record should have.
+//! in it. A quote anywhere else is data. Two unquoted fields with such quotes could be the ends of one quoted text that lost its beginning, and
+//! make no reading, unless each quote is the last character of its field, as inches are. Of all readings of a line, exactly one must have as
+//! many fields as a record should have.
 
 use memchr::memchr;
 
@@ -74,7 +76,7 @@ impl Search<'_> {
         self.path.push(piece);
         let going_on = match next {
             Some(next) => self.from(next),
-            None if self.path.len() == self.fields => {
+            None if self.path.len() == self.fields && self.is_certain() => {
                 let first = self.found.is_none();
                 self.found = first.then(|| self.path.clone());
                 first.then_some(())
@@ -83,6 +85,20 @@ impl Search<'_> {
         };
         self.path.pop();
         going_on
+    }
+
+    /// Whether the quotes that are data in unquoted fields are just that.
+    fn is_certain(&self) -> bool {
+        let Some(quote) = self.grammar.quote else { return true };
+        let unquoted = self.path.iter().filter(|piece| !piece.quoted);
+        let texts = unquoted.filter_map(|piece| self.line.get(piece.start..piece.end));
+        let (mut with_quotes, mut all_last) = (0, true);
+        for text in texts {
+            let Some(first) = memchr(quote, text) else { continue };
+            with_quotes += 1;
+            all_last &= first + 1 == text.len();
+        }
+        with_quotes <= 1 || all_last
     }
 
     /// The field up to the next delimiter, and where the one after it begins.

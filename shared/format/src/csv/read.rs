@@ -67,16 +67,9 @@ impl<'b> RecordReader<'b> {
     /// The fields of the record.
     #[inline]
     pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
-        self.cells.cells.iter().map(|cell| {
-            let from = if cell.unescaped {
-                self.cells.unescaped.as_slice()
-            } else {
-                self.bytes
-            };
-            Field {
-                value: from.get(cell.start..cell.end).unwrap_or_default(),
-                quoted: cell.quoted,
-            }
+        self.cells.cells.iter().map(|cell| Field {
+            value: self.cells.value(self.bytes, cell),
+            quoted: cell.quoted,
         })
     }
 

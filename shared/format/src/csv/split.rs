@@ -114,6 +114,8 @@ pub struct Splitter<R> {
     within_record: bool,
     /// How far `pending` was looked at.
     scanned: usize,
+    /// The fields of a record that begins another table.
+    stop_at: Option<Vec<String>>,
     /// Room for fields that nobody asks for.
     cells: Cells,
 }
@@ -135,6 +137,7 @@ impl<R: Read> Splitter<R> {
             has_candidate: false,
             within_record: false,
             scanned: 0,
+            stop_at: None,
             cells: Cells::default(),
         }
     }
@@ -144,6 +147,11 @@ impl<R: Read> Splitter<R> {
         self.config.grammar.expect_fields(fields);
         // A record that was seen already is read anew.
         (self.scanned, self.within_record, self.has_candidate, self.record_start) = (0, false, false, 0);
+    }
+
+    /// A record of these fields ends the input: it is the header of another table.
+    pub fn stop_at(&mut self, header: Vec<String>) {
+        self.stop_at = Some(header);
     }
 
     /// Passes so many lines, whatever is in them, or what there is; call it before anything else.
@@ -244,7 +252,17 @@ impl<R: Read> Splitter<R> {
         loop {
             if self.within_record {
                 let grammar = &self.config.grammar;
-                match grammar.record_end(&self.pending, self.record_start, self.ended, &mut self.cells) {
+                let end = match &self.stop_at {
+                    None => grammar.record_end(&self.pending, self.record_start, self.ended, &mut self.cells),
+                    Some(_) => grammar.read(&self.pending, self.record_start, self.ended, &mut self.cells),
+                };
+                match end {
+                    Some(_) if self.begins_another_table() => {
+                        self.ended = true;
+                        self.pending.truncate(self.record_start);
+                        (self.within_record, self.has_candidate) = (false, false);
+                        return Ok(None);
+                    }
                     Some(end) => (self.scanned, self.within_record) = (end, false),
                     // It may turn out to end before what is seen of it, unless that is one line.
                     None if self.pending.len() - self.record_start > grammar.max_record() => {
@@ -276,6 +294,16 @@ impl<R: Read> Splitter<R> {
                 }
             }
         }
+    }
+
+    /// Whether the record that was just read is the header of another table.
+    fn begins_another_table(&self) -> bool {
+        let Some(header) = &self.stop_at else { return false };
+        let cells = &self.cells;
+        cells.stray.is_none()
+            && cells.cells.len() == header.len()
+            && std::iter::zip(&cells.cells, header)
+                .all(|(cell, name)| cells.value(&self.pending, cell) == name.as_bytes())
     }
 
     /// Decides what becomes of the record that turned out to end at `border`; returns where the chunk ends, if here or

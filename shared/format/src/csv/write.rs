@@ -1,10 +1,8 @@
-//! Writes rejected records as they were, with a header of the same dialect, and beside them why they were rejected.
+//! Writes rejected records as they were, with a header of the same dialect.
 
 use std::io::{self, Write};
 
 use model::{CsvDialect, Escape};
-
-const USUAL_QUOTE: u8 = b'"';
 
 /// Writes the header of a file with these columns, if the dialect has one.
 ///
@@ -30,25 +28,6 @@ pub fn header(out: &mut impl Write, columns: &[String], dialect: &CsvDialect) ->
 pub fn raw_record(out: &mut impl Write, raw: &[u8]) -> io::Result<()> {
     out.write_all(raw)?;
     out.write_all(b"\n")
-}
-
-/// Writes the header of the reasons.
-///
-/// # Errors
-/// From `out`.
-pub fn reasons_header(out: &mut impl Write) -> io::Result<()> {
-    out.write_all(b"line,column,reason\n")
-}
-
-/// Writes why a record was rejected.
-///
-/// # Errors
-/// From `out`.
-pub fn reason(out: &mut impl Write, line: Option<u64>, column: Option<&str>, reason: &str) -> io::Result<()> {
-    if let Some(line) = line {
-        write!(out, "{line}")?;
-    }
-    writeln!(out, ",{},{}", quoted(column.unwrap_or_default()), quoted(reason))
 }
 
 fn field(out: &mut impl Write, text: &[u8], dialect: &CsvDialect) -> io::Result<()> {
@@ -84,23 +63,9 @@ fn needs_quotes(text: &[u8], dialect: &CsvDialect) -> bool {
             .is_some_and(|comment| text.starts_with(comment.as_bytes()))
 }
 
-fn quoted(text: &str) -> String {
-    let quote = char::from(USUAL_QUOTE);
-    format!("{quote}{}{quote}", text.replace(quote, "\"\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_reason_is_one_record_whatever_it_says() {
-        let mut out = Vec::new();
-        reasons_header(&mut out).unwrap();
-        reason(&mut out, Some(7), Some("a,b"), "say \"no\"").unwrap();
-        reason(&mut out, None, None, "x").unwrap();
-        assert_eq!(out, b"line,column,reason\n7,\"a,b\",\"say \"\"no\"\"\"\n,\"\",\"x\"\n");
-    }
 
     #[test]
     fn a_header_is_written_in_the_dialect_of_the_records() {

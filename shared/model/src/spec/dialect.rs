@@ -39,6 +39,9 @@ pub struct CsvDialect {
     /// **Records** of the header above the one that names the columns.
     #[serde(default, skip_serializing_if = "is_default")]
     pub header_above: u64,
+    /// Whether a record that repeats the header, and what follows it, is another table.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub stop_at_header: bool,
     /// Whether a quoted field can be NULL.
     #[serde(default, skip_serializing_if = "is_default")]
     pub quoted_fields: QuotedFields,
@@ -74,6 +77,7 @@ impl CsvDialect {
             skip_lines: 0,
             skip_footer: 0,
             header_above: 0,
+            stop_at_header: false,
             quoted_fields: QuotedFields::default(),
             force_null: ColumnChoice::default(),
             force_not_null: ColumnChoice::default(),

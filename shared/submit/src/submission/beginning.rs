@@ -106,6 +106,9 @@ fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, Beginn
             SubmitError::Names { origin, line, source }
         })
     });
+    if let (true, Some(Ok(names))) = (dialect.stop_at_header, &names) {
+        splitter.stop_at(names.clone());
+    }
     Ok(Beginning {
         splitter,
         header: names,

@@ -151,6 +151,7 @@ fn what_was_meant_is_kept_where_it_is_certain() {
         ("\"\"twice; or once\";x;y", ["[\"twice; or once]", "x", "y"]),
         ("x;\"1;\"y; z\"", ["x", "\"1", "[y; z]"]),
         ("x;y;\"", ["x", "y", "\""]),
+        ("1\";2\";3", ["1\"", "2\"", "3"]),
         // Quotes in their places stay quotes.
         ("a\"b;\"c\";\"\"", ["a\"b", "[c]", "[]"]),
     ] {
@@ -168,8 +169,14 @@ fn what_was_meant_is_kept_where_it_is_certain() {
 
 #[test]
 fn what_could_mean_several_things_is_rejected() {
-    // In turn: the text after the quote is a part of it or not; a field could begin at either quote; no reading has three fields.
-    for line in ["\"a\"b;x;y", "\"1;\"2;3\";4\";5", "x;\"y\"z"] {
+    // In turn: the text after the quote is a part of it or not; a field could begin at either quote; no reading has three fields; the
+    // delimiter could be lost before the first quote.
+    for line in [
+        "\"a\"b;x;y",
+        "\"1;\"2;3\";4\";5",
+        "x;\"y\"z",
+        "lost\"its; delimiter\";x",
+    ] {
         let found = all(line, &keeping(), Some(3));
         assert!(found[0].1.is_some(), "{line}: {found:?}");
     }

@@ -333,3 +333,14 @@ fn a_quote_that_is_left_open_costs_one_line_where_quotes_have_one_place() {
         ["a\n", "\"b\n", "ccccc\n", "ddddd\n"]
     );
 }
+
+#[test]
+fn another_table_ends_the_input() {
+    let mut splitter = splitter("a;b\n1;2\n\n\"a\";b\n3;4\n", config(MAX_RECORD));
+    let header = splitter.read_header().unwrap().unwrap();
+    assert_eq!(header.bytes, b"a;b\n");
+    splitter.stop_at(vec!["a".to_owned(), "b".to_owned()]);
+    let chunk = splitter.next_chunk().unwrap().unwrap();
+    assert_eq!((chunk.bytes.as_slice(), chunk.record_count), (b"1;2\n\n".as_slice(), 1));
+    assert_eq!(splitter.next_chunk().unwrap(), None);
+}

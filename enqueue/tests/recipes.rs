@@ -1,0 +1,77 @@
+//! The recipes of docs/FORMATS.md do what they say.
+
+mod support;
+
+use support::World;
+
+const FORMATS: &str = include_str!("../../docs/FORMATS.md");
+
+/// A recipe: a table, a file, a command, and what the table holds then.
+struct Recipe {
+    title: String,
+    table: String,
+    file: Vec<u8>,
+    command: String,
+    rows: String,
+}
+
+/// The text of the block that is marked as `kind`.
+fn block<'a>(section: &'a str, kind: &str) -> Option<&'a str> {
+    let (_, rest) = section.split_once(&format!("```{kind}\n"))?;
+    Some(rest.split_once("```").expect("a block ends").0)
+}
+
+fn recipes() -> Vec<Recipe> {
+    let (_, section) = FORMATS.split_once("\n## Recipes\n").expect("there are recipes");
+    section
+        .split("\n### ")
+        .skip(1)
+        .map(|section| {
+            let text = |kind| {
+                block(section, kind)
+                    .unwrap_or_else(|| panic!("no {kind} in: {section}"))
+                    .to_owned()
+            };
+            Recipe {
+                title: section.lines().next().unwrap_or_default().to_owned(),
+                table: text("sql"),
+                file: text("csv").into_bytes(),
+                command: text("sh"),
+                rows: text("text"),
+            }
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn each_recipe_does_what_it_says() {
+    let recipes = recipes();
+    assert!(recipes.len() >= 13, "{}", recipes.len());
+    let world = World::new().await;
+    for recipe in recipes {
+        let title = &recipe.title;
+        let table = recipe.table.split_whitespace().nth(2).expect("a table's name");
+        world
+            .execute(&format!("DROP TABLE IF EXISTS {table}; {}", recipe.table))
+            .await;
+        world.file("file.csv", &recipe.file);
+        let words = shlex::split(&recipe.command).expect("a command");
+        let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(arguments.first(), Some(&"enqueue"), "{title}");
+        let status = world.load(&arguments[1..]);
+        assert_eq!(status["rejected"], 0, "{title}");
+        let columns = world
+            .texts(&format!(
+                "SELECT format('coalesce(%I::text, ''~'')', attname) FROM pg_attribute
+                 WHERE attrelid = '{table}'::regclass AND attnum > 0 AND attname <> 'id' ORDER BY attnum"
+            ))
+            .await;
+        let rows = world
+            .texts(&format!(
+                "SELECT concat_ws('|', {}) FROM {table} ORDER BY id",
+                columns.join(", ")
+            ))
+            .await;
+        assert_eq!(rows.join("\n") + "\n", recipe.rows, "{title}");
+    }
+}

@@ -1,0 +1,30 @@
+//! How text is encoded.
+
+use serde::{Deserialize, Serialize};
+
+/// How a source's bytes are text.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextSpec {
+    /// The encoding, by its name in the WHATWG standard; UTF-8 without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// What becomes of bytes that are no text in it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_bad_bytes: BadBytes,
+}
+
+/// What becomes of bytes that are no text in the encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadBytes {
+    /// Their record is a reject.
+    #[default]
+    Reject,
+    /// They are read as the replacement character, U+FFFD.
+    Replace,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
