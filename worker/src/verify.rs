@@ -1,6 +1,7 @@
 //! Compares what the ledger says of an import with the target and, given the file, with what the file says. Reads only.
 
 mod file;
+mod source_text;
 
 use std::{
     io,
@@ -170,7 +171,7 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, file: Option<&Path>) 
             };
             let lines = verify_rejects(conn, key, chunk, &mut report).await?;
             let ids = verify_rows(conn, key, chunk, &target, &spec.identity, &mut report).await?;
-            if let Some(comparison) = comparison.as_ref().filter(|_| chunk.deleted_count == 0) {
+            if let Some(comparison) = comparison.as_mut().filter(|_| chunk.deleted_count == 0) {
                 comparison.compare(conn, chunk, &ids, &lines, &mut report).await?;
             }
         }

@@ -1,11 +1,17 @@
 //! How the file is written: the arguments that say it, and the dialect that they make.
 
 use clap::{Args, ValueEnum};
-use model::{ColumnChoice, CsvDialect, Delimiter, Escape, LongRows, Quote, ShortRows, StrayQuotes};
+use model::{BadBytes, ColumnChoice, CsvDialect, Delimiter, Escape, LongRows, Quote, ShortRows, StrayQuotes, TextSpec};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Format")]
 pub struct FormatArgs {
+    /// How the text is encoded, by a label of the WHATWG standard; auto is UTF-8, or what a byte-order mark says: --encoding windows-1252
+    #[arg(long, value_name = "LABEL", default_value = "auto", value_parser = parse_encoding)]
+    pub encoding: TextEncoding,
+    /// What becomes of bytes that are no text in that encoding: --on-bad-bytes replace
+    #[arg(long, value_enum, default_value_t = Bad::Reject)]
+    pub on_bad_bytes: Bad,
     /// What stands between two fields, 1 to 4 bytes; \t is a tab: -d , or -d '\t' or -d '||'
     #[arg(short, long, value_name = "TEXT", default_value = ";", value_parser = parse_delimiter)]
     pub delimiter: Delimiter,
@@ -56,6 +62,18 @@ pub struct FormatArgs {
     pub stray_quotes: Stray,
 }
 
+/// The name of an encoding; `None` to see from the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextEncoding(Option<&'static str>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Bad {
+    /// Their record is rejected
+    Reject,
+    /// They become U+FFFD, the replacement character
+    Replace,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Short {
     /// It is rejected
@@ -83,6 +101,17 @@ pub enum Stray {
 }
 
 impl FormatArgs {
+    /// The encoding that was asked for.
+    pub fn text(&self) -> TextSpec {
+        TextSpec {
+            encoding: self.encoding.0.map(str::to_owned),
+            on_bad_bytes: match self.on_bad_bytes {
+                Bad::Reject => BadBytes::Reject,
+                Bad::Replace => BadBytes::Replace,
+            },
+        }
+    }
+
     /// The dialect that was asked for.
     pub fn dialect(&self) -> CsvDialect {
         CsvDialect {
@@ -121,6 +150,16 @@ fn choice(columns: &[String]) -> ColumnChoice {
         [all] if all == "*" => ColumnChoice::All,
         these => ColumnChoice::These(these.to_vec()),
     }
+}
+
+fn parse_encoding(label: &str) -> Result<TextEncoding, String> {
+    if label.eq_ignore_ascii_case("auto") {
+        return Ok(TextEncoding(None));
+    }
+    source::encoding_name(label)
+        // What is read without a name, unless a mark says otherwise.
+        .map(|name| TextEncoding(Some(name).filter(|name| *name != "UTF-8")))
+        .map_err(|error| error.to_string())
 }
 
 fn parse_delimiter(text: &str) -> Result<Delimiter, String> {

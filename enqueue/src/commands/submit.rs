@@ -84,6 +84,7 @@ fn request(args: &SubmitArgs) -> Request {
         source,
         table: args.table.clone(),
         columns: args.columns.clone(),
+        text: args.format.text(),
         format: FormatSpec::Csv(args.format.dialect()),
         split: SplitSpec {
             chunk_rows: args.chunk_rows,

@@ -3,5 +3,4 @@
 #![warn(clippy::unwrap_used)]
 
 pub mod csv;
-pub mod encoding;
 pub mod footer;

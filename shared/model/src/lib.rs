@@ -17,9 +17,9 @@ pub use ids::{ChunkKey, ImportId, ProcessName};
 pub use import::{IllegalTransition, ImportEvent, ImportState};
 pub use position::{Position, Span};
 pub use spec::{
-    ColumnChoice, CompletionSpec, ConflictSpec, CsvDialect, Delimiter, DialectError, Escape, FieldSpec, FormatSpec,
-    IdentitySpec, ImportSpec, LoadMethod, LoadSpec, LongRows, MappingSpec, Quote, QuotedFields, Replace, SPEC_VERSION,
-    ShortRows, SourceKind, SourceSpec, SplitSpec, StrayQuotes, Version1, Version1Options,
+    BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, CsvDialect, Delimiter, DialectError, Escape, FieldSpec,
+    FormatSpec, IdentitySpec, ImportSpec, LoadMethod, LoadSpec, LongRows, MappingSpec, Quote, QuotedFields, Replace,
+    SPEC_VERSION, ShortRows, SourceKind, SourceSpec, SplitSpec, StrayQuotes, TextSpec, Version1, Version1Options,
 };
 pub use undo::{UNDO_VERSION, UndoSpec};
 

@@ -5,11 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 mod dialect;
+mod text;
 mod version1;
 
 pub use dialect::{
     ColumnChoice, CsvDialect, Delimiter, DialectError, Escape, LongRows, Quote, QuotedFields, ShortRows, StrayQuotes,
 };
+pub use text::{BadBytes, TextSpec};
 pub use version1::{Version1, Version1Options};
 
 /// The version of the spec that this program writes. It reads this one and those before, and leaves later ones to newer programs.
@@ -22,6 +24,9 @@ pub const SPEC_VERSION: i32 = 3;
 #[serde(deny_unknown_fields)]
 pub struct ImportSpec {
     pub source: SourceSpec,
+    /// How its bytes are text.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub text: TextSpec,
     pub format: FormatSpec,
     pub mapping: MappingSpec,
     pub split: SplitSpec,
@@ -184,9 +189,16 @@ impl MappingSpec {
     }
 }
 
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// The parts of a spec that decide which rows come of a content.
 #[derive(Serialize)]
 struct RowChanging<'a> {
+    /// Left out where it says nothing, as in the keys of before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a TextSpec>,
     format: &'a FormatSpec,
     mapping: &'a MappingSpec,
     conflict: &'a ConflictSpec,
@@ -196,6 +208,9 @@ impl ImportSpec {
     /// The same import as version 2 would have written it, if it could.
     #[must_use]
     pub fn before(&self) -> Option<Self> {
+        if !is_default(&self.text) {
+            return None;
+        }
         let FormatSpec::Csv(dialect) = &self.format;
         Some(Self {
             format: FormatSpec::Csv(dialect.before()?),
@@ -211,6 +226,7 @@ impl ImportSpec {
     /// None, as long as the parts are made of strings, numbers and lists of them.
     pub fn row_changing(&self) -> Result<Vec<u8>, serde_json::Error> {
         let Self {
+            text,
             format,
             mapping,
             conflict,
@@ -221,6 +237,7 @@ impl ImportSpec {
             completion: _,
         } = self;
         let parts = RowChanging {
+            text: (!is_default(text)).then_some(text),
             format,
             mapping,
             conflict,

@@ -1,14 +1,25 @@
-//! Where the bytes come from: a file or standard input, hashed as they are read.
+//! Where the bytes come from: a file or standard input, hashed as they are read, then decompressed and decoded to UTF-8.
 
 #![warn(clippy::unwrap_used)]
 
 pub mod codec;
+mod compression;
+mod expansion;
+mod raw;
+mod text;
 
 use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
+
+use model::TextSpec;
+use raw::RawReader;
+
+pub use compression::{Compression, DecompressError};
+pub use expansion::{ExpansionError, ExpansionLimit};
+pub use text::{EncodingError, MARK_BYTES, encoding_name, marked_encoding};
 
 /// A source as it was named on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +37,8 @@ pub enum SourceError {
     Directory { path: PathBuf },
     #[error("cannot read {path}")]
     Read { path: PathBuf, source: io::Error },
+    #[error("{path}: {source}", path = .path.display())]
+    Encoding { path: PathBuf, source: EncodingError },
 }
 
 impl Source {
@@ -51,22 +64,22 @@ impl Source {
         }
     }
 
-    /// Opens the source at its beginning.
+    /// Opens the source at its beginning, and takes its compression off, if it has one.
     ///
     /// # Errors
     /// [`SourceError`], naming the path.
-    pub fn open(&self) -> Result<SourceReader, SourceError> {
-        match self {
-            Self::StandardInput => Ok(SourceReader::new(Box::new(io::stdin()))),
-            Self::File(path) if path.is_dir() => Err(SourceError::Directory { path: path.clone() }),
-            Self::File(path) => match File::open(path) {
-                Ok(file) => Ok(SourceReader::new(Box::new(file))),
-                Err(source) => Err(SourceError::Open {
-                    path: path.clone(),
-                    source,
-                }),
-            },
-        }
+    pub fn open(&self) -> Result<OpenedSource, SourceError> {
+        let bytes: Box<dyn Read + Send> = match self {
+            Self::StandardInput => Box::new(io::stdin()),
+            Self::File(path) if path.is_dir() => return Err(SourceError::Directory { path: path.clone() }),
+            Self::File(path) => Box::new(File::open(path).map_err(|source| SourceError::Open {
+                path: path.clone(),
+                source,
+            })?),
+        };
+        let path = PathBuf::from(self.describe());
+        OpenedSource::new(RawReader::new(bytes), ExpansionLimit::default())
+            .map_err(|source| SourceError::Read { path, source })
     }
 }
 
@@ -100,85 +113,150 @@ pub fn fingerprint(path: &Path) -> Result<Fingerprint, SourceError> {
     })
 }
 
-/// Reads a source and hashes what it read.
+/// A source whose text is not decoded yet.
+pub struct OpenedSource {
+    raw: RawReader,
+    bytes: Box<dyn Read + Send>,
+    compression: Option<Compression>,
+    beginning: Vec<u8>,
+}
+
+impl OpenedSource {
+    fn new(mut raw: RawReader, limit: ExpansionLimit) -> io::Result<Self> {
+        let beginning = raw.peek(Compression::MARK_BYTES)?;
+        let compression = Compression::recognise(&beginning);
+        let (bytes, beginning): (Box<dyn Read + Send>, _) = match compression {
+            None => (Box::new(raw.clone()), beginning),
+            Some(compression) => {
+                let counter = raw.clone();
+                let inner = compression.reader(raw.clone())?;
+                let mut bytes = expansion::Limited::new(inner, limit, move || counter.count());
+                let mut beginning = Vec::new();
+                bytes.by_ref().take(MARK_BYTES as u64).read_to_end(&mut beginning)?;
+                let all = io::Cursor::new(beginning.clone()).chain(bytes);
+                (Box::new(all), beginning)
+            }
+        };
+        Ok(Self {
+            raw,
+            bytes,
+            compression,
+            beginning,
+        })
+    }
+
+    /// How the source is compressed, by its first bytes.
+    #[must_use]
+    pub fn compression(&self) -> Option<Compression> {
+        self.compression
+    }
+
+    /// The encoding that the text's byte-order mark names; `None` for UTF-8 and without a mark.
+    ///
+    /// # Errors
+    /// [`EncodingError::NotReadable`].
+    pub fn marked_encoding(&self) -> Result<Option<&'static str>, EncodingError> {
+        marked_encoding(&self.beginning)
+    }
+
+    /// Reads the text.
+    ///
+    /// # Errors
+    /// [`EncodingError::Unknown`].
+    pub fn decode(self, text: &TextSpec) -> Result<SourceReader, EncodingError> {
+        Ok(SourceReader {
+            raw: self.raw,
+            text: text::reader(self.bytes, text)?,
+        })
+    }
+}
+
+/// Reads a source's text, and hashes the bytes of which it is made.
 pub struct SourceReader {
-    inner: Box<dyn Read + Send>,
-    hasher: blake3::Hasher,
-    /// Looked at, and not read yet.
-    peeked: Vec<u8>,
+    raw: RawReader,
+    text: Box<dyn Read + Send>,
 }
 
 impl SourceReader {
+    /// **Bytes** of the source that were read so far: compressed and encoded as they are.
     #[must_use]
-    pub fn new(inner: Box<dyn Read + Send>) -> Self {
-        Self {
-            inner,
-            hasher: blake3::Hasher::new(),
-            peeked: Vec::new(),
-        }
+    pub fn raw_bytes(&self) -> u64 {
+        self.raw.count()
     }
 
-    /// Looks at the next bytes without reading them: `count`, or what there is before the end.
-    ///
-    /// # Errors
-    /// From the source.
-    pub fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
-        let missing = count.saturating_sub(self.peeked.len());
-        self.inner.by_ref().take(missing as u64).read_to_end(&mut self.peeked)?;
-        Ok(self.peeked.get(..count).unwrap_or(&self.peeked))
-    }
-
-    /// The fingerprint of what was read so far.
-    #[must_use]
-    pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint {
-            hash: self.hasher.finalize().to_hex().to_string(),
-            size: self.hasher.count(),
-        }
-    }
-
-    /// Reads what is left, for the fingerprint alone.
+    /// Reads what is left of the source, for the fingerprint alone.
     ///
     /// # Errors
     /// From the source.
     pub fn drain(&mut self) -> io::Result<Fingerprint> {
-        io::copy(self, &mut io::sink())?;
-        Ok(self.fingerprint())
+        io::copy(&mut self.raw, &mut io::sink())?;
+        Ok(self.raw.fingerprint())
     }
 }
 
 impl Read for SourceReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = if self.peeked.is_empty() {
-            self.inner.read(buffer)?
-        } else {
-            let read = buffer.len().min(self.peeked.len());
-            for (to, from) in buffer.iter_mut().zip(self.peeked.drain(..read)) {
-                *to = from;
-            }
-            read
-        };
-        if let Some(bytes) = buffer.get(..read) {
-            self.hasher.update(bytes);
-        }
-        Ok(read)
+        self.text.read(buffer)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use model::BadBytes;
+
     use super::*;
 
     #[test]
     fn the_reader_and_the_file_have_the_same_fingerprint() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        std::fs::write(&path, b"a;b\n1;2\n").unwrap();
-        let mut reader = Source::File(path.clone()).open().unwrap();
-        assert_eq!(reader.peek(2).unwrap(), b"a;");
-        assert_eq!(reader.peek(100).unwrap(), b"a;b\n1;2\n");
-        assert_eq!(reader.drain().unwrap(), fingerprint(&path).unwrap());
-        assert_eq!(reader.fingerprint().size, 8);
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(b"\xff\xfea\0;\0b\0\n\0").unwrap();
+        for (content, compression, marked, text) in [
+            (b"a;b\n1;2\n".to_vec(), None, None, "a;b\n1;2\n"),
+            (
+                gzip.finish().unwrap(),
+                Some(Compression::Gzip),
+                Some("UTF-16LE"),
+                "a;b\n",
+            ),
+            (Vec::new(), None, None, ""),
+        ] {
+            std::fs::write(&path, &content).unwrap();
+            let source = Source::File(path.clone()).open().unwrap();
+            assert_eq!(
+                (source.compression(), source.marked_encoding()),
+                (compression, Ok(marked))
+            );
+            let spec = TextSpec {
+                encoding: marked.map(str::to_owned),
+                on_bad_bytes: BadBytes::Reject,
+            };
+            let mut reader = source.decode(&spec).unwrap();
+            let mut read = String::new();
+            reader.read_to_string(&mut read).unwrap();
+            assert_eq!(read, text);
+            assert_eq!(reader.drain().unwrap(), fingerprint(&path).unwrap());
+            assert_eq!(reader.raw_bytes(), content.len() as u64);
+        }
+    }
+
+    #[test]
+    fn text_out_of_all_proportion_is_refused() {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(&vec![0; 4 << 20]).unwrap();
+        let bomb = gzip.finish().unwrap();
+        let limit = ExpansionLimit {
+            ratio: 100,
+            after: 1 << 20,
+        };
+        let source = OpenedSource::new(RawReader::new(Box::new(io::Cursor::new(bomb.clone()))), limit).unwrap();
+        let mut reader = source.decode(&TextSpec::default()).unwrap();
+        let error = io::copy(&mut reader, &mut io::sink()).unwrap_err();
+        assert!(error.to_string().contains("more than 100 times as many"), "{error}");
+        assert_eq!(reader.drain().unwrap().size, bomb.len() as u64);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Producer {
         Self { receiver, read }
     }
 
-    /// **Bytes** of the source that were split so far; shared with the thread.
+    /// **Bytes** of the source that were read so far; shared with the thread.
     #[must_use]
     pub fn progress(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.read)
@@ -73,7 +73,7 @@ fn produce(mut splitter: SourceSplitter, sender: &mpsc::Sender<Produced>, progre
             },
             Err(error) => break Produced::Failed(error),
         };
-        progress.store(chunk.span.end, Ordering::Relaxed);
+        progress.store(splitter.reader().reader().raw_bytes(), Ordering::Relaxed);
         let (codec, data) = source::codec::compress(&chunk.bytes);
         let start = Position {
             input: 0,

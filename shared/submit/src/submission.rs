@@ -118,6 +118,7 @@ impl<'a> Submission<'a> {
             // The chunks must be cut as the first submission cut them.
             let fields = spec.mapping.fields.len();
             let reading = Reading {
+                text: spec.text,
                 format: spec.format,
                 split: spec.split,
                 fields: Some(fields),
@@ -169,11 +170,13 @@ impl<'a> Submission<'a> {
         let FormatSpec::Csv(dialect) = &request.format;
         dialect.check()?;
         let reading = Reading {
+            text: request.text.clone(),
             format: request.format.clone(),
             split: request.split,
             fields: request.columns.as_ref().map(Vec::len),
         };
         let Beginning {
+            text,
             mut splitter,
             header,
             fingerprint,
@@ -204,6 +207,7 @@ impl<'a> Submission<'a> {
         };
         let spec = ImportSpec {
             source: SourceSpec { kind },
+            text,
             format: request.format.clone(),
             mapping: MappingSpec::of_columns(columns),
             split: request.split,

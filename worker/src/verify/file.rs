@@ -1,18 +1,13 @@
 //! The file of an import beside its rows.
 
-use std::{
-    fs::File,
-    io::{self, Read as _, Seek as _, SeekFrom},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use ledger::{chunks::ChunkRow, registry::IdRange};
 use model::{IdentitySpec, ImportSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use target::{Column, ColumnType, Target, quote_identifier};
 
-use super::{DifferenceKind, Verification, VerifyError};
+use super::{DifferenceKind, Verification, VerifyError, source_text::SourceText};
 use crate::load::{
     rows::{self, ParseError, ParsedChunk, RecordShape},
     sink::Sink,
@@ -20,7 +15,7 @@ use crate::load::{
 
 /// The file beside the table.
 pub(super) struct FileComparison {
-    path: PathBuf,
+    text: SourceText,
     shape: Arc<RecordShape>,
     statement: String,
 }
@@ -31,14 +26,14 @@ impl FileComparison {
         let statement = comparing_statement(target, &spec.identity, &columns);
         let shape = RecordShape::new(columns, &spec.format, &spec.split);
         Ok(Self {
-            path: path.to_owned(),
+            text: SourceText::new(path, &spec.text),
             shape: Arc::new(shape),
             statement,
         })
     }
 
     pub(super) async fn compare(
-        &self,
+        &mut self,
         conn: &mut PgConnection,
         chunk: &ChunkRow,
         ranges: &[IdRange],
@@ -85,11 +80,13 @@ impl FileComparison {
     }
 
     /// Reads and parses a chunk's bytes off the runtime.
-    async fn parse(&self, chunk: &ChunkRow) -> Result<Result<ParsedChunk, ParseError>, VerifyError> {
-        let (path, shape, span) = (self.path.clone(), Arc::clone(&self.shape), chunk.span);
+    async fn parse(&mut self, chunk: &ChunkRow) -> Result<Result<ParsedChunk, ParseError>, VerifyError> {
+        let (text, shape, span) = (self.text.clone(), Arc::clone(&self.shape), chunk.span);
         tokio::task::spawn_blocking(move || {
-            let bounds = (span.start.byte.unwrap_or(0), span.end_byte.unwrap_or(0));
-            let bytes = read_span(&path, bounds.0, bounds.1).map_err(|source| VerifyError::Read { path, source })?;
+            let bounds = span.start.byte.unwrap_or(0)..span.end_byte.unwrap_or(0);
+            let bytes = text
+                .read(bounds)
+                .map_err(|(path, source)| VerifyError::Read { path, source })?;
             // Values travel as arrays, whatever loaded them.
             Ok(rows::parse(&bytes, &shape, span, Sink::arrays(&shape.columns)))
         })
@@ -101,14 +98,6 @@ impl FileComparison {
 fn numbers(lines: &[Option<u64>]) -> String {
     let numbers: Vec<String> = lines.iter().flatten().map(u64::to_string).collect();
     format!("[{}]", numbers.join(", "))
-}
-
-fn read_span(path: &Path, start: u64, end: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(start))?;
-    let mut bytes = Vec::new();
-    file.take(end.saturating_sub(start)).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The ids whose row differs from the values beside them. A type that the server casts from text is compared as text: it may have no

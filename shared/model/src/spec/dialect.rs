@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::is_default;
+
 /// How CSV is written.
 ///
 /// What a stored spec does not say is what version 2 of the spec meant: see [`CsvDialect::plain`]. What this version asks for unless told
@@ -331,10 +333,6 @@ pub enum StrayQuotes {
     Reject,
     /// What was meant is kept where only one reading has as many fields as there are columns; else the record is a reject.
     Keep,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 /// Null for no text and a string for one, as in version 2 of the spec; a list for several.

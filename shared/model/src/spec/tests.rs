@@ -27,6 +27,7 @@ fn dialect() -> CsvDialect {
 
 fn with(dialect: CsvDialect) -> ImportSpec {
     ImportSpec {
+        text: TextSpec::default(),
         format: FormatSpec::Csv(dialect),
         ..spec()
     }
@@ -42,6 +43,10 @@ fn plain() -> CsvDialect {
 fn spec() -> ImportSpec {
     ImportSpec {
         source: SourceSpec { kind: SourceKind::File },
+        text: TextSpec {
+            encoding: Some("UTF-16LE".to_owned()),
+            on_bad_bytes: BadBytes::Replace,
+        },
         format: FormatSpec::Csv(dialect()),
         mapping: MappingSpec::of_columns(vec!["a".to_owned(), "b".to_owned()]),
         split: SplitSpec {
@@ -110,7 +115,7 @@ fn every_field_is_in_the_key_or_known_to_change_no_row() {
     let json = serde_json::to_value(spec()).unwrap();
     let mut all = Vec::new();
     leaves(&json, "", &mut all);
-    assert_eq!(all.len(), 31, "{all:?}");
+    assert_eq!(all.len(), 33, "{all:?}");
     for leaf in all {
         let changed: Vec<ImportSpec> = others(json.pointer(&leaf).unwrap())
             .into_iter()
@@ -136,6 +141,7 @@ fn an_unknown_field_is_refused_wherever_it_stands() {
     for place in [
         "",
         "/source",
+        "/text",
         "/format",
         "/mapping",
         "/split",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompletionSpec, ConflictSpec, CsvDialect, FormatSpec, IdentitySpec, ImportSpec, LoadMethod, LoadSpec, MappingSpec,
-    Replace, SourceKind, SourceSpec, SplitSpec,
+    Replace, SourceKind, SourceSpec, SplitSpec, TextSpec,
 };
 
 /// The options of the first version.
@@ -64,6 +64,7 @@ impl From<Version1> for ImportSpec {
                     SourceKind::Stream
                 },
             },
+            text: TextSpec::default(),
             format: FormatSpec::Csv(CsvDialect {
                 null: options.null.into_iter().collect(),
                 ..CsvDialect::plain(options.delimiter, options.header)
@@ -96,7 +97,8 @@ impl Version1 {
     pub fn of(spec: &ImportSpec) -> Option<Self> {
         let ImportSpec {
             source: SourceSpec { kind },
-            format: FormatSpec::Csv(dialect),
+            text: _,
+            format: FormatSpec::Csv(_),
             mapping,
             split:
                 SplitSpec {
@@ -109,7 +111,7 @@ impl Version1 {
             conflict: ConflictSpec::Fail,
             completion: CompletionSpec { replace },
         } = spec;
-        let dialect = dialect.before()?;
+        let FormatSpec::Csv(dialect) = spec.before()?.format;
         Some(Self {
             options: Version1Options {
                 delimiter: dialect.delimiter.as_byte()?,

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use super::SubmitError;
 use format::csv::read::header_names;
 use format::csv::split::{Position, SplitError, Splitter, SplitterConfig};
-use format::encoding::foreign_mark;
 use format::footer::WithoutFooter;
-use model::{FormatSpec, SplitSpec};
-use source::{Fingerprint, Source, SourceError, SourceReader, fingerprint};
+use model::{FormatSpec, SplitSpec, TextSpec};
+use source::{EncodingError, Fingerprint, Source, SourceError, SourceReader, fingerprint};
 
 /// **Bytes** that a footer may have in any case.
 const FOOTER_BYTES: usize = 1 << 20;
@@ -17,7 +16,7 @@ const FOOTER_BYTES: usize = 1 << 20;
 enum BeginningError {
     Source(SourceError),
     Header(SplitError),
-    Encoding { name: &'static str },
+    Encoding(EncodingError),
 }
 
 impl BeginningError {
@@ -26,7 +25,7 @@ impl BeginningError {
         match self {
             Self::Source(error) => error.into(),
             Self::Header(source) => SubmitError::Header { origin, source },
-            Self::Encoding { name } => SubmitError::Encoding { origin, name },
+            Self::Encoding(source) => SubmitError::Encoding { origin, source },
         }
     }
 }
@@ -37,6 +36,8 @@ pub(crate) type SourceSplitter = Splitter<WithoutFooter<SourceReader>>;
 /// How a source is read.
 #[derive(Clone)]
 pub(super) struct Reading {
+    /// Without an encoding, the one that a byte-order mark names.
+    pub text: TextSpec,
     pub format: FormatSpec,
     pub split: SplitSpec,
     /// How many fields a record should have, if that does not depend on the header.
@@ -45,6 +46,8 @@ pub(super) struct Reading {
 
 /// A source of which the header was read.
 pub(super) struct Beginning {
+    /// How it is encoded.
+    pub text: TextSpec,
     /// What is left of the source.
     pub splitter: SourceSplitter,
     /// The header's fields, if it has one, or why they cannot be read.
@@ -71,18 +74,18 @@ pub(super) async fn read(source: &Source, reading: Reading) -> Result<Beginning,
 
 /// Opens a source, fingerprints a regular file, and takes the header off.
 fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, BeginningError> {
-    let mut reader = source.open().map_err(BeginningError::Source)?;
+    let opened = source.open().map_err(BeginningError::Source)?;
     let known = source.regular_file().map(PathBuf::from);
     let fingerprint = known
         .map(|path| fingerprint(&path))
         .transpose()
         .map_err(BeginningError::Source)?;
-    let beginning = reader
-        .peek(4)
-        .map_err(|source| BeginningError::Header(SplitError::Read(source)))?;
-    if let Some(name) = foreign_mark(beginning) {
-        return Err(BeginningError::Encoding { name });
+    let mut text = reading.text.clone();
+    if text.encoding.is_none() {
+        let marked = opened.marked_encoding().map_err(BeginningError::Encoding)?;
+        text.encoding = marked.map(str::to_owned);
     }
+    let reader = opened.decode(&text).map_err(BeginningError::Encoding)?;
     let FormatSpec::Csv(dialect) = &reading.format;
     let reader = WithoutFooter::new(reader, dialect.skip_footer, FOOTER_BYTES.max(reading.split.max_record));
     let mut splitter = Splitter::new(reader, SplitterConfig::new(dialect, &reading.split), Position::START);
@@ -110,6 +113,7 @@ fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, Beginn
         splitter.stop_at(names.clone());
     }
     Ok(Beginning {
+        text,
         splitter,
         header: names,
         fingerprint,

@@ -7,7 +7,7 @@ use ledger::LedgerError;
 use model::{DialectError, ImportId};
 use session::database::DatabaseError;
 use session::retry::MaybeTransient;
-use source::SourceError;
+use source::{EncodingError, SourceError};
 use target::{MappingError, TargetError};
 
 /// Why nothing was submitted, or not to the end.
@@ -29,10 +29,8 @@ pub enum SubmitError {
     Dialect(#[from] DialectError),
     #[error("NULL is forced or forbidden in the column '{column}', which the file does not fill; it fills: {known}")]
     NotLoaded { column: String, known: String },
-    #[error(
-        "{origin}: this is {name} text, by its byte-order mark, and only UTF-8 can be loaded: convert it, as with iconv -f {name} -t UTF-8"
-    )]
-    Encoding { origin: String, name: &'static str },
+    #[error("{origin}: {source}")]
+    Encoding { origin: String, source: EncodingError },
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error("{origin}: {source}", source = .source)]

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use model::{CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportState, LoadSpec, SplitSpec};
+use model::{CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportState, LoadSpec, SplitSpec, TextSpec};
 use source::Source;
 
 use crate::intake::Notice;
@@ -29,6 +29,8 @@ pub struct Request {
     pub table: String,
     /// The target's column for each field, in place of the header's names.
     pub columns: Option<Vec<String>>,
+    /// How the source is encoded; without an encoding, by its byte-order mark.
+    pub text: TextSpec,
     pub format: FormatSpec,
     pub split: SplitSpec,
     pub load: LoadSpec,
