@@ -1,6 +1,7 @@
 //! The arguments. Types only: what they do is in `commands`.
 
 mod format;
+mod values;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -9,6 +10,7 @@ use connect::ConnectArgs;
 use model::{ImportId, LoadMethod};
 
 pub use format::FormatArgs;
+pub use values::ValuesArgs;
 
 /// Loads a CSV file into a PostgreSQL table, through a queue that survives every crash
 #[derive(Debug, Parser)]
@@ -109,6 +111,8 @@ pub struct SubmitArgs {
     pub json: bool,
     #[command(flatten)]
     pub format: FormatArgs,
+    #[command(flatten)]
+    pub values: ValuesArgs,
     #[command(flatten)]
     pub connect: ConnectArgs,
 }

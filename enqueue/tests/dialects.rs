@@ -172,6 +172,9 @@ async fn wrong_options_are_refused_before_anything_is_stored() {
         (&["--quote", ""], 2, "one ASCII character"),
         (&["--comment", ""], 2, "the comment is empty"),
         (&["--force-null", "nobody"], 1, "'nobody'"),
+        (&["--date-format", "nobody=YYYY"], 1, "'nobody'"),
+        (&["--date-format", "a=YYYY"], 1, "is no date or timestamp"),
+        (&["--decimal-separator", "1"], 1, "cannot be a digit"),
         (&["--no-header", "--header-lines", "2"], 2, "cannot be used with"),
         (&["--short-rows", "maybe"], 2, "possible values: reject, pad"),
     ] {

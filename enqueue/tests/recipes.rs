@@ -21,6 +21,18 @@ fn block<'a>(section: &'a str, kind: &str) -> Option<&'a str> {
     Some(rest.split_once("```").expect("a block ends").0)
 }
 
+/// The file in the encoding that the command names.
+fn encoded(text: &str, command: &str) -> Vec<u8> {
+    let Some((_, label)) = command.split_once("--encoding ") else {
+        return text.into();
+    };
+    let label = label.split_whitespace().next().expect("a label");
+    let encoding = encoding_rs::Encoding::for_label(label.as_bytes()).expect("an encoding");
+    let (bytes, _, lossy) = encoding.encode(text);
+    assert!(!lossy, "{label}");
+    bytes.into_owned()
+}
+
 fn recipes() -> Vec<Recipe> {
     let (_, section) = FORMATS.split_once("\n## Recipes\n").expect("there are recipes");
     section
@@ -35,7 +47,7 @@ fn recipes() -> Vec<Recipe> {
             Recipe {
                 title: section.lines().next().unwrap_or_default().to_owned(),
                 table: text("sql"),
-                file: text("csv").into_bytes(),
+                file: encoded(&text("csv"), &text("sh")),
                 command: text("sh"),
                 rows: text("text"),
             }
@@ -46,7 +58,7 @@ fn recipes() -> Vec<Recipe> {
 #[tokio::test]
 async fn each_recipe_does_what_it_says() {
     let recipes = recipes();
-    assert!(recipes.len() >= 13, "{}", recipes.len());
+    assert!(recipes.len() >= 17, "{}", recipes.len());
     let world = World::new().await;
     for recipe in recipes {
         let title = &recipe.title;

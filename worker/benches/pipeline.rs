@@ -5,7 +5,10 @@ use std::{hint::black_box, io::Write as _, time::Duration};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use format::csv::split::{Position, Splitter, SplitterConfig};
 use ledger::registry::IdRange;
-use model::{CsvDialect, Delimiter, FormatSpec, LoadMethod, Span, SplitSpec};
+use model::{
+    CompletionSpec, ConflictSpec, CsvDialect, Delimiter, FormatSpec, IdentitySpec, ImportSpec, LoadMethod, LoadSpec,
+    MappingSpec, Replace, SourceKind, SourceSpec, Span, SplitSpec, TextSpec, ValuesSpec,
+};
 use sqlx::postgres::types::Oid;
 use target::{Column, ColumnType, values};
 use worker::load::{
@@ -55,7 +58,26 @@ fn shape() -> RecordShape {
         column("Date", ColumnType::Date, 1082, 1182),
         column("Stock", ColumnType::Int4, 23, 1007),
     ];
-    RecordShape::new(columns, &FormatSpec::Csv(dialect()), &SPLIT)
+    let names = columns.iter().map(|column| column.name.clone()).collect();
+    let spec = ImportSpec {
+        source: SourceSpec { kind: SourceKind::File },
+        text: TextSpec::default(),
+        format: FormatSpec::Csv(dialect()),
+        mapping: MappingSpec::of_columns(names),
+        values: ValuesSpec::default(),
+        split: SPLIT,
+        load: LoadSpec {
+            method: LoadMethod::Insert,
+        },
+        identity: IdentitySpec::Sequence {
+            column: "id".to_owned(),
+        },
+        conflict: ConflictSpec::Fail,
+        completion: CompletionSpec {
+            replace: Replace::Never,
+        },
+    };
+    RecordShape::new(columns, &spec).expect("values as Postgres writes them")
 }
 
 fn dialect() -> CsvDialect {

@@ -19,7 +19,7 @@ use model::{ChunkKey, ChunkState, IdentitySpec, ImportId};
 use serde::Serialize;
 use source::{SourceError, fingerprint};
 use sqlx::PgConnection;
-use target::{Target, TargetError, UndoTarget};
+use target::{Target, TargetError, UndoTarget, forms::FormError};
 
 use crate::undo::erase::{EraseError, Rows};
 use file::FileComparison;
@@ -83,6 +83,8 @@ pub enum VerifyError {
     Store(#[from] LedgerError),
     #[error(transparent)]
     Target(#[from] TargetError),
+    #[error(transparent)]
+    Form(#[from] FormError),
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("cannot read {path}")]

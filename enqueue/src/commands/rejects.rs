@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use csv_async::AsyncWriter;
 use format::csv::write;
 use ledger::{imports, rejects};
-use model::{CsvDialect, FormatSpec};
+use model::{CsvDialect, FormatSpec, ImportSpec};
 use session::database::Purpose;
 use tokio::fs::File;
 
@@ -61,7 +61,7 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         reasons.flush().await?;
     }
     output::say(&format!("rejected records: {}", group(count)));
-    let absent = absent_from_output(dialect);
+    let absent = absent_from_output(spec, dialect);
     if count > 0 && !absent.is_empty() {
         output::say(&format!(
             "to submit them, give the same options, but without {}",
@@ -71,9 +71,10 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The options for what stood round the records in their file, and does not in the output.
-fn absent_from_output(dialect: &CsvDialect) -> Vec<&'static str> {
+/// The options for what stood round the records in their file and does not in the output, which is UTF-8.
+fn absent_from_output(spec: &ImportSpec, dialect: &CsvDialect) -> Vec<&'static str> {
     [
+        (spec.text.encoding.is_some(), "--encoding"),
         (dialect.skip_lines > 0, "--skip-lines"),
         (dialect.skip_footer > 0, "--skip-footer"),
         (dialect.header_above > 0, "--header-lines"),

@@ -86,6 +86,7 @@ fn request(args: &SubmitArgs) -> Request {
         columns: args.columns.clone(),
         text: args.format.text(),
         format: FormatSpec::Csv(args.format.dialect()),
+        values: args.values.values(),
         split: SplitSpec {
             chunk_rows: args.chunk_rows,
             chunk_bytes: CHUNK_BYTES,

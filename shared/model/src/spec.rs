@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 mod dialect;
 mod text;
+mod values;
 mod version1;
 
 pub use dialect::{
     ColumnChoice, CsvDialect, Delimiter, DialectError, Escape, LongRows, Quote, QuotedFields, ShortRows, StrayQuotes,
 };
 pub use text::{BadBytes, TextSpec};
+pub use values::{OnNul, ValuesSpec};
 pub use version1::{Version1, Version1Options};
 
 /// The version of the spec that this program writes. It reads this one and those before, and leaves later ones to newer programs.
@@ -29,6 +31,9 @@ pub struct ImportSpec {
     pub text: TextSpec,
     pub format: FormatSpec,
     pub mapping: MappingSpec,
+    /// How its values are written.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub values: ValuesSpec,
     pub split: SplitSpec,
     pub load: LoadSpec,
     pub identity: IdentitySpec,
@@ -201,6 +206,8 @@ struct RowChanging<'a> {
     text: Option<&'a TextSpec>,
     format: &'a FormatSpec,
     mapping: &'a MappingSpec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: Option<&'a ValuesSpec>,
     conflict: &'a ConflictSpec,
 }
 
@@ -208,7 +215,7 @@ impl ImportSpec {
     /// The same import as version 2 would have written it, if it could.
     #[must_use]
     pub fn before(&self) -> Option<Self> {
-        if !is_default(&self.text) {
+        if !is_default(&self.text) || !is_default(&self.values) {
             return None;
         }
         let FormatSpec::Csv(dialect) = &self.format;
@@ -229,6 +236,7 @@ impl ImportSpec {
             text,
             format,
             mapping,
+            values,
             conflict,
             source: _,
             split: _,
@@ -240,6 +248,7 @@ impl ImportSpec {
             text: (!is_default(text)).then_some(text),
             format,
             mapping,
+            values: (!is_default(values)).then_some(values),
             conflict,
         };
         // The order of fields is that of the types.

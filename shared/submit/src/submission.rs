@@ -19,7 +19,7 @@ use model::{
 use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
 use source::Fingerprint;
-use target::{Target, map_fields};
+use target::{Target, forms::Form, map_fields};
 
 mod beginning;
 mod error;
@@ -199,6 +199,8 @@ impl<'a> Submission<'a> {
             check_choice(choice, &columns)?;
         }
         target.check_method(request.load.method, &columns)?;
+        let filled: Vec<_> = target.select(&columns)?.into_iter().cloned().collect();
+        Form::of_columns(&request.values, &filled)?;
         splitter.expect_fields(columns.len());
         let kind = if fingerprint.is_some() {
             SourceKind::File
@@ -210,6 +212,7 @@ impl<'a> Submission<'a> {
             text,
             format: request.format.clone(),
             mapping: MappingSpec::of_columns(columns),
+            values: request.values.clone(),
             split: request.split,
             load: request.load,
             identity: target.identity.spec(),

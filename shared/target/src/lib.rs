@@ -11,6 +11,7 @@ use sqlx::{PgConnection, postgres::types::Oid};
 
 mod catalog;
 mod characters;
+pub mod forms;
 mod identity;
 mod mapping;
 mod rights;

@@ -141,7 +141,7 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
     target.check_method(spec.load.method, &columns)?;
     let columns: Vec<_> = target.select(&columns)?.into_iter().cloned().collect();
     let plan = Arc::new(ImportPlan {
-        shape: RecordShape::new(columns.clone(), &spec.format, &spec.split),
+        shape: RecordShape::new(columns.clone(), spec)?,
         load: LoadPlan::new(target, columns, spec.load.method, row.submitted_by),
     });
     context.keep_plan(import, &plan);

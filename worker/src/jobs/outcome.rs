@@ -15,7 +15,7 @@ use rand::RngExt as _;
 use session::{describe_error, is_transient};
 use source::codec::CodecError;
 use sqlx::{Connection as _, PgConnection, postgres::PgDatabaseError};
-use target::TargetError;
+use target::{TargetError, forms::FormError};
 
 use super::JobContext;
 use crate::{
@@ -114,6 +114,12 @@ impl From<CodecError> for Failure {
 
 impl From<ParseError> for Failure {
     fn from(error: ParseError) -> Self {
+        Self::of(&error, None)
+    }
+}
+
+impl From<FormError> for Failure {
+    fn from(error: FormError) -> Self {
         Self::of(&error, None)
     }
 }

@@ -10,8 +10,12 @@ use format::csv::{
     read::{Field, RecordReader},
 };
 use ledger::rejects::Reject;
-use model::{CsvDialect, FormatSpec, LongRows, QuotedFields, ShortRows, Span, SplitSpec};
-use target::{Column, ColumnType, values};
+use model::{CsvDialect, FormatSpec, ImportSpec, LongRows, QuotedFields, ShortRows, Span};
+use target::{
+    Column, ColumnType,
+    forms::{Form, FormError},
+    values,
+};
 
 use super::sink::Sink;
 
@@ -22,6 +26,8 @@ pub struct RecordShape {
     pub columns: Vec<Column>,
     /// For each of them, which fields are NULL.
     nulls: Vec<NullRule>,
+    /// For each of them, how its values are written, if not as Postgres writes them.
+    forms: Vec<Option<Form>>,
     dialect: CsvDialect,
     grammar: Grammar,
 }
@@ -65,15 +71,17 @@ impl NullRule {
 }
 
 impl RecordShape {
-    #[must_use]
-    pub fn new(columns: Vec<Column>, format: &FormatSpec, split: &SplitSpec) -> Self {
-        let FormatSpec::Csv(dialect) = format;
-        Self {
+    /// # Errors
+    /// [`FormError`], when values cannot be written like this in these columns.
+    pub fn new(columns: Vec<Column>, spec: &ImportSpec) -> Result<Self, FormError> {
+        let FormatSpec::Csv(dialect) = &spec.format;
+        Ok(Self {
             nulls: columns.iter().map(|column| NullRule::new(column, dialect)).collect(),
-            grammar: Grammar::new(dialect, Some(columns.len()), split.max_record),
+            forms: Form::of_columns(&spec.values, &columns)?,
+            grammar: Grammar::new(dialect, Some(columns.len()), spec.split.max_record),
             dialect: dialect.clone(),
             columns,
-        }
+        })
     }
 }
 
@@ -113,9 +121,9 @@ pub fn parse(bytes: &[u8], shape: &RecordShape, span: Span, mut rows: Sink) -> R
         && shape.columns.iter().all(|column| column.characters.is_none())
         && memchr::memchr(0, bytes).is_none()
         && std::str::from_utf8(bytes).is_ok();
-    let (mut rejects, mut rows_before) = (Vec::new(), Vec::new());
+    let (mut rejects, mut rows_before, mut rewritten) = (Vec::new(), Vec::new(), Vec::new());
     while reader.advance() {
-        if let Err(fault) = push_record(&mut rows, &reader, shape, clean) {
+        if let Err(fault) = push_record(&mut rows, &reader, shape, clean, &mut rewritten) {
             rows_before.push(rows.len());
             rejects.push(Reject {
                 position: reader.position(),
@@ -148,8 +156,14 @@ struct Fault {
 }
 
 /// Adds a record to the rows, whole or not at all. The fields of a `clean` chunk are known to be UTF-8 without NUL, of characters that the
-/// database can hold.
-fn push_record(rows: &mut Sink, record: &RecordReader<'_>, shape: &RecordShape, clean: bool) -> Result<(), Fault> {
+/// database can hold. `rewritten` is room.
+fn push_record(
+    rows: &mut Sink,
+    record: &RecordReader<'_>,
+    shape: &RecordShape,
+    clean: bool,
+    rewritten: &mut Vec<u8>,
+) -> Result<(), Fault> {
     if let Some(stray) = record.stray_quote() {
         return Err(Fault {
             column: Some(stray.field),
@@ -158,14 +172,20 @@ fn push_record(rows: &mut Sink, record: &RecordReader<'_>, shape: &RecordShape, 
     }
     let whole = rows.len();
     rows.begin();
-    let pushed = push_fields(rows, record, shape, clean);
+    let pushed = push_fields(rows, record, shape, clean, rewritten);
     if pushed.is_err() {
         rows.rollback(whole);
     }
     pushed
 }
 
-fn push_fields(rows: &mut Sink, record: &RecordReader<'_>, shape: &RecordShape, clean: bool) -> Result<(), Fault> {
+fn push_fields(
+    rows: &mut Sink,
+    record: &RecordReader<'_>,
+    shape: &RecordShape,
+    clean: bool,
+    rewritten: &mut Vec<u8>,
+) -> Result<(), Fault> {
     let (expected, found) = (shape.columns.len(), record.len());
     let joined = match (found.cmp(&expected), shape.dialect.short_rows, shape.dialect.long_rows) {
         (Ordering::Equal, ..) | (Ordering::Less, ShortRows::Pad, _) | (Ordering::Greater, _, LongRows::Truncate) => {
@@ -180,20 +200,28 @@ fn push_fields(rows: &mut Sink, record: &RecordReader<'_>, shape: &RecordShape, 
         }
     };
     let mut fields = record.fields();
-    for (index, (column, null)) in std::iter::zip(&shape.columns, &shape.nulls).enumerate() {
+    let columns = shape.columns.iter().zip(&shape.nulls).zip(&shape.forms);
+    for (index, ((column, null), form)) in columns.enumerate() {
         let missing = Field {
             value: b"",
             quoted: false,
         };
-        let field = match &joined {
+        let mut field = match &joined {
             Some(value) if index + 1 == expected => Field { value, quoted: true },
             _ => fields.next().unwrap_or(missing),
         };
-        let is_null = null.is_null(field, &shape.dialect.null);
-        push_field(rows, index, field, column, is_null, clean).map_err(|reason| Fault {
+        let fault = |reason| Fault {
             column: Some(index),
             reason,
-        })?;
+        };
+        let is_null = null.is_null(field, &shape.dialect.null);
+        if let (Some(form), false) = (form, is_null) {
+            rewritten.clear();
+            form.rewrite(field.value, rewritten)
+                .map_err(|error| fault(error.to_string()))?;
+            field.value = rewritten;
+        }
+        push_field(rows, index, field, column, is_null, clean).map_err(fault)?;
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ impl FileComparison {
     pub(super) fn new(path: &Path, spec: &ImportSpec, target: &Target) -> Result<Self, VerifyError> {
         let columns: Vec<Column> = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
         let statement = comparing_statement(target, &spec.identity, &columns);
-        let shape = RecordShape::new(columns, &spec.format, &spec.split);
+        let shape = RecordShape::new(columns, spec)?;
         Ok(Self {
             text: SourceText::new(path, &spec.text),
             shape: Arc::new(shape),

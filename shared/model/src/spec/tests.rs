@@ -28,6 +28,7 @@ fn dialect() -> CsvDialect {
 fn with(dialect: CsvDialect) -> ImportSpec {
     ImportSpec {
         text: TextSpec::default(),
+        values: ValuesSpec::default(),
         format: FormatSpec::Csv(dialect),
         ..spec()
     }
@@ -49,6 +50,14 @@ fn spec() -> ImportSpec {
         },
         format: FormatSpec::Csv(dialect()),
         mapping: MappingSpec::of_columns(vec!["a".to_owned(), "b".to_owned()]),
+        values: ValuesSpec {
+            on_nul: OnNul::Strip,
+            date_format: Some("DD.MM.YYYY".to_owned()),
+            timestamp_format: Some("YYYYMMDD".to_owned()),
+            column_formats: [("a".to_owned(), "YYYY/MM/DD".to_owned())].into(),
+            decimal_separator: Some(','),
+            thousands_separator: Some('.'),
+        },
         split: SplitSpec {
             chunk_rows: 7,
             chunk_bytes: 8,
@@ -115,7 +124,7 @@ fn every_field_is_in_the_key_or_known_to_change_no_row() {
     let json = serde_json::to_value(spec()).unwrap();
     let mut all = Vec::new();
     leaves(&json, "", &mut all);
-    assert_eq!(all.len(), 33, "{all:?}");
+    assert_eq!(all.len(), 39, "{all:?}");
     for leaf in all {
         let changed: Vec<ImportSpec> = others(json.pointer(&leaf).unwrap())
             .into_iter()
@@ -144,6 +153,7 @@ fn an_unknown_field_is_refused_wherever_it_stands() {
         "/text",
         "/format",
         "/mapping",
+        "/values",
         "/split",
         "/load",
         "/identity",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompletionSpec, ConflictSpec, CsvDialect, FormatSpec, IdentitySpec, ImportSpec, LoadMethod, LoadSpec, MappingSpec,
-    Replace, SourceKind, SourceSpec, SplitSpec, TextSpec,
+    Replace, SourceKind, SourceSpec, SplitSpec, TextSpec, ValuesSpec,
 };
 
 /// The options of the first version.
@@ -70,6 +70,7 @@ impl From<Version1> for ImportSpec {
                 ..CsvDialect::plain(options.delimiter, options.header)
             }),
             mapping: MappingSpec::of_columns(columns),
+            values: ValuesSpec::default(),
             split: SplitSpec {
                 chunk_rows: options.chunk_rows,
                 chunk_bytes: options.chunk_bytes,
@@ -100,6 +101,7 @@ impl Version1 {
             text: _,
             format: FormatSpec::Csv(_),
             mapping,
+            values: _,
             split:
                 SplitSpec {
                     chunk_rows,

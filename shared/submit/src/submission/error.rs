@@ -8,7 +8,7 @@ use model::{DialectError, ImportId};
 use session::database::DatabaseError;
 use session::retry::MaybeTransient;
 use source::{EncodingError, SourceError};
-use target::{MappingError, TargetError};
+use target::{MappingError, TargetError, forms::FormError};
 
 /// Why nothing was submitted, or not to the end.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,8 @@ pub enum SubmitError {
     },
     #[error(transparent)]
     Dialect(#[from] DialectError),
+    #[error(transparent)]
+    Form(#[from] FormError),
     #[error("NULL is forced or forbidden in the column '{column}', which the file does not fill; it fills: {known}")]
     NotLoaded { column: String, known: String },
     #[error("{origin}: {source}")]

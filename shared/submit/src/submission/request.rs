@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use model::{CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportState, LoadSpec, SplitSpec, TextSpec};
+use model::{
+    CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportState, LoadSpec, SplitSpec, TextSpec, ValuesSpec,
+};
 use source::Source;
 
 use crate::intake::Notice;
@@ -32,6 +34,7 @@ pub struct Request {
     /// How the source is encoded; without an encoding, by its byte-order mark.
     pub text: TextSpec,
     pub format: FormatSpec,
+    pub values: ValuesSpec,
     pub split: SplitSpec,
     pub load: LoadSpec,
     pub conflict: ConflictSpec,

@@ -1,4 +1,7 @@
-use model::{ColumnChoice, Delimiter};
+use model::{
+    ColumnChoice, CompletionSpec, ConflictSpec, Delimiter, IdentitySpec, LoadMethod, LoadSpec, MappingSpec, OnNul,
+    Replace, SourceKind, SourceSpec, SplitSpec, TextSpec, ValuesSpec,
+};
 use proptest::prelude::*;
 use sqlx::postgres::types::Oid;
 
@@ -21,12 +24,33 @@ fn shape(columns: Vec<Column>) -> RecordShape {
 }
 
 fn shape_of(columns: Vec<Column>, dialect: CsvDialect) -> RecordShape {
-    let split = SplitSpec {
-        chunk_rows: 1000,
-        chunk_bytes: 1 << 20,
-        max_record: 1 << 20,
+    shape_with(columns, dialect, ValuesSpec::default())
+}
+
+fn shape_with(columns: Vec<Column>, dialect: CsvDialect, values: ValuesSpec) -> RecordShape {
+    let spec = ImportSpec {
+        source: SourceSpec { kind: SourceKind::File },
+        text: TextSpec::default(),
+        format: FormatSpec::Csv(dialect),
+        mapping: MappingSpec::of_columns(columns.iter().map(|column| column.name.clone()).collect()),
+        values,
+        split: SplitSpec {
+            chunk_rows: 1000,
+            chunk_bytes: 1 << 20,
+            max_record: 1 << 20,
+        },
+        load: LoadSpec {
+            method: LoadMethod::Insert,
+        },
+        identity: IdentitySpec::Sequence {
+            column: "id".to_owned(),
+        },
+        conflict: ConflictSpec::Fail,
+        completion: CompletionSpec {
+            replace: Replace::Never,
+        },
     };
-    RecordShape::new(columns, &FormatSpec::Csv(dialect), &split)
+    RecordShape::new(columns, &spec).unwrap()
 }
 
 fn orders() -> RecordShape {
@@ -198,6 +222,30 @@ fn a_record_with_another_number_of_fields_is_what_was_asked_for() {
     assert_eq!(
         rows(long, ShortRows::Pad, LongRows::Join).as_deref(),
         Some("not an integer")
+    );
+}
+
+#[test]
+fn values_may_be_written_otherwise() {
+    let values = ValuesSpec {
+        on_nul: OnNul::Strip,
+        date_format: Some("DD.MM.YYYY".to_owned()),
+        thousands_separator: Some('.'),
+        decimal_separator: Some(','),
+        ..ValuesSpec::default()
+    };
+    let shape = shape_with(orders().columns, strict(), values);
+    let csv = b"a\0;31.01.2024;1.000\nb;2024-01-31;1\nc;30.02.2024;NA\nd;01.02.2024;1.0\n";
+    let parsed = parse(csv, &shape, origin(4)).unwrap();
+    assert_eq!(parsed.rows.len(), 1);
+    let reasons: Vec<&str> = parsed.rejects.iter().map(|reject| reject.reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "not of the form DD.MM.YYYY",
+            "no such day in the calendar",
+            "not a number with the decimal separator ',' and the thousands separator '.'"
+        ]
     );
 }
 

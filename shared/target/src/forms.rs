@@ -1,0 +1,126 @@
+//! Values that are not written as Postgres writes them, rewritten so that they are.
+//!
+//! Owns patterns of dates and timestamps and separators of numbers; what a rewritten value is, and whether there is such a day, is decided by
+//! [`values`](crate::values). A field must have exactly the form that was given for it, else it is no value: nothing is guessed, and
+//! nothing is carried over into the next month as `to_date` does it.
+
+mod number;
+mod pattern;
+
+use model::{OnNul, ValuesSpec};
+
+use crate::{Column, ColumnType};
+use number::Separators;
+use pattern::Pattern;
+
+/// A form that cannot be read, or that its column has no use for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    #[error("the pattern '{pattern}': {what}")]
+    Pattern { pattern: String, what: String },
+    #[error("the column '{column}' has a pattern, but is not filled by the file; it fills: {known}")]
+    NotFilled { column: String, known: String },
+    #[error("the column '{column}' has a pattern, but is no date or timestamp")]
+    NoDate { column: String },
+    #[error("the decimal and the thousands separator are the same")]
+    SameSeparator,
+    #[error("the {0} separator cannot be a digit, a sign or a letter")]
+    Separator(&'static str),
+}
+
+/// A field that does not have its column's form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotOfForm {
+    #[error("not of the form {0}")]
+    Pattern(String),
+    #[error("not a number with {0}")]
+    Number(String),
+}
+
+/// How the values of a column are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Form(Kind);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Date(Pattern),
+    Number(Separators),
+    /// Text without its NUL bytes.
+    WithoutNul,
+}
+
+impl Form {
+    /// The form of each column; `None` where values are as Postgres writes them.
+    ///
+    /// # Errors
+    /// [`FormError`], naming the pattern or the column.
+    pub fn of_columns(spec: &ValuesSpec, columns: &[Column]) -> Result<Vec<Option<Self>>, FormError> {
+        for column in spec.column_formats.keys() {
+            if !columns.iter().any(|known| known.name == *column) {
+                let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                return Err(FormError::NotFilled {
+                    column: column.clone(),
+                    known: known.join(", "),
+                });
+            }
+        }
+        let separators = Separators::new(spec)?;
+        columns
+            .iter()
+            .map(|column| Self::of_column(spec, column, separators))
+            .collect()
+    }
+
+    fn of_column(
+        spec: &ValuesSpec,
+        column: &Column,
+        separators: Option<Separators>,
+    ) -> Result<Option<Self>, FormError> {
+        let own = spec.column_formats.get(&column.name);
+        let (usual, has_time, has_zone) = match &column.kind {
+            ColumnType::Date => (spec.date_format.as_ref(), false, false),
+            ColumnType::Timestamp { .. } => (spec.timestamp_format.as_ref(), true, false),
+            ColumnType::Timestamptz { .. } => (spec.timestamp_format.as_ref(), true, true),
+            _ if own.is_some() => {
+                return Err(FormError::NoDate {
+                    column: column.name.clone(),
+                });
+            }
+            ColumnType::Int2
+            | ColumnType::Int4
+            | ColumnType::Int8
+            | ColumnType::Float4
+            | ColumnType::Float8
+            | ColumnType::Numeric { .. } => return Ok(separators.map(|separators| Self(Kind::Number(separators)))),
+            ColumnType::Text { .. } | ColumnType::Other { .. } if spec.on_nul == OnNul::Strip => {
+                return Ok(Some(Self(Kind::WithoutNul)));
+            }
+            _ => return Ok(None),
+        };
+        let Some(text) = own.or(usual) else { return Ok(None) };
+        let pattern = Pattern::compile(text, has_time, has_zone).map_err(|what| FormError::Pattern {
+            pattern: text.clone(),
+            what,
+        })?;
+        Ok(Some(Self(Kind::Date(pattern))))
+    }
+
+    /// Appends the field to `out` as Postgres writes it.
+    ///
+    /// # Errors
+    /// [`NotOfForm`], naming the form and nothing of the field.
+    pub fn rewrite(&self, field: &[u8], out: &mut Vec<u8>) -> Result<(), NotOfForm> {
+        match &self.0 {
+            Kind::WithoutNul => {
+                out.extend(field.iter().filter(|byte| **byte != 0));
+                Ok(())
+            }
+            Kind::Date(pattern) => pattern
+                .rewrite(field, out)
+                .ok_or_else(|| NotOfForm::Pattern(pattern.text().to_owned())),
+            Kind::Number(separators) => separators
+                .rewrite(field, out)
+                .ok_or_else(|| NotOfForm::Number(separators.to_string())),
+        }
+    }
+}
