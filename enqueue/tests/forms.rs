@@ -1,0 +1,58 @@
+//! Values that are written otherwise than Postgres writes them: what its own `to_char` writes by a pattern is read back by that pattern.
+
+mod support;
+
+use support::World;
+
+/// Moments of all kinds: ends of months and years, leap days, midnight and noon.
+const MOMENTS: &str = "SELECT t FROM generate_series(timestamp '1970-01-01', '2069-12-31', '29 days 11 hours 17 minutes 13.25 seconds') AS t
+    UNION SELECT t::timestamp FROM unnest(ARRAY['2024-02-29 12:00', '2023-12-31 23:59:59.75', '2026-01-01', '2000-02-29 00:30']) AS t";
+
+#[tokio::test]
+async fn what_to_char_writes_is_read_back() {
+    let world = World::new().await;
+    for (number, (date, time)) in [
+        ("DD.MM.YYYY", "DD.MM.YYYY HH24:MI:SS.US"),
+        ("MM/DD/YY", "MM/DD/YYYY HH12:MI:SS.MS AM"),
+        ("YYYYMMDD", "YYYYMMDDHH24MISSUS"),
+        ("DD-Mon-YYYY", "YYYY-MM-DD\"T\"HH24:MI:SS.MS"),
+        ("FMDD. FMMM. YYYY", "Mon DD YYYY HH:MI:SS.US P.M."),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world
+            .execute(&format!(
+                "DROP TABLE IF EXISTS moments, written;
+                 CREATE TABLE moments (id bigserial PRIMARY KEY, n bigint, d date, t timestamp);
+                 CREATE TABLE written AS SELECT row_number() OVER (ORDER BY t) AS n, t FROM ({MOMENTS}) AS m"
+            ))
+            .await;
+        let lines = world
+            .texts(&format!(
+                "SELECT concat_ws(';', n, to_char(t, '{date}'), to_char(t, '{time}')) FROM written ORDER BY n"
+            ))
+            .await;
+        let file = world.file(
+            &format!("moments-{number}.csv"),
+            format!("n;d;t\n{}\n", lines.join("\n")),
+        );
+        // FM only takes zeros away, which need not be there.
+        let pattern = date.replace("FM", "");
+        world.load(&[
+            "-i",
+            &file,
+            "--table",
+            "moments",
+            "--date-format",
+            &pattern,
+            "--timestamp-format",
+            time,
+        ]);
+        let differing = world
+            .texts("SELECT w.t::text FROM written AS w LEFT JOIN moments AS m USING (n) WHERE m.t IS DISTINCT FROM w.t OR m.d IS DISTINCT FROM w.t::date")
+            .await;
+        assert!(differing.is_empty(), "{date} {time}: {differing:?}");
+        assert!(lines.len() > 1000);
+    }
+}
