@@ -22,6 +22,7 @@ pub use values::ValuesArgs;
   enqueue -i orders.csv --wait                 … and follow it to its end
   enqueue -i orders.csv --local                without any database: a private one, and a worker in this process
   cat orders.csv | enqueue                     submit standard input
+  enqueue -i inbox --each                      submit each file of a directory that was not submitted before
   enqueue -i stock.csv -d , --table shop.stock --columns product,day,pieces
   id=$(enqueue -i orders.csv)                  the import's id, alone on standard output
   enqueue cancel $id                           take exactly its rows out again
@@ -38,9 +39,14 @@ pub struct Cli {
 impl Cli {
     /// Ends with a usage error when arguments do not fit one another in a way that they cannot say themselves.
     pub fn check(&self) {
-        if self.command.is_none()
-            && let Err(error) = self.submit.format.dialect().check()
-        {
+        if self.command.is_some() {
+            return;
+        }
+        if let Err(error) = self.submit.format.dialect().check() {
+            Self::command().error(ErrorKind::ArgumentConflict, error).exit();
+        }
+        if self.submit.input.len() > 1 && !self.submit.each {
+            let error = "several files are several imports: say so with --each";
             Self::command().error(ErrorKind::ArgumentConflict, error).exit();
         }
     }
@@ -70,9 +76,12 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct SubmitArgs {
-    /// The CSV file; standard input without
+    /// The file, compressed or not; standard input without
     #[arg(short, long, value_name = "FILE")]
-    pub input: Option<PathBuf>,
+    pub input: Vec<PathBuf>,
+    /// Each file is an import of its own; -i may be repeated, and name directories and patterns: -i inbox --each
+    #[arg(long, requires = "input", conflicts_with_all = ["key", "replace"])]
+    pub each: bool,
     /// The table to load, as SQL would read its name
     #[arg(long, value_name = "TABLE", default_value = "public.sale_order")]
     pub table: String,

@@ -3,17 +3,29 @@
 use std::error::Error;
 
 use format::csv::split::SplitError;
+use source::SourceError;
 use submit::submission::SubmitError;
 use target::{MappingError, TargetError};
 
+use crate::output;
+
+/// Says what went wrong, and what to do about it.
+pub fn complain(error: &(dyn Error + 'static)) {
+    output::complain(&session::describe_error(error));
+    if let Some(hint) = hint(error) {
+        output::say(&format!("hint: {hint}"));
+    }
+}
+
 /// What to do about an error whose own words do not say it.
 #[must_use]
-pub fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(error) = next {
         let hint = match error.downcast_ref::<SubmitError>() {
             // It shows its source as itself.
             Some(SubmitError::Target(source)) => of_target(source),
+            Some(SubmitError::Source(SourceError::Directory { .. })) => Some("--each submits each file in it"),
             _ => of_one(error),
         };
         if hint.is_some() {

@@ -7,6 +7,7 @@ mod commands;
 mod database;
 mod follow;
 mod hints;
+mod inputs;
 mod output;
 mod signals;
 
@@ -42,10 +43,7 @@ async fn run(cli: Cli) -> u8 {
         // Whoever reads the output has seen enough.
         Err(error) if output::is_broken_pipe(&error) => output::Exit::BrokenPipe.code(),
         Err(error) => {
-            output::complain(&session::describe_error(error.as_ref()));
-            if let Some(hint) = hints::hint(error.as_ref()) {
-                output::say(&format!("hint: {hint}"));
-            }
+            hints::complain(error.as_ref());
             output::Exit::Failed.code()
         }
     }

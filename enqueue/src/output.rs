@@ -29,6 +29,19 @@ impl Exit {
         }
     }
 
+    /// Of two, the one that more must be done about.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        let weight = |exit| match exit {
+            Self::Done => 0,
+            Self::Rejects => 1,
+            Self::Cancelled => 2,
+            Self::Failed => 3,
+            Self::BrokenPipe => 4,
+        };
+        if weight(other) > weight(self) { other } else { self }
+    }
+
     /// The exit code of an import as it stands. One that still loads is well so far.
     #[must_use]
     pub fn of(status: &ImportStatus) -> Self {

@@ -95,7 +95,7 @@ async fn a_file_that_does_not_fit_the_table_is_refused_whole() {
             .says("orders.csv");
         assert_eq!(output.stdout, "");
     }
-    world.file("zipped.csv", b"\x1f\x8b\x08\0\xff\xfe\xfd\n");
+    world.file("zipped.csv", b"PK\x03\x04\xff\xfe\xfd\n");
     world
         .enqueue(&["-i", "zipped.csv"])
         .run()

@@ -13,6 +13,7 @@ use crate::{
     cli::SubmitArgs,
     database::Open,
     follow::{self, Display},
+    hints, inputs,
     output::{self, Exit, group},
     signals::{Asked, Signals},
 };
@@ -24,12 +25,40 @@ pub async fn run(args: SubmitArgs) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let mut open = Open::find(&args.connect).await?;
     open.start_local_worker();
-    let outcome = submit(&args, &open, &mut signals).await;
+    let outcome = match args.input.first() {
+        Some(_) if args.each => submit_each(&args, &open, &mut signals).await,
+        Some(path) if path.as_os_str() != "-" => submit(&args, Source::File(path.clone()), &open, &mut signals).await,
+        _ => submit(&args, Source::StandardInput, &open, &mut signals).await,
+    };
     open.close().await;
     outcome
 }
 
-async fn submit(args: &SubmitArgs, open: &Open, signals: &mut Signals) -> anyhow::Result<Exit> {
+/// One import after the other. A file that cannot be submitted is said, and keeps no other from it.
+async fn submit_each(args: &SubmitArgs, open: &Open, signals: &mut Signals) -> anyhow::Result<Exit> {
+    let files = inputs::expand(&args.input)?;
+    if files.is_empty() {
+        output::say("no file to load");
+    }
+    let mut outcome = Exit::Done;
+    for file in files {
+        output::say(&file.display().to_string());
+        let exit = match submit(args, Source::File(file), open, signals).await {
+            // A person wants to stop.
+            Ok(Exit::Cancelled) => return Ok(Exit::Cancelled),
+            Ok(exit) => exit,
+            Err(error) if output::is_broken_pipe(&error) => return Err(error),
+            Err(error) => {
+                hints::complain(error.as_ref());
+                Exit::Failed
+            }
+        };
+        outcome = outcome.worse(exit);
+    }
+    Ok(outcome)
+}
+
+async fn submit(args: &SubmitArgs, source: Source, open: &Open, signals: &mut Signals) -> anyhow::Result<Exit> {
     let progress = Progress::default();
     let display = Mutex::new(Display::new());
     let local = open.is_local();
@@ -39,7 +68,7 @@ async fn submit(args: &SubmitArgs, open: &Open, signals: &mut Signals) -> anyhow
         }
     };
     let submission = Submission::new(open.options(), open.name.clone(), &progress, &observe);
-    let request = request(args);
+    let request = request(args, source);
     let submitted = tokio::select! {
         submitted = submission.run(&request) => submitted,
         asked = signals.next() => {
@@ -70,11 +99,7 @@ async fn submit(args: &SubmitArgs, open: &Open, signals: &mut Signals) -> anyhow
     answer(args, open, submitted.import, true).await
 }
 
-fn request(args: &SubmitArgs) -> Request {
-    let source = match &args.input {
-        Some(path) if path.as_os_str() != "-" => Source::File(path.clone()),
-        _ => Source::StandardInput,
-    };
+fn request(args: &SubmitArgs, source: Source) -> Request {
     let key = match &args.key {
         Some(key) => KeyChoice::Given(key.clone()),
         None if args.force => KeyChoice::Force,
@@ -173,10 +198,7 @@ async fn stopped(args: &SubmitArgs, open: &Open, progress: &Progress, error: Sub
             Ok(Exit::Cancelled)
         }
         ImportState::Failed => {
-            output::complain(&session::describe_error(&error));
-            if let Some(hint) = crate::hints::hint(&error) {
-                output::say(&format!("hint: {hint}"));
-            }
+            hints::complain(&error);
             output::say(&format!(
                 "import {import} failed with {} rows loaded; undo them with `{}`",
                 group(status.loaded),
