@@ -1,6 +1,6 @@
 //! What to do about an error, in this program's own terms: the libraries do not know its flags.
 
-use std::error::Error;
+use std::{borrow::Cow, error::Error};
 
 use format::csv::split::SplitError;
 use source::SourceError;
@@ -19,21 +19,26 @@ pub fn complain(error: &(dyn Error + 'static)) {
 
 /// What to do about an error whose own words do not say it.
 #[must_use]
-fn hint(error: &(dyn Error + 'static)) -> Option<&'static str> {
+fn hint(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
     let mut next = Some(error);
     while let Some(error) = next {
+        if let Some(SubmitError::Mapping { fits: Some(fits), .. }) = error.downcast_ref() {
+            let delimiter = String::from_utf8_lossy(fits.as_bytes()).replace('\t', "\\t");
+            let option = output::shell_words(["-d", &delimiter]);
+            return Some(format!("with {option} the header names columns of the table").into());
+        }
         let hint = match error.downcast_ref::<SubmitError>() {
             // It shows its source as itself.
             Some(SubmitError::Target(source)) => of_target(source),
             Some(SubmitError::Source(SourceError::Directory { .. })) => Some("--each submits each file in it"),
             _ => of_one(error),
         };
-        if hint.is_some() {
-            return hint;
+        if let Some(hint) = hint {
+            return Some(hint.into());
         }
         next = error.source();
     }
-    of_server(error)
+    of_server(error).map(Cow::from)
 }
 
 fn of_one(error: &(dyn Error + 'static)) -> Option<&'static str> {
@@ -85,7 +90,7 @@ mod tests {
             anyhow::Error::from(SubmitError::from(copy())),
             anyhow::Error::from(submit::requests::RequestError::Target(copy())),
         ] {
-            assert_eq!(hint(error.as_ref()), Some("use --load-method insert"));
+            assert_eq!(hint(error.as_ref()).as_deref(), Some("use --load-method insert"));
         }
         assert_eq!(hint(&std::io::Error::other("x")), None);
     }

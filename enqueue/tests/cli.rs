@@ -79,7 +79,17 @@ async fn a_file_that_does_not_fit_the_table_is_refused_whole() {
             &[],
             "'id' (field 1) is the id of public.sale_order",
         ),
-        ("PointOfSale,Product,Date,Stock\n", &[], "check -d/--delimiter"),
+        (
+            "PointOfSale,Product,Date,Stock\n",
+            &[],
+            "hint: with -d , the header names columns of the table",
+        ),
+        (
+            "PointOfSale\tProduct\t\"Date\"\tStock\n",
+            &["-d", "|"],
+            "hint: with -d '\\t' the header names",
+        ),
+        ("PointOfSale/Product\n", &[], "check -d/--delimiter"),
         (
             "A;x;2025-01-01;1\n",
             &["--no-header", "--columns", "a,b"],

@@ -8,13 +8,15 @@ use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
 use crate::intake::{Intake, Notice};
 use crate::producer::Producer;
+use format::csv::read::header_names;
 use ledger::{
     chunks,
     imports::{self, Import, NewImport},
     sessions,
 };
 use model::{
-    ColumnChoice, FormatSpec, ImportId, ImportSpec, ImportState, MappingSpec, ProcessName, SourceKind, SourceSpec,
+    ColumnChoice, CsvDialect, Delimiter, FormatSpec, ImportId, ImportSpec, ImportState, MappingSpec, ProcessName,
+    SourceKind, SourceSpec,
 };
 use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
@@ -179,6 +181,7 @@ impl<'a> Submission<'a> {
             text,
             mut splitter,
             header,
+            header_bytes,
             fingerprint,
         } = beginning::read(&request.source, reading).await?;
         // Names that somebody gave need no header that can be read.
@@ -193,6 +196,10 @@ impl<'a> Submission<'a> {
             SubmitError::Mapping {
                 origin: origin.clone(),
                 source,
+                fits: match request.columns {
+                    Some(_) => None,
+                    None => fitting_delimiter(&target, &header_bytes, dialect),
+                },
             }
         })?;
         for choice in [&dialect.force_null, &dialect.force_not_null] {
@@ -347,6 +354,22 @@ impl<'a> Submission<'a> {
         }
         Ok(Submitted { import, own: true })
     }
+}
+
+/// The delimiter with which a header names columns of the table, where it does not with the one that was given.
+fn fitting_delimiter(target: &Target, header: &[u8], dialect: &CsvDialect) -> Option<Delimiter> {
+    let usual = [",", ";", "\t", "|", ", ", "; ", ":"].into_iter();
+    let others = usual
+        .filter_map(|text| Delimiter::new(text.as_bytes()))
+        .filter(|other| *other != dialect.delimiter);
+    others.into_iter().find(|other| {
+        let dialect = CsvDialect {
+            delimiter: *other,
+            ..dialect.clone()
+        };
+        let names = header_names(header, &dialect);
+        names.is_ok_and(|names| names.len() > 1 && map_fields(target, Some(&names)).is_ok())
+    })
 }
 
 /// Refuses a choice of columns that are none of the file's.

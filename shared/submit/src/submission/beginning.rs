@@ -52,6 +52,8 @@ pub(super) struct Beginning {
     pub splitter: SourceSplitter,
     /// The header's fields, if it has one, or why they cannot be read.
     pub header: Option<Result<Vec<String>, SubmitError>>,
+    /// The header as it stands there.
+    pub header_bytes: Vec<u8>,
     /// Of a regular file.
     pub fingerprint: Option<Fingerprint>,
 }
@@ -103,6 +105,7 @@ fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, Beginn
     } else {
         None
     };
+    let header_bytes = header.as_ref().map(|header| header.bytes.clone()).unwrap_or_default();
     let names = header.map(|header| {
         header_names(&header.bytes, dialect).map_err(|error| {
             let (origin, line, source) = (source.describe(), header.first_line, error);
@@ -116,6 +119,7 @@ fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, Beginn
         text,
         splitter,
         header: names,
+        header_bytes,
         fingerprint,
     })
 }

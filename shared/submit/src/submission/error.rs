@@ -4,7 +4,7 @@ use crate::intake::IntakeError;
 use format::csv::read::HeaderError;
 use format::csv::split::SplitError;
 use ledger::LedgerError;
-use model::{DialectError, ImportId};
+use model::{Delimiter, DialectError, ImportId};
 use session::database::DatabaseError;
 use session::retry::MaybeTransient;
 use source::{EncodingError, SourceError};
@@ -36,7 +36,12 @@ pub enum SubmitError {
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error("{origin}: {source}", source = .source)]
-    Mapping { origin: String, source: MappingError },
+    Mapping {
+        origin: String,
+        source: MappingError,
+        /// The delimiter with which the header names columns of the table.
+        fits: Option<Delimiter>,
+    },
     #[error("{origin}, import {import}")]
     Intake {
         origin: String,
