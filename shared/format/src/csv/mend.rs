@@ -10,8 +10,8 @@ use memchr::memchr;
 
 use super::grammar::{After, Grammar};
 
-/// Steps of a search; a line that takes more has too many readings to be certain of one.
-const STEPS: usize = 10_000;
+/// How often a search may go through a line, so that none takes long; a line that takes more has too many readings to be certain of one.
+const PASSES: usize = 50;
 
 /// A field: its text, or what lies inside its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) fn only_reading(grammar: &Grammar, line: &[u8], fields: usize) -> Opt
         fields,
         path: Vec::new(),
         found: None,
-        steps: STEPS,
+        bytes_left: PASSES * (line.len() + 100),
     };
     search.from(0)?;
     search.found
@@ -41,13 +41,13 @@ struct Search<'a> {
     fields: usize,
     path: Vec<Piece>,
     found: Option<Vec<Piece>>,
-    steps: usize,
+    /// **Bytes** that may still be looked at.
+    bytes_left: usize,
 }
 
 impl Search<'_> {
     /// Tries every reading of the rest of the line; `None` when there is no use in going on.
     fn from(&mut self, at: usize) -> Option<()> {
-        self.steps = self.steps.checked_sub(1)?;
         if self.path.len() >= self.fields {
             return Some(());
         }
@@ -58,11 +58,15 @@ impl Search<'_> {
         };
         let opens = self.grammar.quote.is_some() && self.line.get(begin).copied() == self.grammar.quote;
         let unquoted = self.unquoted(at);
+        let field_end = unquoted.map_or(self.line.len(), |(piece, _)| piece.end);
+        self.look_at(field_end.saturating_sub(at))?;
         if !opens {
             let (piece, next) = unquoted?;
             return self.take(piece, next);
         }
         let quoted = self.quoted(begin);
+        let quoted_end = quoted.map_or(self.line.len(), |(piece, _)| piece.end);
+        self.look_at(quoted_end.saturating_sub(begin))?;
         if let Some((piece, next)) = quoted {
             self.take(piece, next)?;
         }
@@ -72,15 +76,16 @@ impl Search<'_> {
         if alone { self.take(piece, next) } else { Some(()) }
     }
 
+    fn look_at(&mut self, bytes: usize) -> Option<()> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes + 1)?;
+        Some(())
+    }
+
     fn take(&mut self, piece: Piece, next: Option<usize>) -> Option<()> {
         self.path.push(piece);
         let going_on = match next {
             Some(next) => self.from(next),
-            None if self.path.len() == self.fields && self.is_certain() => {
-                let first = self.found.is_none();
-                self.found = first.then(|| self.path.clone());
-                first.then_some(())
-            }
+            None if self.path.len() == self.fields => self.complete(),
             None => Some(()),
         };
         self.path.pop();
@@ -99,6 +104,17 @@ impl Search<'_> {
             all_last &= first + 1 == text.len();
         }
         with_quotes <= 1 || all_last
+    }
+
+    /// Takes the path for a reading; a second one ends the search.
+    fn complete(&mut self) -> Option<()> {
+        self.look_at(self.line.len())?;
+        if !self.is_certain() {
+            return Some(());
+        }
+        let first = self.found.is_none();
+        self.found = first.then(|| self.path.clone());
+        first.then_some(())
     }
 
     /// The field up to the next delimiter, and where the one after it begins.

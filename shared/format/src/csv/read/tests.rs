@@ -183,6 +183,14 @@ fn what_could_mean_several_things_is_rejected() {
 }
 
 #[test]
+fn a_line_of_nothing_but_quotes_takes_no_time_to_speak_of() {
+    let line = "\"a;".repeat(100_000);
+    let mut reader = RecordReader::new(line.as_bytes(), Grammar::new(&keeping(), Some(5_000), 1 << 20), START);
+    assert!(reader.advance());
+    assert!(reader.stray_quote().is_some());
+}
+
+#[test]
 fn a_header_that_is_not_text_has_no_names() {
     assert_eq!(header_names(b"a;\"b c\"\n", &strict()).unwrap(), ["a", "b c"]);
     assert_eq!(header_names(b"\xff\xfea;b\n", &strict()), Err(HeaderError::NotText));
