@@ -82,10 +82,10 @@ async fn a_file_that_does_not_fit_the_table_is_refused_whole() {
         (
             "PointOfSale,Product,Date,Stock\n",
             &[],
-            "hint: with -d , the header names columns of the table",
+            "hint: with -d ',' the header names columns of the table",
         ),
         (
-            "PointOfSale\tProduct\t\"Date\"\tStock\n",
+            "PointOfSale\tProduct\tDate\tStock\n",
             &["-d", "|"],
             "hint: with -d '\\t' the header names",
         ),
