@@ -23,8 +23,10 @@ fn hint(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(SubmitError::Mapping { fits: Some(fits), .. }) = error.downcast_ref() {
-            let delimiter = String::from_utf8_lossy(fits.as_bytes()).replace('\t', "\\t");
-            let option = output::shell_words(["-d", &delimiter]);
+            let option = match fits.as_bytes() {
+                b"\t" => "-d '\\t'".to_owned(),
+                other => output::shell_words(["-d", &String::from_utf8_lossy(other)]),
+            };
             return Some(format!("with {option} the header names columns of the table").into());
         }
         let hint = match error.downcast_ref::<SubmitError>() {
