@@ -35,7 +35,10 @@ impl Separators {
     /// Digits in groups of three after the first, if in groups at all; a fraction; an exponent. Words such as NaN pass as they are.
     pub(super) fn rewrite(self, field: &[u8], out: &mut Vec<u8>) -> Option<()> {
         let text = std::str::from_utf8(field).ok()?.trim();
-        if text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        if text
+            .trim_start_matches(['-', '+'])
+            .starts_with(|c: char| c.is_ascii_alphabetic())
+        {
             out.extend_from_slice(text.as_bytes());
             return Some(());
         }
@@ -66,21 +69,29 @@ impl Separators {
 
     fn whole(self, whole: &str, out: &mut Vec<u8>) -> Option<()> {
         let is_digits = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
-        let mut groups = match self.thousands {
-            Some(separator) => whole.split(separator),
-            None => whole.split('\0'),
+        let Some((first, mut rest)) = self.thousands.and_then(|separator| whole.split_once(separator)) else {
+            out.extend_from_slice(whole.as_bytes());
+            return is_digits(whole).then_some(());
         };
-        let first = groups.next().filter(|first| is_digits(first))?;
+        // A group that begins with 0 is no first one: 0.123 is a fraction, with the other point.
+        if !(1..=3).contains(&first.len()) || first.starts_with('0') || !is_digits(first) {
+            return None;
+        }
         out.extend_from_slice(first.as_bytes());
-        let mut in_groups = false;
-        for group in groups {
-            in_groups = true;
+        loop {
+            let (group, next) = match self.thousands.and_then(|separator| rest.split_once(separator)) {
+                Some((group, next)) => (group, Some(next)),
+                None => (rest, None),
+            };
             if group.len() != 3 || !is_digits(group) {
                 return None;
             }
             out.extend_from_slice(group.as_bytes());
+            match next {
+                Some(next) => rest = next,
+                None => return Some(()),
+            }
         }
-        (!in_groups || (1..=3).contains(&first.len())).then_some(())
     }
 }
 
@@ -120,6 +131,7 @@ mod tests {
             ("5,", "5."),
             ("1,5e-3", "1.5e-3"),
             ("NaN", "NaN"),
+            ("-Infinity", "-Infinity"),
         ] {
             assert_eq!(rewritten(german, field).as_deref(), Some(number), "{field}");
         }
@@ -149,6 +161,7 @@ mod tests {
         }
         let comma = separators(',', None);
         assert_eq!(rewritten(comma, "1.5"), None);
+        assert_eq!(rewritten(comma, "1\0234,5"), None);
     }
 
     #[test]

@@ -127,8 +127,18 @@ impl Pattern {
             );
         }
         let zone = counts(&[Part::ZoneHour, Part::ZoneMinute, Part::Offset]) > 0;
-        if counts(&[Part::ZoneMinute]) > counts(&[Part::ZoneHour]) {
+        let place = |wanted: Part| parts.iter().position(|part| *part == wanted);
+        if place(Part::ZoneMinute).is_some_and(|minute| place(Part::ZoneHour).is_none_or(|hour| hour > minute)) {
             return Err("TZM needs TZH before it".to_owned());
+        }
+        let [hours, minutes, seconds, fractions] = [
+            counts(&[Part::Hour, Part::HalfDayHour]),
+            counts(&[Part::Minute]),
+            counts(&[Part::Second]),
+            counts(&[Part::Fraction(3), Part::Fraction(6)]),
+        ];
+        if minutes > hours || seconds > minutes || fractions > seconds {
+            return Err("MI needs an hour, SS needs MI, and MS and US need SS".to_owned());
         }
         let time = counts(&[
             Part::Hour,
@@ -408,6 +418,9 @@ mod tests {
             ("DD.MM.YYYY HH24:MI", false, false, "no time of day"),
             ("DD.MM.YYYY OF", true, false, "no time zone"),
             ("DD.MM.YYYY MI MI", true, true, "twice"),
+            ("DD.MM.YYYY HH24:MI:MS", true, true, "need SS"),
+            ("DD.MM.YYYY MI", true, true, "MI needs an hour"),
+            ("DD.MM.YYYY HH24 TZMTZH", true, true, "TZM needs TZH"),
         ] {
             let error = Pattern::compile(pattern, has_time, has_zone).unwrap_err();
             assert!(error.contains(what), "{pattern}: {error}");
