@@ -161,7 +161,7 @@ mod tests {
         }
         let comma = separators(',', None);
         assert_eq!(rewritten(comma, "1.5"), None);
-        assert_eq!(rewritten(comma, "1\0234,5"), None);
+        assert_eq!(rewritten(comma, "1\x00234,5"), None);
     }
 
     #[test]
