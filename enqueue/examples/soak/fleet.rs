@@ -109,6 +109,15 @@ impl<'a> Fleet<'a> {
         }
     }
 
+    /// Starts `enqueue`, the earlier version's where it is asked for and there is one.
+    pub fn submitter(&self, by_old: bool, command: &[&str]) -> Proc {
+        match &self.old_worker {
+            Some(worker) if by_old => self.world.program(&worker.with_file_name("enqueue"), command),
+            _ => self.world.enqueue(command),
+        }
+        .start()
+    }
+
     pub fn len(&self) -> usize {
         self.workers.len()
     }

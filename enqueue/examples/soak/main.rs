@@ -3,7 +3,8 @@
 //! `just soak MINUTES`; the seed is printed, and taken from PG_IMPORT_TEST_SEED. SOAK_CANCEL_PERCENT of the imports are cancelled at work.
 //!
 //! With SOAK_OLD_WORKER, the path of an earlier version's worker with that version's enqueue beside it, every second worker is that program
-//! (`just soak-mixed MINUTES`): as during an update, the old ones work when the database is migrated, and go on beside the new ones.
+//! (`just soak-mixed MINUTES`): as during an update, the old ones work when the database is migrated, and go on beside the new ones. Half
+//! of the imports are then submitted by that enqueue, for what the new one submits may be more than old workers can read.
 
 mod checks;
 mod fleet;
@@ -96,7 +97,8 @@ impl Soak<'_> {
             "64K",
         ];
         let cancels = self.chance(self.cancel_percent);
-        let (import, undone) = self.load(&command, cancels).await;
+        let by_old = self.chance(50);
+        let (import, undone) = self.load(&command, by_old, cancels).await;
         // A submission that comes after the cancel, or waited for it, loads the file anew, as another import.
         let cancelled = undone == Some(import);
         if undone.is_some() && !cancelled {
@@ -117,9 +119,9 @@ impl Soak<'_> {
     }
 
     /// Submits until it succeeds, with faults; returns the newest import of the file, and which one was cancelled.
-    async fn load(&mut self, command: &[&str], cancels: bool) -> (i64, Option<i64>) {
+    async fn load(&mut self, command: &[&str], by_old: bool, cancels: bool) -> (i64, Option<i64>) {
         let cancel_at = self.random.random_range(1..FAULTS_PER_IMPORT);
-        let mut submitter = Some(self.world.enqueue(command).start());
+        let mut submitter = Some(self.fleet.submitter(by_old, command));
         let mut cancelled = None;
         let mut injected = 0;
         let begin = Instant::now();
@@ -132,7 +134,7 @@ impl Soak<'_> {
                 {
                     killed.kill();
                     self.tally.count("submitter killed");
-                    submitter = Some(self.world.enqueue(command).start());
+                    submitter = Some(self.fleet.submitter(by_old, command));
                 } else {
                     self.inject().await;
                 }
@@ -152,7 +154,7 @@ impl Soak<'_> {
                     _ if cancelled.is_some() => {}
                     _ => {
                         println!("submitted again after: {}", finished.stderr.trim());
-                        submitter = Some(self.world.enqueue(command).start());
+                        submitter = Some(self.fleet.submitter(by_old, command));
                     }
                 }
             }
