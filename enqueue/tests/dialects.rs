@@ -174,6 +174,7 @@ async fn wrong_options_are_refused_before_anything_is_stored() {
         (&["--force-null", "nobody"], 1, "'nobody'"),
         (&["--date-format", "nobody=YYYY"], 1, "'nobody'"),
         (&["--date-format", "a=YYYY"], 1, "is no date or timestamp"),
+        (&["--time-zone", "Berlin"], 1, "no time zone 'Berlin'"),
         (&["--decimal-separator", "1"], 1, "cannot be a digit"),
         (&["--no-header", "--header-lines", "2"], 2, "cannot be used with"),
         (&["--short-rows", "maybe"], 2, "possible values: reject, pad"),

@@ -56,3 +56,60 @@ async fn what_to_char_writes_is_read_back() {
         assert!(lines.len() > 1000);
     }
 }
+
+#[tokio::test]
+async fn times_are_those_that_the_server_reads_in_the_time_zone() {
+    // Each hour in which clocks were changed in some of these, by whatever rule, is among them.
+    const TIMES: &str = "SELECT t FROM generate_series(timestamp '2025-12-31 23:00', '2026-12-31', '30 minutes') AS t
+        UNION SELECT t FROM generate_series(timestamp '1971-01-01', '2037-12-31', '9 days 5 hours 23 minutes 0.7 seconds') AS t";
+    let world = World::new().await;
+    for zone in [
+        "Europe/Berlin",
+        "america/new_york",
+        "Australia/Lord_Howe",
+        "Asia/Kolkata",
+        "America/Sao_Paulo",
+        "UTC",
+    ] {
+        world
+            .execute(&format!(
+                "BEGIN;
+                 SET LOCAL TimeZone = '{zone}';
+                 DROP TABLE IF EXISTS moments, written;
+                 CREATE TABLE moments (id bigserial PRIMARY KEY, n bigint, t timestamptz(3), local timestamp, own timestamptz);
+                 CREATE TABLE written AS
+                     SELECT row_number() OVER (ORDER BY t) AS n, t AS local, t::timestamptz AS moment FROM ({TIMES}) AS times;
+                 COMMIT"
+            ))
+            .await;
+        let lines = world
+            .texts("SELECT concat_ws(';', n, to_char(local, 'DD.MM.YYYY HH24:MI:SS.US'), local, local || '+03') FROM written ORDER BY n")
+            .await;
+        let file = world.file("times.csv", format!("n;t;local;own\n{}\n", lines.join("\n")));
+        let pattern = "t=DD.MM.YYYY HH24:MI:SS.US";
+        let status = world.load(&[
+            "-i",
+            &file,
+            "--table",
+            "moments",
+            "--time-zone",
+            zone,
+            "--timestamp-format",
+            pattern,
+            "--chunk-rows",
+            "5000",
+        ]);
+        let differing = world
+            .texts(
+                "SELECT w.local::text FROM written AS w LEFT JOIN moments AS m USING (n)
+                 WHERE (m.t, m.local, m.own) IS DISTINCT FROM (w.moment, w.local, (w.local || '+03')::timestamptz)",
+            )
+            .await;
+        assert!(differing.is_empty(), "{zone}: {differing:?}");
+        assert!(lines.len() > 18_000);
+        world
+            .enqueue(&["verify", &status["import_id"].to_string(), &file])
+            .run()
+            .exits(0);
+    }
+}

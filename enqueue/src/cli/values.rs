@@ -12,6 +12,9 @@ pub struct ValuesArgs {
     /// The same of timestamps: --timestamp-format 'DD.MM.YYYY HH24:MI'
     #[arg(long, value_name = "PATTERN", value_parser = parse_format)]
     pub timestamp_format: Vec<ColumnFormat>,
+    /// The time zone of times that name none, in columns of timestamptz: --time-zone Europe/Berlin [default: UTC]
+    #[arg(long, value_name = "NAME")]
+    pub time_zone: Option<String>,
     /// What stands before the fraction of a number: --decimal-separator ,
     #[arg(long, value_name = "CHAR")]
     pub decimal_separator: Option<char>,
@@ -56,6 +59,7 @@ impl ValuesArgs {
             column_formats: all
                 .filter_map(|format| Some((format.column.clone()?, format.pattern.clone())))
                 .collect(),
+            time_zone: self.time_zone.clone(),
             decimal_separator: self.decimal_separator,
             thousands_separator: self.thousands_separator,
         }

@@ -1,17 +1,19 @@
 //! Values that are not written as Postgres writes them, rewritten so that they are.
 //!
-//! Owns patterns of dates and timestamps and separators of numbers; what a rewritten value is, and whether there is such a day, is decided by
+//! Owns patterns of dates and timestamps, time zones and separators of numbers; what a rewritten value is, and whether there is such a day, is decided by
 //! [`values`](crate::values). A field must have exactly the form that was given for it, else it is no value: nothing is guessed, and
 //! nothing is carried over into the next month as `to_date` does it.
 
 mod number;
 mod pattern;
+mod zone;
 
 use model::{OnNul, ValuesSpec};
 
 use crate::{Column, ColumnType};
 use number::Separators;
 use pattern::Pattern;
+use zone::Zone;
 
 /// A form that cannot be read, or that its column has no use for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +24,8 @@ pub enum FormError {
     NotFilled { column: String, known: String },
     #[error("the column '{column}' has a pattern, but is no date or timestamp")]
     NoDate { column: String },
+    #[error("there is no time zone '{0}': expected a name of the IANA database, such as Europe/Berlin")]
+    TimeZone(String),
     #[error("the decimal and the thousands separator are the same")]
     SameSeparator,
     #[error("the {0} separator cannot be a digit, a sign or a letter")]
@@ -43,7 +47,10 @@ pub struct Form(Kind);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
-    Date(Pattern),
+    Time {
+        pattern: Option<Pattern>,
+        zone: Option<Zone>,
+    },
     Number(Separators),
     /// Text without its NUL bytes.
     WithoutNul,
@@ -65,9 +72,10 @@ impl Form {
             }
         }
         let separators = Separators::new(spec)?;
+        let zone = spec.time_zone.as_deref().map(Zone::new).transpose()?;
         columns
             .iter()
-            .map(|column| Self::of_column(spec, column, separators))
+            .map(|column| Self::of_column(spec, column, separators, zone.as_ref()))
             .collect()
     }
 
@@ -75,6 +83,7 @@ impl Form {
         spec: &ValuesSpec,
         column: &Column,
         separators: Option<Separators>,
+        zone: Option<&Zone>,
     ) -> Result<Option<Self>, FormError> {
         let own = spec.column_formats.get(&column.name);
         let (usual, has_time, has_zone) = match &column.kind {
@@ -97,15 +106,24 @@ impl Form {
             }
             _ => return Ok(None),
         };
-        let Some(text) = own.or(usual) else { return Ok(None) };
-        let pattern = Pattern::compile(text, has_time, has_zone).map_err(|what| FormError::Pattern {
-            pattern: text.clone(),
-            what,
-        })?;
-        Ok(Some(Self(Kind::Date(pattern))))
+        let compile = |text: &String| {
+            Pattern::compile(text, has_time, has_zone).map_err(|what| FormError::Pattern {
+                pattern: text.clone(),
+                what,
+            })
+        };
+        let pattern = own.or(usual).map(compile).transpose()?;
+        let zone = zone.filter(|_| has_zone).cloned();
+        Ok((pattern.is_some() || zone.is_some()).then_some(Self(Kind::Time { pattern, zone })))
     }
 
-    /// Appends the field to `out` as Postgres writes it.
+    /// Whether what it leaves of a field says anew whether that is NULL.
+    #[must_use]
+    pub fn leaves_a_field(&self) -> bool {
+        self.0 == Kind::WithoutNul
+    }
+
+    /// Appends the field to `out`, which is empty, as Postgres writes it.
     ///
     /// # Errors
     /// [`NotOfForm`], naming the form and nothing of the field.
@@ -115,9 +133,18 @@ impl Form {
                 out.extend(field.iter().filter(|byte| **byte != 0));
                 Ok(())
             }
-            Kind::Date(pattern) => pattern
-                .rewrite(field, out)
-                .ok_or_else(|| NotOfForm::Pattern(pattern.text().to_owned())),
+            Kind::Time { pattern, zone } => {
+                match pattern {
+                    Some(pattern) => pattern
+                        .rewrite(field, out)
+                        .ok_or_else(|| NotOfForm::Pattern(pattern.text().to_owned()))?,
+                    None => out.extend_from_slice(field),
+                }
+                if let Some(zone) = zone {
+                    zone.complete(out);
+                }
+                Ok(())
+            }
             Kind::Number(separators) => separators
                 .rewrite(field, out)
                 .ok_or_else(|| NotOfForm::Number(separators.to_string())),

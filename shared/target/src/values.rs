@@ -20,6 +20,8 @@ mod uuid;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use datetime::local_time;
+
 use crate::{Characters, ColumnType};
 use thiserror::Error;
 
@@ -118,7 +120,7 @@ const fn is_space(byte: u8) -> bool {
 }
 
 #[inline]
-fn trim(mut field: &[u8]) -> &[u8] {
+pub(crate) fn trim(mut field: &[u8]) -> &[u8] {
     while let [first, rest @ ..] = field
         && is_space(*first)
     {

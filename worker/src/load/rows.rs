@@ -214,12 +214,13 @@ fn push_fields(
             column: Some(index),
             reason,
         };
-        let is_null = null.is_null(field, &shape.dialect.null);
+        let mut is_null = null.is_null(field, &shape.dialect.null);
         if let (Some(form), false) = (form, is_null) {
             rewritten.clear();
             form.rewrite(field.value, rewritten)
                 .map_err(|error| fault(error.to_string()))?;
             field.value = rewritten;
+            is_null = form.leaves_a_field() && null.is_null(field, &shape.dialect.null);
         }
         push_field(rows, index, field, column, is_null, clean).map_err(fault)?;
     }

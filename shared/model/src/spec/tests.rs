@@ -53,6 +53,7 @@ fn spec() -> ImportSpec {
         values: ValuesSpec {
             on_nul: OnNul::Strip,
             date_format: Some("DD.MM.YYYY".to_owned()),
+            time_zone: Some("Europe/Berlin".to_owned()),
             timestamp_format: Some("YYYYMMDD".to_owned()),
             column_formats: [("a".to_owned(), "YYYY/MM/DD".to_owned())].into(),
             decimal_separator: Some(','),
@@ -124,7 +125,7 @@ fn every_field_is_in_the_key_or_known_to_change_no_row() {
     let json = serde_json::to_value(spec()).unwrap();
     let mut all = Vec::new();
     leaves(&json, "", &mut all);
-    assert_eq!(all.len(), 39, "{all:?}");
+    assert_eq!(all.len(), 40, "{all:?}");
     for leaf in all {
         let changed: Vec<ImportSpec> = others(json.pointer(&leaf).unwrap())
             .into_iter()

@@ -22,6 +22,9 @@ pub struct ValuesSpec {
     /// The patterns of single columns.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub column_formats: BTreeMap<String, String>,
+    /// The time zone of times with time zone that name none, by its name in the IANA database; UTC without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// What stands before the fraction of a number, in place of the point.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decimal_separator: Option<char>,

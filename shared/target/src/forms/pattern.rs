@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use crate::values::trim;
+
 /// A pattern, made ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pattern {
@@ -167,7 +169,7 @@ impl Pattern {
 
     /// Writes the field in ISO 8601; `None` when it does not have this form.
     pub(super) fn rewrite(&self, field: &[u8], out: &mut Vec<u8>) -> Option<()> {
-        let mut rest = std::str::from_utf8(field).ok()?.trim();
+        let mut rest = std::str::from_utf8(trim(field)).ok()?;
         let mut moment = Moment::default();
         for (index, part) in self.parts.iter().enumerate() {
             let is_number = |part: Option<&Part>| part.is_some_and(Part::is_number);
@@ -202,6 +204,11 @@ fn parse(text: &str) -> Result<Vec<Part>, String> {
                 .ok_or_else(|| format!("the quote at character {at} is not closed"))?;
             parts.extend(literal.chars().map(Part::Literal));
             rest = after;
+            continue;
+        }
+        // Without leading zeros and spaces, as numbers may be read anyway.
+        if rest.get(..2).is_some_and(|begin| begin.eq_ignore_ascii_case("FM")) {
+            rest = rest.get(2..).unwrap_or_default();
             continue;
         }
         let word = WORDS.iter().find(|(word, _)| {
@@ -316,7 +323,11 @@ impl Moment {
             None => self.hour,
             Some(afternoon) => self.hour % 12 + if afternoon { 12 } else { 0 },
         };
-        // Whether there are such a day, hour and zone is looked at where the value is read.
+        // Whether there are such a day, minute and zone is looked at where the value is read. That would carry these into the next day
+        // and minute.
+        if hour > 23 || self.second > 59 {
+            return None;
+        }
         let Self {
             year,
             month,
@@ -357,6 +368,7 @@ mod tests {
             ("mm/dd/yy", "12/31/70", "1970-12-31"),
             ("YYYYMMDD", "20260131", "2026-01-31"),
             ("DD Mon YYYY", "3 mar 2026", "2026-03-03"),
+            ("FMDD.fmMM.YYYY", "3.4.2026", "2026-04-03"),
             ("Month DD, YYYY", "May 5, 2026", "2026-05-05"),
             (
                 "YYYY-MM-DD\"T\"HH24:MI:SS.US",
@@ -400,6 +412,9 @@ mod tests {
             ("YYYYMMDD", "2026131"),
             ("DD Mon YYYY", "3 mrz 2026"),
             ("DD.MM.YYYY HH12:MI AM", "31.01.2026 13:05 AM"),
+            ("DD.MM.YYYY HH24:MI", "31.01.2026 24:00"),
+            ("DD.MM.YYYY HH24:MI:SS", "31.01.2026 23:59:60"),
+            ("DD.MM.YYYY", "\u{a0}31.01.2026"),
             ("DD.MM.YYYY", "infinity"),
             ("DD.MM.YYYY", ""),
         ] {

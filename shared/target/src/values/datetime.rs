@@ -69,6 +69,24 @@ pub(super) fn timestamptz(field: &[u8], precision: Option<u8>) -> Result<i64, Va
     Moment::parse(field, NOT_A_TIMESTAMP)?.micros(precision)
 }
 
+/// A time of day on a day of the calendar, wherever that is.
+pub(crate) struct LocalTime {
+    /// **Whole seconds** since 2000-01-01 00:00 there.
+    pub seconds: i64,
+    /// Whether the time of day was named.
+    pub has_time: bool,
+}
+
+/// The time that a field names without a zone; `None` when it names one, or no time.
+pub(crate) fn local_time(field: &[u8]) -> Option<LocalTime> {
+    let field = trim(field);
+    let moment = Moment::parse(field, NOT_A_TIMESTAMP).ok()?;
+    (moment.offset_seconds.is_none()).then(|| LocalTime {
+        seconds: (i64::from(moment.days) * (DAY / SECOND)) + moment.micros_of_day / SECOND,
+        has_time: field.contains(&b':'),
+    })
+}
+
 fn infinity(field: &[u8]) -> Option<bool> {
     if !matches!(field.first(), Some(b'i' | b'I' | b'-')) {
         None

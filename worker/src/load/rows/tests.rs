@@ -250,6 +250,23 @@ fn values_may_be_written_otherwise() {
 }
 
 #[test]
+fn a_field_of_nul_bytes_alone_is_read_as_an_empty_one_where_they_are_dropped() {
+    let values = ValuesSpec {
+        on_nul: OnNul::Strip,
+        ..ValuesSpec::default()
+    };
+    let mut columns = orders().columns;
+    columns.truncate(1);
+    columns[0].nullable = true;
+    let shape = shape_with(columns, strict(), values);
+    let parsed = parse(b"\0\0\n\"\0\"\na\0\n", &shape, origin(3)).unwrap();
+    let Sink::Arrays(arrays) = &parsed.rows else {
+        panic!("{parsed:?}")
+    };
+    assert_eq!((parsed.rows.len(), arrays[0].nulls()), (3, 1));
+}
+
+#[test]
 fn a_stray_quote_is_a_reject_with_its_column() {
     let shape = shape_of(orders().columns, strict());
     let parsed = parse(b"a;2024-01-01\";1\nb;2024-01-01;2\n", &shape, origin(2)).unwrap();
