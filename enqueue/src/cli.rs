@@ -42,7 +42,7 @@ impl Cli {
         if self.command.is_some() {
             return;
         }
-        if let Err(error) = self.submit.format.dialect().check() {
+        if let Err(error) = self.submit.format.check() {
             Self::command().error(ErrorKind::ArgumentConflict, error).exit();
         }
         if self.submit.input.len() > 1 && !self.submit.each {

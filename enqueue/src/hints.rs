@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error};
 
 use format::csv::split::SplitError;
 use source::SourceError;
-use submit::submission::SubmitError;
+use submit::submission::{Fitting, SubmitError};
 use target::{MappingError, TargetError};
 
 use crate::output;
@@ -22,12 +22,10 @@ pub fn complain(error: &(dyn Error + 'static)) {
 fn hint(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(SubmitError::Mapping { fits: Some(fits), .. }) = error.downcast_ref() {
-            let option = match fits.as_bytes() {
-                b"\t" => "-d '\\t'".to_owned(),
-                other => output::shell_words(["-d", &String::from_utf8_lossy(other)]),
-            };
-            return Some(format!("with {option} the header names columns of the table").into());
+        if let Some(SubmitError::Mapping { fits: Some(fits), .. } | SubmitError::Names { fits: Some(fits), .. }) =
+            error.downcast_ref()
+        {
+            return Some(of_fitting(fits));
         }
         let hint = match error.downcast_ref::<SubmitError>() {
             // It shows its source as itself.
@@ -41,6 +39,15 @@ fn hint(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
         next = error.source();
     }
     of_server(error).map(Cow::from)
+}
+
+fn of_fitting(fits: &Fitting) -> Cow<'static, str> {
+    let option = match fits {
+        Fitting::JsonLines => return "if each line is a JSON object, --format jsonl reads it".into(),
+        Fitting::Delimiter(tab) if tab.as_bytes() == b"\t" => "-d '\\t'".to_owned(),
+        Fitting::Delimiter(other) => output::shell_words(["-d", &String::from_utf8_lossy(other.as_bytes())]),
+    };
+    format!("with {option} the header names columns of the table").into()
 }
 
 fn of_one(error: &(dyn Error + 'static)) -> Option<&'static str> {

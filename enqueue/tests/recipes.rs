@@ -10,6 +10,7 @@ const FORMATS: &str = include_str!("../../docs/FORMATS.md");
 struct Recipe {
     title: String,
     table: String,
+    file_name: &'static str,
     file: Vec<u8>,
     command: String,
     rows: String,
@@ -44,10 +45,12 @@ fn recipes() -> Vec<Recipe> {
                     .unwrap_or_else(|| panic!("no {kind} in: {section}"))
                     .to_owned()
             };
+            let kind = if section.contains("```json\n") { "json" } else { "csv" };
             Recipe {
+                file_name: if kind == "json" { "file.json" } else { "file.csv" },
                 title: section.lines().next().unwrap_or_default().to_owned(),
                 table: text("sql"),
-                file: encoded(&text("csv"), &text("sh")),
+                file: encoded(&text(kind), &text("sh")),
                 command: text("sh"),
                 rows: text("text"),
             }
@@ -58,7 +61,7 @@ fn recipes() -> Vec<Recipe> {
 #[tokio::test]
 async fn each_recipe_does_what_it_says() {
     let recipes = recipes();
-    assert!(recipes.len() >= 17, "{}", recipes.len());
+    assert!(recipes.len() > 20, "{}", recipes.len());
     let world = World::new().await;
     for recipe in recipes {
         let title = &recipe.title;
@@ -66,7 +69,7 @@ async fn each_recipe_does_what_it_says() {
         world
             .execute(&format!("DROP TABLE IF EXISTS {table}; {}", recipe.table))
             .await;
-        world.file("file.csv", &recipe.file);
+        world.file(recipe.file_name, &recipe.file);
         let words = shlex::split(&recipe.command).expect("a command");
         let arguments: Vec<&str> = words.iter().map(String::as_str).collect();
         assert_eq!(arguments.first(), Some(&"enqueue"), "{title}");

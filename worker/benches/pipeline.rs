@@ -119,7 +119,7 @@ fn splitting(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(csv.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let config = SplitterConfig::new(&dialect(), &SPLIT);
+                let config = SplitterConfig::new(&FormatSpec::Csv(dialect()), &SPLIT);
                 let mut splitter = Splitter::new(csv.as_slice(), config, Position::START);
                 while let Some(chunk) = splitter.next_chunk().expect("valid CSV") {
                     black_box(chunk);

@@ -19,9 +19,12 @@ use model::{ChunkKey, ChunkState, IdentitySpec, ImportId};
 use serde::Serialize;
 use source::{SourceError, fingerprint};
 use sqlx::PgConnection;
-use target::{Target, TargetError, UndoTarget, forms::FormError};
+use target::{Target, TargetError, UndoTarget};
 
-use crate::undo::erase::{EraseError, Rows};
+use crate::{
+    load::rows::ShapeError,
+    undo::erase::{EraseError, Rows},
+};
 use file::FileComparison;
 
 /// Differences of one kind that are told one by one.
@@ -84,7 +87,7 @@ pub enum VerifyError {
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error(transparent)]
-    Form(#[from] FormError),
+    Shape(#[from] ShapeError),
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("cannot read {path}")]

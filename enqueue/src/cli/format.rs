@@ -1,11 +1,17 @@
 //! How the file is written: the arguments that say it, and the dialect that they make.
 
 use clap::{Args, ValueEnum};
-use model::{BadBytes, ColumnChoice, CsvDialect, Delimiter, Escape, LongRows, Quote, ShortRows, StrayQuotes, TextSpec};
+use model::{
+    BadBytes, ColumnChoice, CsvDialect, Delimiter, Escape, FormatSpec, JsonLinesSpec, LongRows, Quote, ShortRows,
+    StrayQuotes, TextSpec, UnknownKeys,
+};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Format")]
 pub struct FormatArgs {
+    /// What the file is: --format jsonl for one JSON object a line, whose keys name the columns
+    #[arg(long, value_enum, default_value_t = FileFormat::Csv)]
+    pub format: FileFormat,
     /// How the text is encoded, by a label of the WHATWG standard; auto is UTF-8, or what a byte-order mark says: --encoding windows-1252
     #[arg(long, value_name = "LABEL", default_value = "auto", value_parser = parse_encoding)]
     pub encoding: TextEncoding,
@@ -62,6 +68,14 @@ pub struct FormatArgs {
     pub stray_quotes: Stray,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    /// Text with delimiters; the options below say how it is written
+    Csv,
+    /// JSON Lines
+    Jsonl,
+}
+
 /// The name of an encoding; `None` to see from the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextEncoding(Option<&'static str>);
@@ -112,8 +126,37 @@ impl FormatArgs {
         }
     }
 
+    /// The format that was asked for, where somebody named the columns or nobody.
+    pub fn format(&self, columns_are_named: bool) -> FormatSpec {
+        match self.format {
+            FileFormat::Csv => FormatSpec::Csv(self.dialect()),
+            FileFormat::Jsonl => FormatSpec::JsonLines(JsonLinesSpec {
+                keys: Vec::new(),
+                // Who names some of the keys leaves the others.
+                unknown_keys: if columns_are_named {
+                    UnknownKeys::Ignore
+                } else {
+                    UnknownKeys::Reject
+                },
+            }),
+        }
+    }
+
+    /// What is wrong with the arguments together.
+    pub fn check(&self) -> Result<(), String> {
+        let dialect = self.dialect();
+        let usual = parse_delimiter(";").map(|delimiter| CsvDialect::strict(delimiter, true));
+        match self.format {
+            FileFormat::Csv => dialect.check().map_err(|error| error.to_string()),
+            FileFormat::Jsonl if Ok(&dialect) == usual.as_ref() => Ok(()),
+            FileFormat::Jsonl => {
+                Err("the options that say how CSV is written have no meaning with --format jsonl".to_owned())
+            }
+        }
+    }
+
     /// The dialect that was asked for.
-    pub fn dialect(&self) -> CsvDialect {
+    fn dialect(&self) -> CsvDialect {
         CsvDialect {
             null: self.null.clone(),
             quote: self.quote,

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use csv_async::AsyncWriter;
 use format::csv::write;
 use ledger::{imports, rejects};
-use model::{CsvDialect, FormatSpec, ImportSpec};
+use model::{FormatSpec, ImportSpec};
 use session::database::Purpose;
 use tokio::fs::File;
 
@@ -39,8 +39,9 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
     };
     let mut records = BufWriter::new(io::stdout().lock());
     // The columns' own names, in the order of the fields, so that the output can be submitted as it is.
-    let FormatSpec::Csv(dialect) = &spec.format;
-    write::header(&mut records, &spec.mapping.columns(), dialect)?;
+    if let FormatSpec::Csv(dialect) = &spec.format {
+        write::header(&mut records, &spec.mapping.columns(), dialect)?;
+    }
     let (mut after, mut count) = (None, 0_u64);
     loop {
         let page = rejects::page(&mut conn, args.id, after, PAGE).await?;
@@ -61,7 +62,7 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         reasons.flush().await?;
     }
     output::say(&format!("rejected records: {}", group(count)));
-    let absent = absent_from_output(spec, dialect);
+    let absent = absent_from_output(spec);
     if count > 0 && !absent.is_empty() {
         output::say(&format!(
             "to submit them, give the same options, but without {}",
@@ -72,12 +73,16 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
 }
 
 /// The options for what stood round the records in their file and does not in the output, which is UTF-8.
-fn absent_from_output(spec: &ImportSpec, dialect: &CsvDialect) -> Vec<&'static str> {
+fn absent_from_output(spec: &ImportSpec) -> Vec<&'static str> {
+    let (skip_lines, skip_footer, header_above) = match &spec.format {
+        FormatSpec::Csv(dialect) => (dialect.skip_lines, dialect.skip_footer, dialect.header_above),
+        FormatSpec::JsonLines(_) => (0, 0, 0),
+    };
     [
         (spec.text.encoding.is_some(), "--encoding"),
-        (dialect.skip_lines > 0, "--skip-lines"),
-        (dialect.skip_footer > 0, "--skip-footer"),
-        (dialect.header_above > 0, "--header-lines"),
+        (skip_lines > 0, "--skip-lines"),
+        (skip_footer > 0, "--skip-footer"),
+        (header_above > 0, "--header-lines"),
     ]
     .into_iter()
     .filter_map(|(absent, option)| absent.then_some(option))

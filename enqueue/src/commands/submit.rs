@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use indicatif::HumanBytes;
 use ledger::read::ImportStatus;
-use model::{CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportState, LoadSpec, Replace, SplitSpec, UndoSpec};
+use model::{CompletionSpec, ConflictSpec, ImportId, ImportState, LoadSpec, Replace, SplitSpec, UndoSpec};
 use source::Source;
 use submit::{
     requests,
@@ -110,7 +110,7 @@ fn request(args: &SubmitArgs, source: Source) -> Request {
         table: args.table.clone(),
         columns: args.columns.clone(),
         text: args.format.text(),
-        format: FormatSpec::Csv(args.format.dialect()),
+        format: args.format.format(args.columns.is_some()),
         values: args.values.values(),
         split: SplitSpec {
             chunk_rows: args.chunk_rows,

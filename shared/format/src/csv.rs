@@ -9,4 +9,4 @@ pub mod read;
 pub mod split;
 pub mod write;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -4,3 +4,5 @@
 
 pub mod csv;
 pub mod footer;
+pub mod jsonl;
+pub mod record;

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 mod dialect;
+mod json_lines;
 mod text;
 mod values;
 mod version1;
@@ -12,6 +13,7 @@ mod version1;
 pub use dialect::{
     ColumnChoice, CsvDialect, Delimiter, DialectError, Escape, LongRows, Quote, QuotedFields, ShortRows, StrayQuotes,
 };
+pub use json_lines::{JsonLinesSpec, UnknownKeys};
 pub use text::{BadBytes, TextSpec};
 pub use values::{OnNul, ValuesSpec};
 pub use version1::{Version1, Version1Options};
@@ -63,6 +65,29 @@ pub enum SourceKind {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum FormatSpec {
     Csv(CsvDialect),
+    JsonLines(JsonLinesSpec),
+}
+
+impl FormatSpec {
+    /// Whether the source names its fields.
+    #[must_use]
+    pub fn names_fields(&self) -> bool {
+        match self {
+            Self::Csv(dialect) => dialect.header,
+            Self::JsonLines(_) => true,
+        }
+    }
+
+    /// Refuses what cannot be told apart when it is read.
+    ///
+    /// # Errors
+    /// [`DialectError`], naming the two.
+    pub fn check(&self) -> Result<(), DialectError> {
+        match self {
+            Self::Csv(dialect) => dialect.check(),
+            Self::JsonLines(_) => Ok(()),
+        }
+    }
 }
 
 /// Which field of a record fills which column.
@@ -218,7 +243,9 @@ impl ImportSpec {
         if !is_default(&self.text) || !is_default(&self.values) {
             return None;
         }
-        let FormatSpec::Csv(dialect) = &self.format;
+        let FormatSpec::Csv(dialect) = &self.format else {
+            return None;
+        };
         Some(Self {
             format: FormatSpec::Csv(dialect.before()?),
             ..self.clone()

@@ -15,8 +15,8 @@ use ledger::{
     sessions,
 };
 use model::{
-    ColumnChoice, CsvDialect, Delimiter, FormatSpec, ImportId, ImportSpec, ImportState, MappingSpec, ProcessName,
-    SourceKind, SourceSpec,
+    ColumnChoice, CsvDialect, Delimiter, FormatSpec, ImportId, ImportSpec, ImportState, JsonLinesSpec, MappingSpec,
+    ProcessName, SourceKind, SourceSpec,
 };
 use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
@@ -30,7 +30,7 @@ mod request;
 
 pub(crate) use beginning::SourceSplitter;
 use beginning::{Beginning, Reading};
-pub use error::SubmitError;
+pub use error::{Fitting, SubmitError};
 use identity::{Keys, check_same, check_stream};
 pub use request::{Event, KeyChoice, Progress, Request, Submitted};
 
@@ -169,8 +169,7 @@ impl<'a> Submission<'a> {
         let target = Target::describe(&mut conn, oid).await?;
         drop(conn);
         let origin = request.source.describe();
-        let FormatSpec::Csv(dialect) = &request.format;
-        dialect.check()?;
+        request.format.check()?;
         let reading = Reading {
             text: request.text.clone(),
             format: request.format.clone(),
@@ -190,7 +189,7 @@ impl<'a> Submission<'a> {
             header => header.transpose()?,
         };
         let names = request.columns.as_deref().or(header.as_deref());
-        let header_alone_is_missing = dialect.header && header.is_none() && request.columns.is_none();
+        let header_alone_is_missing = request.format.names_fields() && header.is_none() && request.columns.is_none();
         // An input without any record has no header either; it is an empty import of every column.
         let columns = map_fields(&target, if header_alone_is_missing { None } else { names }).map_err(|source| {
             SubmitError::Mapping {
@@ -198,13 +197,22 @@ impl<'a> Submission<'a> {
                 source,
                 fits: match request.columns {
                     Some(_) => None,
-                    None => fitting_delimiter(&target, &header_bytes, dialect),
+                    None => fitting(&target, &header_bytes, &request.format),
                 },
             }
         })?;
-        for choice in [&dialect.force_null, &dialect.force_not_null] {
-            check_choice(choice, &columns)?;
-        }
+        let format = match &request.format {
+            FormatSpec::Csv(dialect) => {
+                for choice in [&dialect.force_null, &dialect.force_not_null] {
+                    check_choice(choice, &columns)?;
+                }
+                FormatSpec::Csv(dialect.clone())
+            }
+            FormatSpec::JsonLines(json) => FormatSpec::JsonLines(JsonLinesSpec {
+                keys: names.map_or_else(|| columns.clone(), <[String]>::to_vec),
+                ..json.clone()
+            }),
+        };
         target.check_method(request.load.method, &columns)?;
         let filled: Vec<_> = target.select(&columns)?.into_iter().cloned().collect();
         Form::of_columns(&request.values, &filled)?;
@@ -217,7 +225,7 @@ impl<'a> Submission<'a> {
         let spec = ImportSpec {
             source: SourceSpec { kind },
             text,
-            format: request.format.clone(),
+            format,
             mapping: MappingSpec::of_columns(columns),
             values: request.values.clone(),
             split: request.split,
@@ -356,20 +364,26 @@ impl<'a> Submission<'a> {
     }
 }
 
-/// The delimiter with which a header names columns of the table, where it does not with the one that was given.
-fn fitting_delimiter(target: &Target, header: &[u8], dialect: &CsvDialect) -> Option<Delimiter> {
+/// How a header is written that names columns of the table, where it does not when it is read as somebody said.
+fn fitting(target: &Target, header: &[u8], format: &FormatSpec) -> Option<Fitting> {
+    let FormatSpec::Csv(dialect) = format else { return None };
+    if beginning::looks_like_json(header) {
+        return Some(Fitting::JsonLines);
+    }
     let usual = [",", ";", "\t", "|", ", ", "; ", ":"].into_iter();
     let others = usual
         .filter_map(|text| Delimiter::new(text.as_bytes()))
         .filter(|other| *other != dialect.delimiter);
-    others.into_iter().find(|other| {
+    let mut others = others.into_iter();
+    let fits = others.find(|other| {
         let dialect = CsvDialect {
             delimiter: *other,
             ..dialect.clone()
         };
         let names = header_names(header, &dialect);
         names.is_ok_and(|names| names.len() > 1 && map_fields(target, Some(&names)).is_ok())
-    })
+    });
+    fits.map(Fitting::Delimiter)
 }
 
 /// Refuses a choice of columns that are none of the file's.

@@ -15,13 +15,13 @@ use rand::RngExt as _;
 use session::{describe_error, is_transient};
 use source::codec::CodecError;
 use sqlx::{Connection as _, PgConnection, postgres::PgDatabaseError};
-use target::{TargetError, forms::FormError};
+use target::TargetError;
 
 use super::JobContext;
 use crate::{
     load::{
         plan::{LoadError, is_missing_itself},
-        rows::ParseError,
+        rows::{ParseError, ShapeError},
     },
     undo::erase::EraseError,
 };
@@ -118,8 +118,8 @@ impl From<ParseError> for Failure {
     }
 }
 
-impl From<FormError> for Failure {
-    fn from(error: FormError) -> Self {
+impl From<ShapeError> for Failure {
+    fn from(error: ShapeError) -> Self {
         Self::of(&error, None)
     }
 }

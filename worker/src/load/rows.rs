@@ -5,12 +5,17 @@
 
 use std::cmp::Ordering;
 
-use format::csv::{
-    grammar::Grammar,
-    read::{Field, RecordReader},
+use format::{
+    csv::{grammar::Grammar, read::RecordReader},
+    jsonl::{
+        self,
+        read::ObjectReader,
+        shape::{ObjectShape, RepeatedName},
+    },
+    record::Field,
 };
 use ledger::rejects::Reject;
-use model::{CsvDialect, FormatSpec, ImportSpec, LongRows, QuotedFields, ShortRows, Span};
+use model::{CsvDialect, FormatSpec, ImportSpec, LongRows, Position, QuotedFields, ShortRows, Span};
 use target::{
     Column, ColumnType,
     forms::{Form, FormError},
@@ -28,8 +33,37 @@ pub struct RecordShape {
     nulls: Vec<NullRule>,
     /// For each of them, how its values are written, if not as Postgres writes them.
     forms: Vec<Option<Form>>,
-    dialect: CsvDialect,
-    grammar: Grammar,
+    rules: RecordRules,
+    format: RecordFormat,
+}
+
+/// How records are told from one another, and what their fields are.
+#[derive(Debug, Clone)]
+enum RecordFormat {
+    Csv(Box<Grammar>),
+    JsonLines(ObjectShape),
+}
+
+/// What becomes of a record, whatever its format.
+#[derive(Debug, Clone, Default)]
+struct RecordRules {
+    /// Fields that read like one of these are NULL where an empty one is.
+    null: Vec<String>,
+    short_rows: ShortRows,
+    long_rows: LongRows,
+    /// What stood between the fields of a record that has too many.
+    delimiter: Vec<u8>,
+    /// Whether a column of text that takes no NULL takes an empty field as the empty string.
+    empty_may_be_text: bool,
+}
+
+/// Why an import's records cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ShapeError {
+    #[error(transparent)]
+    Form(#[from] FormError),
+    #[error(transparent)]
+    Key(#[from] RepeatedName),
 }
 
 /// Which fields are NULL in a column.
@@ -44,7 +78,7 @@ struct NullRule {
 }
 
 impl NullRule {
-    fn new(column: &Column, dialect: &CsvDialect) -> Self {
+    fn of_csv(column: &Column, dialect: &CsvDialect) -> Self {
         if dialect.force_not_null.has(&column.name) {
             return Self {
                 unquoted: false,
@@ -61,6 +95,15 @@ impl NullRule {
         }
     }
 
+    /// A null is an unquoted empty field; a string is a quoted one.
+    fn of_json(column: &Column) -> Self {
+        Self {
+            unquoted: true,
+            quoted: false,
+            empty_quoted: !matches!(column.kind, ColumnType::Text { .. }),
+        }
+    }
+
     fn is_null(self, field: Field<'_>, texts: &[String]) -> bool {
         let in_question = if field.quoted { self.quoted } else { self.unquoted };
         if field.value.is_empty() {
@@ -72,16 +115,125 @@ impl NullRule {
 
 impl RecordShape {
     /// # Errors
-    /// [`FormError`], when values cannot be written like this in these columns.
-    pub fn new(columns: Vec<Column>, spec: &ImportSpec) -> Result<Self, FormError> {
-        let FormatSpec::Csv(dialect) = &spec.format;
+    /// [`ShapeError`], when values cannot be written like this in these columns.
+    pub fn new(columns: Vec<Column>, spec: &ImportSpec) -> Result<Self, ShapeError> {
+        let (nulls, rules, format) = match &spec.format {
+            FormatSpec::Csv(dialect) => (
+                columns.iter().map(|column| NullRule::of_csv(column, dialect)).collect(),
+                RecordRules {
+                    null: dialect.null.clone(),
+                    short_rows: dialect.short_rows,
+                    long_rows: dialect.long_rows,
+                    delimiter: dialect.delimiter.as_bytes().to_vec(),
+                    empty_may_be_text: true,
+                },
+                RecordFormat::Csv(Box::new(Grammar::new(
+                    dialect,
+                    Some(columns.len()),
+                    spec.split.max_record,
+                ))),
+            ),
+            FormatSpec::JsonLines(json) => {
+                let holds_json = columns.iter().enumerate().filter(|(_, column)| is_json(column));
+                let shape =
+                    ObjectShape::new(&json.keys, json.unknown_keys)?.with_json(holds_json.map(|(index, _)| index));
+                (
+                    columns.iter().map(NullRule::of_json).collect(),
+                    RecordRules::default(),
+                    RecordFormat::JsonLines(shape),
+                )
+            }
+        };
         Ok(Self {
-            nulls: columns.iter().map(|column| NullRule::new(column, dialect)).collect(),
+            nulls,
             forms: Form::of_columns(&spec.values, &columns)?,
-            grammar: Grammar::new(dialect, Some(columns.len()), spec.split.max_record),
-            dialect: dialect.clone(),
+            rules,
+            format,
             columns,
         })
+    }
+}
+
+/// Whether a column's values are JSON, so that a string keeps its quotes.
+fn is_json(column: &Column) -> bool {
+    match &column.kind {
+        ColumnType::Other { sql_name, .. } => {
+            matches!(sql_name.as_str(), "pg_catalog.json" | "pg_catalog.jsonb")
+        }
+        _ => false,
+    }
+}
+
+/// A reader of records, one after the other, whatever their format.
+trait Records {
+    /// Reads the next record; `false` when there is none.
+    fn advance(&mut self) -> bool;
+    /// What is wrong with the record, if that makes it a reject.
+    fn fault(&self) -> Option<Fault>;
+    fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>>;
+    /// Each call must be for a later record than the one before.
+    fn position(&mut self) -> Position;
+    /// As it stood in the source.
+    fn raw(&self) -> &[u8];
+    /// The records read so far.
+    fn count(&self) -> u64;
+}
+
+impl Records for RecordReader<'_> {
+    fn advance(&mut self) -> bool {
+        self.advance()
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        self.stray_quote().map(|stray| Fault {
+            column: Some(stray.field),
+            reason: stray.kind.reason().to_owned(),
+        })
+    }
+
+    fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
+        self.fields()
+    }
+
+    fn position(&mut self) -> Position {
+        self.position()
+    }
+
+    fn raw(&self) -> &[u8] {
+        self.raw()
+    }
+
+    fn count(&self) -> u64 {
+        self.count()
+    }
+}
+
+impl Records for ObjectReader<'_> {
+    fn advance(&mut self) -> bool {
+        self.advance()
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        self.fault().map(|fault| Fault {
+            column: fault.key,
+            reason: fault.to_string(),
+        })
+    }
+
+    fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
+        self.fields()
+    }
+
+    fn position(&mut self) -> Position {
+        self.position()
+    }
+
+    fn raw(&self) -> &[u8] {
+        self.raw()
+    }
+
+    fn count(&self) -> u64 {
+        self.count()
     }
 }
 
@@ -114,13 +266,32 @@ pub enum ParseError {
 ///
 /// # Errors
 /// [`ParseError`], when the bytes are not the chunk that the splitter stored. Bad records are no error: they are rejects.
-pub fn parse(bytes: &[u8], shape: &RecordShape, span: Span, mut rows: Sink) -> Result<ParsedChunk, ParseError> {
-    let mut reader = RecordReader::new(bytes, shape.grammar.clone(), span.start);
+pub fn parse(bytes: &[u8], shape: &RecordShape, span: Span, rows: Sink) -> Result<ParsedChunk, ParseError> {
     // Looked at once for all; else each field is looked at by itself, and the bad ones are found.
-    let clean = shape.grammar.is_ascii()
-        && shape.columns.iter().all(|column| column.characters.is_none())
+    let clean = shape.columns.iter().all(|column| column.characters.is_none())
         && memchr::memchr(0, bytes).is_none()
         && std::str::from_utf8(bytes).is_ok();
+    match &shape.format {
+        RecordFormat::Csv(grammar) => {
+            let clean = clean && grammar.is_ascii();
+            let reader = RecordReader::new(bytes, (**grammar).clone(), span.start);
+            parse_records(reader, shape, clean, span, rows)
+        }
+        RecordFormat::JsonLines(objects) => {
+            let clean = clean && jsonl::read::is_free_of_nul(bytes);
+            let reader = ObjectReader::new(bytes, objects, span.start);
+            parse_records(reader, shape, clean, span, rows)
+        }
+    }
+}
+
+fn parse_records(
+    mut reader: impl Records,
+    shape: &RecordShape,
+    clean: bool,
+    span: Span,
+    mut rows: Sink,
+) -> Result<ParsedChunk, ParseError> {
     let (mut rejects, mut rows_before, mut rewritten) = (Vec::new(), Vec::new(), Vec::new());
     while reader.advance() {
         if let Err(fault) = push_record(&mut rows, &reader, shape, clean, &mut rewritten) {
@@ -159,16 +330,13 @@ struct Fault {
 /// database can hold. `rewritten` is room.
 fn push_record(
     rows: &mut Sink,
-    record: &RecordReader<'_>,
+    record: &impl Records,
     shape: &RecordShape,
     clean: bool,
     rewritten: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    if let Some(stray) = record.stray_quote() {
-        return Err(Fault {
-            column: Some(stray.field),
-            reason: stray.kind.reason().to_owned(),
-        });
+    if let Some(fault) = record.fault() {
+        return Err(fault);
     }
     let whole = rows.len();
     rows.begin();
@@ -181,17 +349,19 @@ fn push_record(
 
 fn push_fields(
     rows: &mut Sink,
-    record: &RecordReader<'_>,
+    record: &impl Records,
     shape: &RecordShape,
     clean: bool,
     rewritten: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let (expected, found) = (shape.columns.len(), record.len());
-    let joined = match (found.cmp(&expected), shape.dialect.short_rows, shape.dialect.long_rows) {
+    let rules = &shape.rules;
+    let mut fields = record.fields();
+    let (expected, found) = (shape.columns.len(), fields.len());
+    let joined = match (found.cmp(&expected), rules.short_rows, rules.long_rows) {
         (Ordering::Equal, ..) | (Ordering::Less, ShortRows::Pad, _) | (Ordering::Greater, _, LongRows::Truncate) => {
             None
         }
-        (Ordering::Greater, _, LongRows::Join) => Some(join(record, expected - 1, &shape.dialect)),
+        (Ordering::Greater, _, LongRows::Join) => Some(join(record, expected - 1, &rules.delimiter)),
         (Ordering::Less, ShortRows::Reject, _) | (Ordering::Greater, _, LongRows::Reject) => {
             return Err(Fault {
                 column: None,
@@ -199,7 +369,6 @@ fn push_fields(
             });
         }
     };
-    let mut fields = record.fields();
     let columns = shape.columns.iter().zip(&shape.nulls).zip(&shape.forms);
     for (index, ((column, null), form)) in columns.enumerate() {
         let missing = Field {
@@ -214,23 +383,23 @@ fn push_fields(
             column: Some(index),
             reason,
         };
-        let mut is_null = null.is_null(field, &shape.dialect.null);
+        let mut is_null = null.is_null(field, &rules.null);
         if let (Some(form), false) = (form, is_null) {
             rewritten.clear();
             form.rewrite(field.value, rewritten)
                 .map_err(|error| fault(error.to_string()))?;
             field.value = rewritten;
-            is_null = form.leaves_a_field() && null.is_null(field, &shape.dialect.null);
+            is_null = form.leaves_a_field() && null.is_null(field, &rules.null);
         }
-        push_field(rows, index, field, column, is_null, clean).map_err(fault)?;
+        push_field(rows, index, field, column, is_null, clean, rules.empty_may_be_text).map_err(fault)?;
     }
     Ok(())
 }
 
 /// The fields from `first` on as one, as if their delimiters were data.
-fn join(record: &RecordReader<'_>, first: usize, dialect: &CsvDialect) -> Vec<u8> {
+fn join(record: &impl Records, first: usize, delimiter: &[u8]) -> Vec<u8> {
     let fields: Vec<&[u8]> = record.fields().skip(first).map(|field| field.value).collect();
-    fields.join(dialect.delimiter.as_bytes())
+    fields.join(delimiter)
 }
 
 fn push_field(
@@ -240,6 +409,7 @@ fn push_field(
     column: &Column,
     is_null: bool,
     clean: bool,
+    empty_may_be_text: bool,
 ) -> Result<(), String> {
     let field_value = field.value;
     let value = |out: &mut Vec<u8>| match column.kind {
@@ -255,7 +425,9 @@ fn push_field(
     match (is_null, column.nullable) {
         (true, true) => rows.push(index, None::<fn(&mut Vec<u8>) -> Result<(), values::ValueError>>),
         // A column of text that takes no NULL takes the empty string.
-        (true, false) if field_value.is_empty() && matches!(column.kind, ColumnType::Text { .. }) => {
+        (true, false)
+            if empty_may_be_text && field_value.is_empty() && matches!(column.kind, ColumnType::Text { .. }) =>
+        {
             rows.push(index, Some(value))
         }
         (true, false) => return Err("no value, but the column is NOT NULL".to_owned()),

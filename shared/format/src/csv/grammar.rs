@@ -6,7 +6,7 @@
 mod record;
 
 use memchr::{memchr2, memchr3};
-use model::{CsvDialect, Delimiter, Escape, StrayQuotes};
+use model::{CsvDialect, Delimiter, Escape, Quote, StrayQuotes};
 
 /// How records are written, made ready for reading.
 #[derive(Debug, Clone)]
@@ -18,6 +18,8 @@ pub struct Grammar {
     /// Whether two quotes inside quotes are one.
     pub(super) doubled: bool,
     comment: Option<Vec<u8>>,
+    /// Whether spaces and tabs before a record are no part of it.
+    spaces_before: bool,
     pub(super) trim: bool,
     stray_quotes: StrayQuotes,
     /// How many fields a record should have, once it is known.
@@ -147,10 +149,26 @@ impl Grammar {
             escape,
             doubled: escape.is_none() && dialect.escape != Escape::Never,
             comment: dialect.comment.as_ref().map(|comment| comment.as_bytes().to_vec()),
+            spaces_before: false,
             trim: dialect.trim,
             stray_quotes: dialect.stray_quotes,
             fields,
             max_record,
+        }
+    }
+
+    /// Of records that are one line each, and not CSV: no byte but a line end has a meaning, and lines of nothing but spaces and tabs are
+    /// empty. The spaces and tabs before a record count as empty lines do.
+    #[must_use]
+    pub fn lines(max_record: usize) -> Self {
+        let dialect = CsvDialect {
+            quote: Quote(None),
+            escape: Escape::Never,
+            ..CsvDialect::plain(b'\n', false)
+        };
+        Self {
+            spaces_before: true,
+            ..Self::new(&dialect, None, max_record)
         }
     }
 
@@ -191,6 +209,7 @@ impl Grammar {
             match rest.first() {
                 None => return undecided(at, at),
                 Some(b'\r' | b'\n') => at += 1,
+                Some(b' ' | b'\t') if self.spaces_before => at += 1,
                 Some(_) => {
                     let Some(comment) = &self.comment else { return Ok(at) };
                     if !rest.starts_with(comment) {

@@ -5,6 +5,8 @@
 use model::{CsvDialect, Position};
 
 use super::grammar::{Cells, Grammar, StrayQuote, StrayQuoteKind};
+pub use crate::record::Field;
+use crate::record::Places;
 
 /// Reads records from bytes that begin with one.
 pub struct RecordReader<'b> {
@@ -16,8 +18,7 @@ pub struct RecordReader<'b> {
     /// Where the last record lies in `bytes`, its line end included.
     begin: usize,
     end: usize,
-    start: Position,
-    lines: LineCounter,
+    places: Places,
 }
 
 impl<'b> RecordReader<'b> {
@@ -31,11 +32,7 @@ impl<'b> RecordReader<'b> {
             count: 0,
             begin: 0,
             end: 0,
-            start,
-            lines: LineCounter {
-                at: 0,
-                line: start.line.unwrap_or(1),
-            },
+            places: Places::new(start),
         }
     }
 
@@ -87,13 +84,7 @@ impl<'b> RecordReader<'b> {
 
     /// Where the record lies. Each call must be for a later record than the one before.
     pub fn position(&mut self) -> Position {
-        let line = self.lines.line_of(self.bytes, self.begin);
-        Position {
-            input: self.start.input,
-            record: self.start.record.map(|first| first + self.count.saturating_sub(1)),
-            byte: self.start.byte.map(|byte| byte + self.begin as u64),
-            line: self.start.line.map(|_| line),
-        }
+        self.places.position(self.bytes, self.begin, self.count)
     }
 
     /// The record as it stood in the source, without its line end.
@@ -103,14 +94,6 @@ impl<'b> RecordReader<'b> {
         let after = span.iter().rev().take_while(|byte| is_line_end(**byte)).count();
         span.get(..span.len() - after).unwrap_or_default()
     }
-}
-
-/// A field of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Field<'r> {
-    /// Without its quotes.
-    pub value: &'r [u8],
-    pub quoted: bool,
 }
 
 /// Why a header's record names nothing.
@@ -144,28 +127,6 @@ pub fn header_names(bytes: &[u8], dialect: &CsvDialect) -> Result<Vec<String>, H
 
 fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n')
-}
-
-/// Counts lines as the splitter does: each `\n`, and each `\r` without one, ends a line.
-struct LineCounter {
-    at: usize,
-    line: u64,
-}
-
-impl LineCounter {
-    /// The line on which the byte `target` lies; targets ascend.
-    fn line_of(&mut self, bytes: &[u8], target: usize) -> u64 {
-        while self.at < target {
-            let ends_line = match bytes.get(self.at) {
-                Some(b'\n') => true,
-                Some(b'\r') => bytes.get(self.at + 1) != Some(&b'\n'),
-                _ => false,
-            };
-            self.line += u64::from(ends_line);
-            self.at += 1;
-        }
-        self.line
-    }
 }
 
 #[cfg(test)]

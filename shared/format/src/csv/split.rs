@@ -1,4 +1,4 @@
-//! Cuts a byte stream into chunks of whole CSV records, at constant memory.
+//! Cuts a byte stream into chunks of whole records, at constant memory.
 //!
 //! Where one record ends and the next begins is the grammar's answer; how they become chunks is decided here. Knows bytes, records and
 //! lines; must not know encodings, columns, files or the database.
@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use memchr::{memchr_iter, memchr2};
-use model::{CsvDialect, SplitSpec};
+use model::{FormatSpec, SplitSpec};
 
 use super::{
     BYTE_ORDER_MARK,
@@ -35,9 +35,13 @@ pub struct SplitterConfig {
 impl SplitterConfig {
     /// The splitter of an import.
     #[must_use]
-    pub fn new(dialect: &CsvDialect, split: &SplitSpec) -> Self {
+    pub fn new(format: &FormatSpec, split: &SplitSpec) -> Self {
+        let grammar = match format {
+            FormatSpec::Csv(dialect) => Grammar::new(dialect, None, split.max_record),
+            FormatSpec::JsonLines(_) => Grammar::lines(split.max_record),
+        };
         Self {
-            grammar: Grammar::new(dialect, None, split.max_record),
+            grammar,
             chunk_rows: split.chunk_rows,
             chunk_bytes: split.chunk_bytes,
         }
@@ -152,6 +156,18 @@ impl<R: Read> Splitter<R> {
     /// A record of these fields ends the input: it is the header of another table.
     pub fn stop_at(&mut self, header: Vec<String>) {
         self.stop_at = Some(header);
+    }
+
+    /// What comes next, so many **bytes** or more if there are as many, and whether nothing comes after it.
+    ///
+    /// # Errors
+    ///
+    /// [`SplitError::Read`].
+    pub fn peek(&mut self, bytes: usize) -> Result<(&[u8], bool), SplitError> {
+        while !self.ended && self.pending.len() < bytes {
+            self.fill(bytes - self.pending.len())?;
+        }
+        Ok((&self.pending, self.ended))
     }
 
     /// Passes so many lines, whatever is in them, or what there is; call it before anything else.

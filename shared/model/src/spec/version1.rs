@@ -99,7 +99,7 @@ impl Version1 {
         let ImportSpec {
             source: SourceSpec { kind },
             text: _,
-            format: FormatSpec::Csv(_),
+            format: _,
             mapping,
             values: _,
             split:
@@ -113,7 +113,9 @@ impl Version1 {
             conflict: ConflictSpec::Fail,
             completion: CompletionSpec { replace },
         } = spec;
-        let FormatSpec::Csv(dialect) = spec.before()?.format;
+        let FormatSpec::Csv(dialect) = spec.before()?.format else {
+            return None;
+        };
         Some(Self {
             options: Version1Options {
                 delimiter: dialect.delimiter.as_byte()?,

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::SubmitError;
+use super::{Fitting, SubmitError};
 use format::csv::read::header_names;
 use format::csv::split::{Position, SplitError, Splitter, SplitterConfig};
-use format::footer::WithoutFooter;
-use model::{FormatSpec, SplitSpec, TextSpec};
+use format::{
+    footer::WithoutFooter,
+    jsonl::{self, KeysError},
+};
+use model::{CsvDialect, FormatSpec, SplitSpec, TextSpec};
 use source::{EncodingError, Fingerprint, Source, SourceError, SourceReader, fingerprint};
 
 /// **Bytes** that a footer may have in any case.
@@ -17,6 +20,7 @@ enum BeginningError {
     Source(SourceError),
     Header(SplitError),
     Encoding(EncodingError),
+    Keys(KeysError),
 }
 
 impl BeginningError {
@@ -26,6 +30,7 @@ impl BeginningError {
             Self::Source(error) => error.into(),
             Self::Header(source) => SubmitError::Header { origin, source },
             Self::Encoding(source) => SubmitError::Encoding { origin, source },
+            Self::Keys(source) => SubmitError::Keys { origin, source },
         }
     }
 }
@@ -50,9 +55,9 @@ pub(super) struct Beginning {
     pub text: TextSpec,
     /// What is left of the source.
     pub splitter: SourceSplitter,
-    /// The header's fields, if it has one, or why they cannot be read.
+    /// The fields' names, if the source has any, or why they cannot be read.
     pub header: Option<Result<Vec<String>, SubmitError>>,
-    /// The header as it stands there.
+    /// The header as it stands there, if it is a record.
     pub header_bytes: Vec<u8>,
     /// Of a regular file.
     pub fingerprint: Option<Fingerprint>,
@@ -88,16 +93,45 @@ fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, Beginn
         text.encoding = marked.map(str::to_owned);
     }
     let reader = opened.decode(&text).map_err(BeginningError::Encoding)?;
-    let FormatSpec::Csv(dialect) = &reading.format;
-    let reader = WithoutFooter::new(reader, dialect.skip_footer, FOOTER_BYTES.max(reading.split.max_record));
-    let mut splitter = Splitter::new(reader, SplitterConfig::new(dialect, &reading.split), Position::START);
+    let skip_footer = match &reading.format {
+        FormatSpec::Csv(dialect) => dialect.skip_footer,
+        FormatSpec::JsonLines(_) => 0,
+    };
+    let reader = WithoutFooter::new(reader, skip_footer, FOOTER_BYTES.max(reading.split.max_record));
+    let config = SplitterConfig::new(&reading.format, &reading.split);
+    let mut splitter = Splitter::new(reader, config, Position::START);
+    let (header, header_bytes) = match &reading.format {
+        FormatSpec::Csv(dialect) => take_header(&mut splitter, dialect, reading.fields, &source.describe())?,
+        // Somebody named the keys, or they were found before.
+        FormatSpec::JsonLines(_) if reading.fields.is_some() => (None, Vec::new()),
+        FormatSpec::JsonLines(_) => (find_keys(&mut splitter)?.map(Ok), Vec::new()),
+    };
+    Ok(Beginning {
+        text,
+        splitter,
+        header,
+        header_bytes,
+        fingerprint,
+    })
+}
+
+/// The names of a header, or why they cannot be read, and the header as it stands there.
+type NamesAndBytes = (Option<Result<Vec<String>, SubmitError>>, Vec<u8>);
+
+/// Takes off what is before the first record.
+fn take_header(
+    splitter: &mut SourceSplitter,
+    dialect: &CsvDialect,
+    fields: Option<usize>,
+    origin: &str,
+) -> Result<NamesAndBytes, BeginningError> {
     splitter
         .skip_lines(dialect.skip_lines)
         .map_err(BeginningError::Header)?;
     for _ in 0..dialect.header_above {
         splitter.read_header().map_err(BeginningError::Header)?;
     }
-    if let Some(fields) = reading.fields {
+    if let Some(fields) = fields {
         splitter.expect_fields(fields);
     }
     let header = if dialect.header {
@@ -105,21 +139,32 @@ fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, Beginn
     } else {
         None
     };
-    let header_bytes = header.as_ref().map(|header| header.bytes.clone()).unwrap_or_default();
-    let names = header.map(|header| {
-        header_names(&header.bytes, dialect).map_err(|error| {
-            let (origin, line, source) = (source.describe(), header.first_line, error);
-            SubmitError::Names { origin, line, source }
-        })
+    let Some(header) = header else {
+        return Ok((None, Vec::new()));
+    };
+    let names = header_names(&header.bytes, dialect).map_err(|source| SubmitError::Names {
+        origin: origin.to_owned(),
+        line: header.first_line,
+        source,
+        fits: looks_like_json(&header.bytes).then_some(Fitting::JsonLines),
     });
-    if let (true, Some(Ok(names))) = (dialect.stop_at_header, &names) {
+    if let (true, Ok(names)) = (dialect.stop_at_header, &names) {
         splitter.stop_at(names.clone());
     }
-    Ok(Beginning {
-        text,
-        splitter,
-        header: names,
-        header_bytes,
-        fingerprint,
-    })
+    Ok((Some(names), header.bytes))
+}
+
+/// Whether a record begins as an object does, which no header in CSV is likely to.
+pub(super) fn looks_like_json(record: &[u8]) -> bool {
+    record.trim_ascii_start().starts_with(b"{\"")
+}
+
+/// The keys of the objects at the beginning; none without any object.
+fn find_keys(splitter: &mut SourceSplitter) -> Result<Option<Vec<String>>, BeginningError> {
+    let (sample, complete) = splitter.peek(jsonl::SAMPLE_BYTES).map_err(BeginningError::Header)?;
+    match jsonl::keys(sample, complete) {
+        Ok(keys) => Ok(Some(keys)),
+        Err(KeysError::NoRecord) => Ok(None),
+        Err(error) => Err(BeginningError::Keys(error)),
+    }
 }

@@ -2,13 +2,22 @@
 
 use crate::intake::IntakeError;
 use format::csv::read::HeaderError;
-use format::csv::split::SplitError;
+use format::{csv::split::SplitError, jsonl::KeysError};
 use ledger::LedgerError;
 use model::{Delimiter, DialectError, ImportId};
 use session::database::DatabaseError;
 use session::retry::MaybeTransient;
 use source::{EncodingError, SourceError};
 use target::{MappingError, TargetError, forms::FormError};
+
+/// How a source is written, where that is not how it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fitting {
+    /// With this delimiter the header names columns of the table.
+    Delimiter(Delimiter),
+    /// What should be the header looks like an object.
+    JsonLines,
+}
 
 /// Why nothing was submitted, or not to the end.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +33,10 @@ pub enum SubmitError {
         origin: String,
         line: u64,
         source: HeaderError,
+        fits: Option<Fitting>,
     },
+    #[error("{origin}: {source}")]
+    Keys { origin: String, source: KeysError },
     #[error(transparent)]
     Dialect(#[from] DialectError),
     #[error(transparent)]
@@ -39,8 +51,7 @@ pub enum SubmitError {
     Mapping {
         origin: String,
         source: MappingError,
-        /// The delimiter with which the header names columns of the table.
-        fits: Option<Delimiter>,
+        fits: Option<Fitting>,
     },
     #[error("{origin}, import {import}")]
     Intake {

@@ -13,6 +13,13 @@ use crate::csv::mend;
 struct Quotes;
 
 impl Grammar {
+    /// The first line at or after `from`, in a grammar of [`lines`](Self::lines): where its text begins and ends, and where its line end does.
+    pub(crate) fn next_line(&self, bytes: &[u8], from: usize) -> Option<(usize, usize, usize)> {
+        let begin = self.skip_to_record(bytes, from, true).ok()?;
+        let (end, next) = self.line_without_quotes(bytes, begin, true)?.ok()?;
+        Some((begin, end, next))
+    }
+
     /// Where the record that begins at `start` ends, its line end included; `None` when more bytes decide. Quicker than reading it.
     pub(in crate::csv) fn record_end(
         &self,

@@ -1,6 +1,7 @@
 use std::io::{self, Cursor, Read};
 
 use super::*;
+use model::CsvDialect;
 
 const MAX_RECORD: usize = 1 << 20;
 
@@ -343,4 +344,39 @@ fn another_table_ends_the_input() {
     let chunk = splitter.next_chunk().unwrap().unwrap();
     assert_eq!((chunk.bytes.as_slice(), chunk.record_count), (b"1;2\n\n".as_slice(), 1));
     assert_eq!(splitter.next_chunk().unwrap(), None);
+}
+
+#[test]
+fn lines_that_are_not_csv_are_cut_at_their_ends_and_nowhere_else() {
+    let lines = SplitterConfig {
+        grammar: Grammar::lines(10),
+        ..rows(1)
+    };
+    for (input, expected) in [
+        (
+            "{\"a;\n,b\"\n'c'\r\nd\re",
+            vec!["{\"a;\n", ",b\"\n", "'c'\r\n", "d\r", "e"],
+        ),
+        // What is before a record belongs to the one before it; at the very beginning, to the first.
+        (
+            "\u{feff} \n\t{a}\n \t\r\n  {b} \n  ",
+            vec![" \n\t{a}\n \t\r\n  ", "{b} \n  "],
+        ),
+        (" \t\r\n ", vec![]),
+    ] {
+        assert_eq!(texts(input, lines.clone()), expected, "{input:?}");
+        let hesitant = Hesitant {
+            bytes: input.as_bytes(),
+            interrupted: false,
+        };
+        let mut pieces = Splitter::new(hesitant, lines.clone(), Position::START);
+        let found: Vec<_> = std::iter::from_fn(|| pieces.next_chunk().unwrap()).collect();
+        assert_eq!(found, chunks(input, lines.clone()), "{input:?}");
+    }
+    let mut endless = Endless { byte: b' ', read: 0 };
+    let error = Splitter::new(&mut endless, lines, Position::START)
+        .next_chunk()
+        .unwrap_err();
+    assert!(matches!(error, SplitError::RecordTooLong { .. }), "{error:?}");
+    assert!(endless.read <= 2 * BLOCK_BYTES);
 }

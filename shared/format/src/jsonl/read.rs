@@ -1,0 +1,111 @@
+//! Reads the records of a chunk, each with its fields in the order of the keys, where it lies, what it looked like, and what is wrong with it.
+//!
+//! Blocking CPU work on bytes in memory: this is the hot path, and nothing is allocated for a good record, unless its values are nested.
+
+use memchr::memmem;
+use model::Position;
+
+pub use super::fault::{FaultKind, RecordFault, ShownKey};
+use super::{Grammar, object::Cells, shape::ObjectShape};
+pub use crate::record::Field;
+use crate::record::Places;
+
+/// Reads records from bytes that begin with one.
+///
+/// A string is a quoted field, with the text that it stands for. An array or an object is a quoted field, with its JSON as it stands. A number,
+/// true or false is an unquoted field, as it stands. Null is an unquoted empty field, and so is a key that an object does not have.
+pub struct ObjectReader<'b> {
+    bytes: &'b [u8],
+    shape: &'b ObjectShape,
+    grammar: Grammar,
+    cells: Cells<'b>,
+    fault: Option<RecordFault>,
+    /// The records read, this one included.
+    count: u64,
+    /// Where the last record lies in `bytes`, without its line end.
+    begin: usize,
+    end: usize,
+    /// Where its line end ends.
+    next: usize,
+    places: Places,
+}
+
+impl<'b> ObjectReader<'b> {
+    /// `bytes` begin at `start`, or with empty lines before it.
+    #[must_use]
+    pub fn new(bytes: &'b [u8], shape: &'b ObjectShape, start: Position) -> Self {
+        Self {
+            bytes,
+            shape,
+            grammar: Grammar::lines(bytes.len()),
+            cells: Cells::default(),
+            fault: None,
+            count: 0,
+            begin: 0,
+            end: 0,
+            next: 0,
+            places: Places::new(start),
+        }
+    }
+
+    /// Reads the next record, good or bad; `false` when there is none.
+    pub fn advance(&mut self) -> bool {
+        let Some((begin, end, next)) = self.grammar.next_line(self.bytes, self.next) else {
+            return false;
+        };
+        (self.begin, self.end, self.next) = (begin, end, next);
+        self.count += 1;
+        self.fault = self.cells.read(self.raw(), self.shape).err();
+        true
+    }
+
+    /// How many fields the record has: as many as there are keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shape.len()
+    }
+
+    /// Whether no key is wanted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.shape.is_empty()
+    }
+
+    /// The fields of the record, in the order of the keys; those of one with a fault are not to be relied on. Each is UTF-8 text.
+    #[inline]
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
+        self.cells.values().map(|(value, quoted)| Field { value, quoted })
+    }
+
+    /// What is wrong with the record, if that makes it a reject.
+    #[must_use]
+    pub fn fault(&self) -> Option<&RecordFault> {
+        self.fault.as_ref()
+    }
+
+    /// The records read so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Where the record lies. Each call must be for a later record than the one before.
+    pub fn position(&mut self) -> Position {
+        self.places.position(self.bytes, self.begin, self.count)
+    }
+
+    /// The record as it stood in the source, without its line end and the spaces before it.
+    #[must_use]
+    pub fn raw(&self) -> &'b [u8] {
+        self.bytes.get(self.begin..self.end).unwrap_or_default()
+    }
+}
+
+/// Whether no field of these records can hold a NUL. It stands in no good record, but a string may spell it.
+#[must_use]
+pub fn is_free_of_nul(bytes: &[u8]) -> bool {
+    memmem::find(bytes, br"\u0000").is_none()
+}
+
+#[cfg(test)]
+mod tests;
