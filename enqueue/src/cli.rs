@@ -112,6 +112,9 @@ pub struct SubmitArgs {
     /// Load the file even if the same content was loaded before
     #[arg(long, conflicts_with = "key")]
     pub force: bool,
+    /// Load nothing and store nothing: print which records would be rejected; exit 0 without any, else 3
+    #[arg(long, conflicts_with_all = ["each", "json", "wait"])]
+    pub check: bool,
     /// Follow the import to its end; Ctrl+C cancels it
     #[arg(long)]
     pub wait: bool,

@@ -1,6 +1,7 @@
 //! One command, one file: arguments, a library call, output.
 
 pub mod cancel;
+pub mod check;
 pub mod forget;
 pub mod keep;
 pub mod migrate;

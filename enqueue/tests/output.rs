@@ -15,8 +15,14 @@ async fn a_reader_that_has_seen_enough_of_the_rejects_is_no_error() {
     let file = world.file("a.csv", format!("PointOfSale;Product;Date;Stock\n{bad}"));
     world.enqueue(&["-i", &file]).run().exits(0);
     world.drain();
-    for pipe in ["head -n 1", "true"] {
-        let script = format!("\"$0\" rejects 1 | {pipe}");
+    let check = format!("--check -i {file}");
+    for (command, header, pipe) in [
+        ("rejects 1", "PointOfSale;Product;Date;Stock\n", "head -n 1"),
+        ("rejects 1", "", "true"),
+        (&check, "line,column,reason\n", "head -n 1"),
+        (&check, "", "true"),
+    ] {
+        let script = format!("\"$0\" {command} | {pipe}");
         let done = Command::new("sh")
             .args(["-c", &script, env!("CARGO_BIN_EXE_enqueue")])
             .env("DATABASE_URL", world.db.url())
@@ -27,13 +33,8 @@ async fn a_reader_that_has_seen_enough_of_the_rejects_is_no_error() {
             String::from_utf8_lossy(&done.stdout),
             String::from_utf8_lossy(&done.stderr),
         );
-        assert!(done.status.success() && err.is_empty(), "{pipe}: {err}");
-        let expected = if pipe == "true" {
-            ""
-        } else {
-            "PointOfSale;Product;Date;Stock\n"
-        };
-        assert_eq!(out, expected);
+        assert!(done.status.success() && err.is_empty(), "{command} | {pipe}: {err}");
+        assert_eq!(out, header, "{command} | {pipe}");
     }
     let all = world.enqueue(&["rejects", "1"]).run().exits(0);
     assert_eq!(all.stdout.lines().count(), 20_001);

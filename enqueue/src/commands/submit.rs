@@ -11,6 +11,7 @@ use submit::{
 
 use crate::{
     cli::SubmitArgs,
+    commands::check,
     database::Open,
     follow::{self, Display},
     hints, inputs,
@@ -24,7 +25,9 @@ const CHUNK_BYTES: usize = 8 << 20;
 pub async fn run(args: SubmitArgs) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let mut open = Open::find(&args.connect).await?;
-    open.start_local_worker();
+    if !args.check {
+        open.start_local_worker();
+    }
     let outcome = match args.input.first() {
         Some(_) if args.each => submit_each(&args, &open, &mut signals).await,
         Some(path) if path.as_os_str() != "-" => submit(&args, Source::File(path.clone()), &open, &mut signals).await,
@@ -69,6 +72,15 @@ async fn submit(args: &SubmitArgs, source: Source, open: &Open, signals: &mut Si
     };
     let submission = Submission::new(open.options(), open.name.clone(), &progress, &observe);
     let request = request(args, source);
+    if args.check {
+        return tokio::select! {
+            exit = async { check::run(submission.check(&request).await?).await } => exit,
+            _ = signals.next() => {
+                output::say("interrupted: nothing was stored");
+                Ok(Exit::Cancelled)
+            }
+        };
+    }
     let submitted = tokio::select! {
         submitted = submission.run(&request) => submitted,
         asked = signals.next() => {

@@ -2,6 +2,7 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod chunks;
 pub mod intake;
 mod producer;
 pub mod requests;

@@ -6,11 +6,11 @@ use std::sync::{
 };
 
 use format::csv::split::SplitError;
-use model::{Codec, Position, Span};
+use model::{Codec, Span};
 use source::Fingerprint;
 use tokio::sync::mpsc;
 
-use crate::submission::SourceSplitter;
+use crate::{chunks::SourceChunks, submission::SourceSplitter};
 
 /// Chunks that may wait between the splitting thread and the database.
 const PRODUCED_CHUNKS: usize = 2;
@@ -61,36 +61,17 @@ impl Producer {
     }
 }
 
-fn produce(mut splitter: SourceSplitter, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
-    let mut next_record = 1;
+fn produce(splitter: SourceSplitter, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
+    let mut chunks = SourceChunks::new(splitter);
     let last = loop {
-        let chunk = match splitter.next_chunk() {
+        let (span, bytes) = match chunks.next_chunk() {
             Ok(Some(chunk)) => chunk,
-            // What is no record any more belongs to the content all the same.
-            Ok(None) => match splitter.into_reader().into_reader().drain() {
-                Ok(fingerprint) => break Produced::End(fingerprint),
-                Err(error) => break Produced::Failed(SplitError::Read(error)),
-            },
+            Ok(None) => break chunks.drain().map_or_else(Produced::Failed, Produced::End),
             Err(error) => break Produced::Failed(error),
         };
-        progress.store(splitter.reader().reader().raw_bytes(), Ordering::Relaxed);
-        let (codec, data) = source::codec::compress(&chunk.bytes);
-        let start = Position {
-            input: 0,
-            record: Some(next_record),
-            byte: Some(chunk.span.start),
-            line: Some(chunk.first_line),
-        };
-        next_record += chunk.record_count;
-        let produced = ProducedChunk {
-            span: Span {
-                start,
-                end_byte: Some(chunk.span.end),
-                record_count: chunk.record_count,
-            },
-            codec,
-            data,
-        };
+        progress.store(chunks.raw_bytes(), Ordering::Relaxed);
+        let (codec, data) = source::codec::compress(&bytes);
+        let produced = ProducedChunk { span, codec, data };
         if sender.blocking_send(Produced::Chunk(produced)).is_err() {
             return;
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
+use crate::chunks::SourceChunks;
 use crate::intake::{Intake, Notice};
 use crate::producer::Producer;
 use format::csv::read::header_names;
@@ -45,6 +46,15 @@ pub struct Submission<'a> {
     name: ProcessName,
     progress: &'a Progress,
     observe: &'a (dyn Fn(Event) + Send + Sync),
+}
+
+/// What a submission would load, and where.
+pub struct Checked {
+    /// What the source is called.
+    pub origin: String,
+    pub target: Target,
+    pub spec: ImportSpec,
+    pub chunks: SourceChunks,
 }
 
 /// A source that was opened and understood, before anything is stored.
@@ -129,6 +139,26 @@ impl<'a> Submission<'a> {
             prepared.splitter.expect_fields(fields);
         }
         self.split(import, request, prepared).await
+    }
+
+    /// Does what a submission does before it stores anything.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn check(&self, request: &Request) -> Result<Checked, SubmitError> {
+        let Prepared {
+            origin,
+            target,
+            spec,
+            splitter,
+            ..
+        } = self.prepare(request).await?;
+        Ok(Checked {
+            origin,
+            target,
+            spec,
+            chunks: SourceChunks::new(splitter),
+        })
     }
 
     /// The import that holds one of the keys, or a new one; `None` when a rival took the key in this moment.
