@@ -23,6 +23,7 @@ pub use values::ValuesArgs;
   enqueue -i orders.csv --local                without any database: a private one, and a worker in this process
   cat orders.csv | enqueue                     submit standard input
   enqueue -i inbox --each                      submit each file of a directory that was not submitted before
+  enqueue sniff orders.csv                     how a file is written, and the command that loads it
   enqueue -i stock.csv -d , --table shop.stock --columns product,day,pieces
   id=$(enqueue -i orders.csv)                  the import's id, alone on standard output
   enqueue cancel $id                           take exactly its rows out again
@@ -54,6 +55,8 @@ impl Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Say how a file seems to be written, and propose the command that loads it
+    Sniff(SniffArgs),
     /// Show an import, or the latest imports and the workers
     Status(StatusArgs),
     /// Delete exactly the rows that an import loaded
@@ -148,6 +151,21 @@ impl From<Method> for LoadMethod {
             Method::Copy => Self::Copy,
         }
     }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  enqueue sniff orders.csv             delimiter, quotes, encoding, header, types, first rows
+  enqueue sniff orders.csv.gz --json   the same for a program
+  curl -s $URL | enqueue sniff         of standard input
+
+It looks at the first MiB and needs no database. Types are those that change no value: a number with a leading zero is text.")]
+pub struct SniffArgs {
+    /// The file, compressed or not; standard input without
+    pub file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ pub mod migrate;
 pub mod psql;
 pub mod rejects;
 pub mod retry;
+pub mod sniff;
 pub mod status;
 pub mod submit;
 pub mod verify;

@@ -42,12 +42,13 @@ fn hint(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
 }
 
 fn of_fitting(fits: &Fitting) -> Cow<'static, str> {
-    let option = match fits {
-        Fitting::JsonLines => return "if each line is a JSON object, --format jsonl reads it".into(),
-        Fitting::Delimiter(tab) if tab.as_bytes() == b"\t" => "-d '\\t'".to_owned(),
-        Fitting::Delimiter(other) => output::shell_words(["-d", &String::from_utf8_lossy(other.as_bytes())]),
-    };
-    format!("with {option} the header names columns of the table").into()
+    match fits {
+        Fitting::JsonLines => "if each line is a JSON object, --format jsonl reads it".into(),
+        Fitting::Delimiter(other) => {
+            let delimiter = output::delimiter(*other);
+            format!("with -d {delimiter} the header names columns of the table").into()
+        }
+    }
 }
 
 fn of_one(error: &(dyn Error + 'static)) -> Option<&'static str> {

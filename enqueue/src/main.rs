@@ -28,6 +28,7 @@ fn main() -> std::io::Result<()> {
 async fn run(cli: Cli) -> u8 {
     let outcome = match cli.command {
         None => commands::submit::run(cli.submit).await,
+        Some(Command::Sniff(args)) => commands::sniff::run(args).await,
         Some(Command::Status(args)) => commands::status::run(args).await,
         Some(Command::Cancel(args)) => commands::cancel::run(args).await,
         Some(Command::Keep(args)) => commands::keep::run(args).await,

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, io::Write as _};
 
 use ledger::read::ImportStatus;
-use model::{ImportId, ImportState};
+use model::{Delimiter, ImportId, ImportState};
 
 /// How a command ended; the numbers are part of its contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +112,15 @@ pub fn shell_words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
         .filter_map(|word| shlex::try_quote(&escape(word)).ok().map(Cow::into_owned))
         .collect();
     quoted.join(" ")
+}
+
+/// A delimiter as a person can give it to -d in a shell.
+#[must_use]
+pub fn delimiter(delimiter: Delimiter) -> String {
+    match delimiter.as_bytes() {
+        b"\t" => "'\\t'".to_owned(),
+        other => shell_words([&*String::from_utf8_lossy(other)]),
+    }
 }
 
 /// What came of an import, what to look at, and how to undo it.

@@ -18,9 +18,9 @@ pub struct FormatArgs {
     /// What becomes of bytes that are no text in that encoding: --on-bad-bytes replace
     #[arg(long, value_enum, default_value_t = Bad::Reject)]
     pub on_bad_bytes: Bad,
-    /// What stands between two fields, 1 to 4 bytes; \t is a tab: -d , or -d '\t' or -d '||'
+    /// What stands between two fields, 1 to 4 bytes; \t is a tab; auto finds it in the first MiB: -d , or -d '\t' or -d auto
     #[arg(short, long, value_name = "TEXT", default_value = ";", value_parser = parse_delimiter)]
-    pub delimiter: Delimiter,
+    pub delimiter: DelimiterChoice,
     /// The first record is data, not the columns' names
     #[arg(long, conflicts_with = "header_lines")]
     pub no_header: bool,
@@ -75,6 +75,10 @@ pub enum FileFormat {
     /// JSON Lines
     Jsonl,
 }
+
+/// What stands between two fields; `None` to see from the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DelimiterChoice(Option<Delimiter>);
 
 /// The name of an encoding; `None` to see from the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,13 +146,18 @@ impl FormatArgs {
         }
     }
 
+    /// Whether the delimiter is to be found in the file.
+    pub fn finds_delimiter(&self) -> bool {
+        self.delimiter.0.is_none()
+    }
+
     /// What is wrong with the arguments together.
     pub fn check(&self) -> Result<(), String> {
         let dialect = self.dialect();
-        let usual = parse_delimiter(";").map(|delimiter| CsvDialect::strict(delimiter, true));
+        let usual = CsvDialect::strict(Delimiter::default(), true);
         match self.format {
             FileFormat::Csv => dialect.check().map_err(|error| error.to_string()),
-            FileFormat::Jsonl if Ok(&dialect) == usual.as_ref() => Ok(()),
+            FileFormat::Jsonl if dialect == usual && !self.finds_delimiter() => Ok(()),
             FileFormat::Jsonl => {
                 Err("the options that say how CSV is written have no meaning with --format jsonl".to_owned())
             }
@@ -182,7 +191,7 @@ impl FormatArgs {
                 Stray::Reject => StrayQuotes::Reject,
                 Stray::Keep => StrayQuotes::Keep,
             },
-            ..CsvDialect::strict(self.delimiter, !self.no_header)
+            ..CsvDialect::strict(self.delimiter.0.unwrap_or_default(), !self.no_header)
         }
     }
 }
@@ -205,12 +214,18 @@ fn parse_encoding(label: &str) -> Result<TextEncoding, String> {
         .map_err(|error| error.to_string())
 }
 
-fn parse_delimiter(text: &str) -> Result<Delimiter, String> {
+fn parse_delimiter(text: &str) -> Result<DelimiterChoice, String> {
+    if text == "auto" {
+        return Ok(DelimiterChoice(None));
+    }
     let bytes = text.replace("\\t", "\t");
     if bytes.contains(['\n', '\r', '\0']) {
         return Err("a line end or a NUL byte cannot separate fields".to_owned());
     }
-    Delimiter::new(bytes.as_bytes()).ok_or_else(|| "expected 1 to 4 bytes, such as ; or , or \\t or ||".to_owned())
+    let delimiter = Delimiter::new(bytes.as_bytes());
+    let delimiter =
+        delimiter.ok_or_else(|| "expected 1 to 4 bytes, such as ; or , or \\t or ||, or auto".to_owned())?;
+    Ok(DelimiterChoice(Some(delimiter)))
 }
 
 fn parse_quote(text: &str) -> Result<Quote, String> {
@@ -240,9 +255,11 @@ mod tests {
 
     #[test]
     fn a_delimiter_is_what_can_separate() {
-        assert_eq!(parse_delimiter(",").unwrap().as_bytes(), b",");
-        assert_eq!(parse_delimiter("\\t").unwrap().as_bytes(), b"\t");
-        assert_eq!(parse_delimiter("→").unwrap().as_bytes(), "→".as_bytes());
+        for (text, bytes) in [(",", ","), ("\\t", "\t"), ("→", "→")] {
+            let expected = DelimiterChoice(Delimiter::new(bytes.as_bytes()));
+            assert_eq!(parse_delimiter(text), Ok(expected));
+        }
+        assert_eq!(parse_delimiter("auto"), Ok(DelimiterChoice(None)));
         for bad in ["", ";;;;;", "\n", "a\r", "\0"] {
             assert!(parse_delimiter(bad).is_err(), "{bad:?}");
         }

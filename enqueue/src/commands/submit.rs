@@ -123,6 +123,7 @@ fn request(args: &SubmitArgs, source: Source) -> Request {
         columns: args.columns.clone(),
         text: args.format.text(),
         format: args.format.format(args.columns.is_some()),
+        find_delimiter: args.format.finds_delimiter(),
         values: args.values.values(),
         split: SplitSpec {
             chunk_rows: args.chunk_rows,
@@ -168,6 +169,10 @@ fn describe(event: &Event, local: bool) -> String {
         }
         Event::WaitsForCancel { import } => {
             format!("import {import} of the same rows is being cancelled: waiting for it")
+        }
+        Event::FoundDelimiter(delimiter) => {
+            let delimiter = output::delimiter(*delimiter);
+            format!("the delimiter is {delimiter}, by the first records")
         }
         Event::Empty => "the source has no records: nothing is loaded".to_owned(),
         Event::Superseded { import } => format!(

@@ -6,6 +6,7 @@
 pub mod grammar;
 mod mend;
 pub mod read;
+pub mod sniff;
 pub mod split;
 pub mod write;
 

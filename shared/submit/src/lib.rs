@@ -6,4 +6,5 @@ pub mod chunks;
 pub mod intake;
 mod producer;
 pub mod requests;
+pub mod sniff;
 pub mod submission;

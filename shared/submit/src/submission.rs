@@ -132,6 +132,7 @@ impl<'a> Submission<'a> {
             let reading = Reading {
                 text: spec.text,
                 format: spec.format,
+                find_delimiter: false,
                 split: spec.split,
                 fields: Some(fields),
             };
@@ -203,23 +204,28 @@ impl<'a> Submission<'a> {
         let reading = Reading {
             text: request.text.clone(),
             format: request.format.clone(),
+            find_delimiter: request.find_delimiter,
             split: request.split,
             fields: request.columns.as_ref().map(Vec::len),
         };
         let Beginning {
             text,
+            format,
             mut splitter,
             header,
             header_bytes,
             fingerprint,
         } = beginning::read(&request.source, reading).await?;
+        if let (true, FormatSpec::Csv(dialect)) = (request.find_delimiter, &format) {
+            (self.observe)(Event::FoundDelimiter(dialect.delimiter));
+        }
         // Names that somebody gave need no header that can be read.
         let header = match header {
             Some(Err(_)) if request.columns.is_some() => None,
             header => header.transpose()?,
         };
         let names = request.columns.as_deref().or(header.as_deref());
-        let header_alone_is_missing = request.format.names_fields() && header.is_none() && request.columns.is_none();
+        let header_alone_is_missing = format.names_fields() && header.is_none() && request.columns.is_none();
         // An input without any record has no header either; it is an empty import of every column.
         let columns = map_fields(&target, if header_alone_is_missing { None } else { names }).map_err(|source| {
             SubmitError::Mapping {
@@ -227,20 +233,20 @@ impl<'a> Submission<'a> {
                 source,
                 fits: match request.columns {
                     Some(_) => None,
-                    None => fitting(&target, &header_bytes, &request.format),
+                    None => fitting(&target, &header_bytes, &format),
                 },
             }
         })?;
-        let format = match &request.format {
+        let format = match format {
             FormatSpec::Csv(dialect) => {
                 for choice in [&dialect.force_null, &dialect.force_not_null] {
                     check_choice(choice, &columns)?;
                 }
-                FormatSpec::Csv(dialect.clone())
+                FormatSpec::Csv(dialect)
             }
             FormatSpec::JsonLines(json) => FormatSpec::JsonLines(JsonLinesSpec {
                 keys: names.map_or_else(|| columns.clone(), <[String]>::to_vec),
-                ..json.clone()
+                ..json
             }),
         };
         target.check_method(request.load.method, &columns)?;

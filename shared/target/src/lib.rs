@@ -12,6 +12,7 @@ use sqlx::{PgConnection, postgres::types::Oid};
 mod catalog;
 mod characters;
 pub mod forms;
+pub mod guess;
 mod identity;
 mod mapping;
 mod rights;

@@ -153,6 +153,11 @@ impl<R: Read> Splitter<R> {
         (self.scanned, self.within_record, self.has_candidate, self.record_start) = (0, false, false, 0);
     }
 
+    /// Records are written like this, as far as is known by now. Nothing may have been looked at but by [`peek`](Self::peek).
+    pub fn set_grammar(&mut self, grammar: Grammar) {
+        self.config.grammar = grammar;
+    }
+
     /// A record of these fields ends the input: it is the header of another table.
     pub fn stop_at(&mut self, header: Vec<String>) {
         self.stop_at = Some(header);

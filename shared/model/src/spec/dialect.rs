@@ -205,6 +205,13 @@ impl Delimiter {
     }
 }
 
+/// What separates unless somebody says otherwise.
+impl Default for Delimiter {
+    fn default() -> Self {
+        Self::byte(b';')
+    }
+}
+
 impl fmt::Debug for Delimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "b\"{}\"", self.as_bytes().escape_ascii())

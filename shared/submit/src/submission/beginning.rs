@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::{Fitting, SubmitError};
-use format::csv::read::header_names;
 use format::csv::split::{Position, SplitError, Splitter, SplitterConfig};
+use format::csv::{grammar::Grammar, read::header_names, sniff};
 use format::{
     footer::WithoutFooter,
     jsonl::{self, KeysError},
@@ -21,6 +21,7 @@ enum BeginningError {
     Header(SplitError),
     Encoding(EncodingError),
     Keys(KeysError),
+    NoDelimiter,
 }
 
 impl BeginningError {
@@ -31,6 +32,7 @@ impl BeginningError {
             Self::Header(source) => SubmitError::Header { origin, source },
             Self::Encoding(source) => SubmitError::Encoding { origin, source },
             Self::Keys(source) => SubmitError::Keys { origin, source },
+            Self::NoDelimiter => SubmitError::NoDelimiter { origin },
         }
     }
 }
@@ -44,6 +46,7 @@ pub(super) struct Reading {
     /// Without an encoding, the one that a byte-order mark names.
     pub text: TextSpec,
     pub format: FormatSpec,
+    pub find_delimiter: bool,
     pub split: SplitSpec,
     /// How many fields a record should have, if that does not depend on the header.
     pub fields: Option<usize>,
@@ -53,6 +56,8 @@ pub(super) struct Reading {
 pub(super) struct Beginning {
     /// How it is encoded.
     pub text: TextSpec,
+    /// How it is written, with the delimiter that was found.
+    pub format: FormatSpec,
     /// What is left of the source.
     pub splitter: SourceSplitter,
     /// The fields' names, if the source has any, or why they cannot be read.
@@ -100,7 +105,16 @@ fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, Beginn
     let reader = WithoutFooter::new(reader, skip_footer, FOOTER_BYTES.max(reading.split.max_record));
     let config = SplitterConfig::new(&reading.format, &reading.split);
     let mut splitter = Splitter::new(reader, config, Position::START);
-    let (header, header_bytes) = match &reading.format {
+    let mut format = reading.format.clone();
+    if let (true, FormatSpec::Csv(dialect)) = (reading.find_delimiter, &mut format) {
+        let (sample, complete) = splitter.peek(sniff::SAMPLE_BYTES).map_err(BeginningError::Header)?;
+        // A source without any record has no delimiter either.
+        if !(complete && sample.trim_ascii().is_empty()) {
+            dialect.delimiter = sniff::delimiter(sample, complete, dialect).ok_or(BeginningError::NoDelimiter)?;
+        }
+        splitter.set_grammar(Grammar::new(dialect, None, reading.split.max_record));
+    }
+    let (header, header_bytes) = match &format {
         FormatSpec::Csv(dialect) => take_header(&mut splitter, dialect, reading.fields, &source.describe())?,
         // Somebody named the keys, or they were found before.
         FormatSpec::JsonLines(_) if reading.fields.is_some() => (None, Vec::new()),
@@ -108,6 +122,7 @@ fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, Beginn
     };
     Ok(Beginning {
         text,
+        format,
         splitter,
         header,
         header_bytes,

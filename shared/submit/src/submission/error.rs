@@ -37,6 +37,10 @@ pub enum SubmitError {
     },
     #[error("{origin}: {source}")]
     Keys { origin: String, source: KeysError },
+    #[error(
+        "{origin}: no delimiter was found with which most records have the same number of fields: name it with -d, or look with `enqueue sniff`"
+    )]
+    NoDelimiter { origin: String },
     #[error(transparent)]
     Dialect(#[from] DialectError),
     #[error(transparent)]

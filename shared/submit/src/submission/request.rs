@@ -6,7 +6,8 @@ use std::sync::{
 };
 
 use model::{
-    CompletionSpec, ConflictSpec, FormatSpec, ImportId, ImportState, LoadSpec, SplitSpec, TextSpec, ValuesSpec,
+    CompletionSpec, ConflictSpec, Delimiter, FormatSpec, ImportId, ImportState, LoadSpec, SplitSpec, TextSpec,
+    ValuesSpec,
 };
 use source::Source;
 
@@ -34,6 +35,8 @@ pub struct Request {
     /// How the source is encoded; without an encoding, by its byte-order mark.
     pub text: TextSpec,
     pub format: FormatSpec,
+    /// Whether the delimiter is to be found in the source, in place of the one that the format has.
+    pub find_delimiter: bool,
     pub values: ValuesSpec,
     pub split: SplitSpec,
     pub load: LoadSpec,
@@ -73,6 +76,8 @@ pub enum Event {
     WaitsForCancel {
         import: ImportId,
     },
+    /// The delimiter that was asked for was found.
+    FoundDelimiter(Delimiter),
     /// The source has no records.
     Empty,
     /// The file changed since an interrupted import of it.

@@ -1,0 +1,299 @@
+//! What a source seems to be, and how it would be read: what `enqueue sniff` proposes.
+
+use std::io::{Cursor, Read};
+
+use format::{
+    csv::{
+        grammar::Grammar,
+        read::RecordReader,
+        sniff::{self, SAMPLE_BYTES},
+        split::{Position, SplitError, Splitter, SplitterConfig},
+    },
+    jsonl::{
+        self,
+        read::ObjectReader,
+        shape::{ObjectShape, RepeatedName},
+    },
+    record::Field,
+};
+use model::{CsvDialect, Delimiter, FormatSpec, JsonLinesSpec, SplitSpec, TextSpec, UnknownKeys};
+use serde::Serialize;
+use source::{Compression, EncodingError, Source, SourceError};
+use target::guess::{TypeGuess, is_typed};
+
+/// Rows that are shown.
+const SHOWN_ROWS: usize = 5;
+
+/// The encoding of what is not UTF-8 and has no mark: most such files come from Windows, in which every byte is some character.
+const USUAL_ENCODING: &str = "windows-1252";
+
+/// What a source seems to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub compression: Option<Compression>,
+    /// Without an encoding, it is UTF-8.
+    pub text: TextSpec,
+    pub format: FormatSpec,
+    /// Records that were looked at, and those of them that have as many fields as there are columns.
+    pub records: u64,
+    pub agreeing: u64,
+    /// The line of the header, if it has one.
+    pub header_line: Option<u64>,
+    pub columns: Vec<FoundColumn>,
+    /// The first rows as they would be loaded; `None` is NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// A column of a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FoundColumn {
+    /// Without a header, none.
+    pub name: Option<String>,
+    /// In the words of SQL.
+    #[serde(rename = "type")]
+    pub type_name: &'static str,
+    /// The line of the value that decided which type it is; none where every value is NULL.
+    pub decided_on_line: Option<u64>,
+}
+
+/// Why nothing can be said of a source.
+#[derive(Debug, thiserror::Error)]
+pub enum SniffError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("{origin}: {source}")]
+    Encoding { origin: String, source: EncodingError },
+    #[error("{origin}: cannot be read")]
+    Read { origin: String, source: std::io::Error },
+    #[error("{origin} has no record")]
+    Empty { origin: String },
+    #[error("{origin}: no line ends within the first {SAMPLE_BYTES} bytes: this is no text, or one long record")]
+    NoLine { origin: String },
+    #[error("{origin}")]
+    Split { origin: String, source: SplitError },
+    #[error("{origin}: {source}")]
+    Keys { origin: String, source: RepeatedName },
+}
+
+/// Looks at the beginning of a source. Blocks as long as it has to be read.
+///
+/// # Errors
+/// [`SniffError`].
+pub fn sniff(source: &Source) -> Result<Finding, SniffError> {
+    let origin = source.describe();
+    let mut sample = read_sample(source, &TextSpec::default(), &origin)?;
+    let is_utf8 = std::str::from_utf8(&sample.lines).is_ok();
+    if sample.text.encoding.is_none() && !is_utf8 && source.regular_file().is_some() {
+        let usual = TextSpec {
+            encoding: Some(USUAL_ENCODING.to_owned()),
+            ..TextSpec::default()
+        };
+        sample = read_sample(source, &usual, &origin)?;
+    }
+    if sample.lines.trim_ascii().is_empty() {
+        return Err(SniffError::Empty { origin });
+    }
+    let begins_an_object = sample.lines.trim_ascii_start().starts_with(b"{");
+    match jsonl::keys(&sample.lines, true) {
+        Ok(keys) if begins_an_object => of_json(sample, keys, origin),
+        _ => of_csv(sample, origin),
+    }
+}
+
+/// The beginning of a source.
+struct Sample {
+    compression: Option<Compression>,
+    text: TextSpec,
+    /// Whole lines.
+    lines: Vec<u8>,
+}
+
+fn read_sample(source: &Source, text: &TextSpec, origin: &str) -> Result<Sample, SniffError> {
+    let of_encoding = |source| SniffError::Encoding {
+        origin: origin.to_owned(),
+        source,
+    };
+    let opened = source.open()?;
+    let compression = opened.compression();
+    let mut text = text.clone();
+    if text.encoding.is_none() {
+        text.encoding = opened.marked_encoding().map_err(of_encoding)?.map(str::to_owned);
+    }
+    let mut reader = opened.decode(&text).map_err(of_encoding)?;
+    let mut bytes = Vec::new();
+    let more = SAMPLE_BYTES as u64 + 1;
+    reader
+        .by_ref()
+        .take(more)
+        .read_to_end(&mut bytes)
+        .map_err(|source| SniffError::Read {
+            origin: origin.to_owned(),
+            source,
+        })?;
+    let complete = bytes.len() <= SAMPLE_BYTES;
+    let lines = sniff::lines_of(&bytes, complete).to_vec();
+    if lines.is_empty() && !complete {
+        return Err(SniffError::NoLine {
+            origin: origin.to_owned(),
+        });
+    }
+    Ok(Sample {
+        compression,
+        text,
+        lines,
+    })
+}
+
+fn of_json(sample: Sample, keys: Vec<String>, origin: String) -> Result<Finding, SniffError> {
+    let shape = ObjectShape::new(&keys, UnknownKeys::Ignore).map_err(|source| SniffError::Keys { origin, source })?;
+    let mut reader = ObjectReader::new(&sample.lines, &shape, beginning(1));
+    let mut columns = Columns::new(keys.iter().cloned().map(Some).collect());
+    let (mut records, mut agreeing) = (0, 0);
+    while reader.advance() {
+        records += 1;
+        let line = reader.position().line.unwrap_or(1);
+        if reader.fault().is_none() {
+            agreeing += 1;
+            columns.add(reader.fields(), line);
+        }
+    }
+    let (columns, rows) = columns.end();
+    Ok(Finding {
+        compression: sample.compression,
+        text: sample.text,
+        format: FormatSpec::JsonLines(JsonLinesSpec {
+            keys,
+            unknown_keys: UnknownKeys::default(),
+        }),
+        records,
+        agreeing,
+        header_line: None,
+        columns,
+        rows,
+    })
+}
+
+fn of_csv(sample: Sample, origin: String) -> Result<Finding, SniffError> {
+    let (dialect, fields) = match sniff::sniff(&sample.lines, true) {
+        Some(found) => (found.dialect, found.fields),
+        // One column, in which the usual delimiter does not stand.
+        None => (CsvDialect::strict(Delimiter::default(), true), 1),
+    };
+    let split = SplitSpec {
+        chunk_rows: u64::MAX,
+        chunk_bytes: usize::MAX,
+        max_record: sample.lines.len(),
+    };
+    let config = SplitterConfig::new(&FormatSpec::Csv(dialect.clone()), &split);
+    let mut splitter = Splitter::new(Cursor::new(&sample.lines), config, Position::START);
+    let of_split = |source| SniffError::Split {
+        origin: origin.clone(),
+        source,
+    };
+    splitter.skip_lines(dialect.skip_lines).map_err(of_split)?;
+    let Some(chunk) = splitter.next_chunk().map_err(of_split)? else {
+        return Err(SniffError::Empty { origin });
+    };
+    let grammar = Grammar::new(&dialect, Some(fields), sample.lines.len());
+    let mut reader = RecordReader::new(&chunk.bytes, grammar, beginning(chunk.first_line));
+    let (mut records, mut agreeing, mut header_line) = (0, 0, None);
+    let mut columns = Columns::new(vec![None; fields]);
+    while reader.advance() {
+        let line = reader.position().line.unwrap_or(1);
+        if reader.count() == 1
+            && reader.len() == fields
+            && let Some(names) = names(reader.fields())
+        {
+            header_line = Some(line);
+            columns = Columns::new(names.into_iter().map(Some).collect());
+            continue;
+        }
+        records += 1;
+        if reader.len() == fields && reader.stray_quote().is_none() {
+            agreeing += 1;
+            columns.add(reader.fields(), line);
+        }
+    }
+    let (columns, rows) = columns.end();
+    Ok(Finding {
+        compression: sample.compression,
+        text: sample.text,
+        format: FormatSpec::Csv(CsvDialect {
+            header: header_line.is_some(),
+            ..dialect
+        }),
+        records,
+        agreeing,
+        header_line,
+        columns,
+        rows,
+    })
+}
+
+fn beginning(line: u64) -> model::Position {
+    model::Position {
+        input: 0,
+        record: None,
+        byte: None,
+        line: Some(line),
+    }
+}
+
+/// The names of a header: a record that has no empty field, none twice, and none that looks like a number, a date or another value.
+fn names<'f>(fields: impl Iterator<Item = Field<'f>>) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for field in fields {
+        let name = std::str::from_utf8(field.value).ok()?.trim().to_owned();
+        if name.is_empty() || is_typed(name.as_bytes()) || names.contains(&name) {
+            return None;
+        }
+        names.push(name);
+    }
+    Some(names)
+}
+
+/// What is found out of columns, record by record.
+struct Columns {
+    names: Vec<Option<String>>,
+    guesses: Vec<TypeGuess>,
+    rows: Vec<Vec<Option<String>>>,
+}
+
+impl Columns {
+    fn new(names: Vec<Option<String>>) -> Self {
+        Self {
+            guesses: vec![TypeGuess::default(); names.len()],
+            names,
+            rows: Vec::new(),
+        }
+    }
+
+    fn add<'f>(&mut self, fields: impl Iterator<Item = Field<'f>>, line: u64) {
+        let mut row = Vec::new();
+        for (guess, field) in self.guesses.iter_mut().zip(fields) {
+            let is_null = field.value.is_empty() && !field.quoted;
+            if !is_null {
+                guess.add(field.value, line);
+            }
+            if self.rows.len() < SHOWN_ROWS {
+                row.push((!is_null).then(|| String::from_utf8_lossy(field.value).into_owned()));
+            }
+        }
+        if self.rows.len() < SHOWN_ROWS {
+            self.rows.push(row);
+        }
+    }
+
+    fn end(self) -> (Vec<FoundColumn>, Vec<Vec<Option<String>>>) {
+        let columns = self
+            .names
+            .into_iter()
+            .zip(&self.guesses)
+            .map(|(name, guess)| FoundColumn {
+                name,
+                type_name: guess.name(),
+                decided_on_line: guess.decided_on(),
+            });
+        (columns.collect(), self.rows)
+    }
+}

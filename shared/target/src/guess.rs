@@ -1,0 +1,155 @@
+//! Which type a column could have, by values of it.
+//!
+//! A type never changes a value: what would be written otherwise by the type is text. A number with a leading zero, a sign or an exponent stays text,
+//! as what is an id often looks so; an integer beyond bigint is numeric; nothing is a float.
+
+use crate::{ColumnType, values};
+
+/// What a column could be, after some of its values.
+#[derive(Debug, Clone)]
+pub struct TypeGuess {
+    /// Which of [`TYPES`] hold all values so far.
+    possible: [bool; TYPES.len()],
+    /// Whether there was a value.
+    any: bool,
+    /// The line of the value by which the answer became what it is.
+    decided_on: Option<u64>,
+    room: Vec<u8>,
+}
+
+/// The first that holds all values is the answer.
+const TYPES: [(&str, ColumnType); 7] = [
+    ("bigint", ColumnType::Int8),
+    ("numeric", ColumnType::Numeric { precision_scale: None }),
+    ("boolean", ColumnType::Bool),
+    ("uuid", ColumnType::Uuid),
+    ("date", ColumnType::Date),
+    ("timestamp", ColumnType::Timestamp { precision: None }),
+    ("timestamptz", ColumnType::Timestamptz { precision: None }),
+];
+
+impl Default for TypeGuess {
+    fn default() -> Self {
+        Self {
+            possible: [true; TYPES.len()],
+            any: false,
+            decided_on: None,
+            room: Vec::new(),
+        }
+    }
+}
+
+impl TypeGuess {
+    /// Takes a value that is not NULL, on a line.
+    pub fn add(&mut self, value: &[u8], line: u64) {
+        let before = self.any.then(|| self.name());
+        for (possible, (_, kind)) in self.possible.iter_mut().zip(&TYPES) {
+            *possible = *possible && keeps(kind, value, &mut self.room);
+        }
+        self.any = true;
+        if before != Some(self.name()) {
+            self.decided_on = Some(line);
+        }
+    }
+
+    /// The type, by its name in SQL.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        let mut possible = self.possible.iter().zip(&TYPES);
+        match possible.find(|(possible, _)| **possible) {
+            Some((_, (name, _))) if self.any => name,
+            _ => "text",
+        }
+    }
+
+    /// The line of the value that decided; `None` without any value.
+    #[must_use]
+    pub fn decided_on(&self) -> Option<u64> {
+        self.decided_on
+    }
+}
+
+/// Whether a value looks like one of a type other than text.
+#[must_use]
+pub fn is_typed(value: &[u8]) -> bool {
+    let mut room = Vec::new();
+    TYPES.iter().any(|(_, kind)| keeps(kind, value, &mut room))
+}
+
+/// Whether a type holds a value and writes it as it stands here.
+fn keeps(kind: &ColumnType, value: &[u8], room: &mut Vec<u8>) -> bool {
+    let written_so = match kind {
+        ColumnType::Int8 | ColumnType::Numeric { .. } => {
+            let digits = value.strip_prefix(b"-").unwrap_or(value);
+            let whole = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let leading_zero = whole > 1 && digits.first() == Some(&b'0');
+            whole > 0
+                && !leading_zero
+                && digits.last().is_some_and(u8::is_ascii_digit)
+                && digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+                && !(value.starts_with(b"-") && digits.iter().all(|byte| b"0.".contains(byte)))
+        }
+        ColumnType::Bool => [&b"true"[..], b"false"]
+            .iter()
+            .any(|word| value.eq_ignore_ascii_case(word)),
+        ColumnType::Uuid => value.len() == 36,
+        ColumnType::Date => value.len() == 10 && value.contains(&b'-'),
+        _ => value.len() > 10 && value.get(4) == Some(&b'-') && value.contains(&b':'),
+    };
+    room.clear();
+    let zoned = !matches!(kind, ColumnType::Timestamptz { .. })
+        // A time without a zone is another one in each.
+        || values::encode(&ColumnType::Timestamp { precision: None }, value, &mut Vec::new()).is_err();
+    written_so && zoned && values::encode(kind, value, room).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guess(values: &[&str]) -> (&'static str, Option<u64>) {
+        let mut guess = TypeGuess::default();
+        for (line, value) in (1..).zip(values) {
+            guess.add(value.as_bytes(), line);
+        }
+        (guess.name(), guess.decided_on())
+    }
+
+    #[test]
+    fn a_type_holds_every_value_and_the_line_that_decided_is_known() {
+        for (values, name, line) in [
+            (&["1", "-20", "0"][..], "bigint", Some(1)),
+            (&["1", "2", "1.50"], "numeric", Some(3)),
+            (&["1", "9223372036854775808"], "numeric", Some(2)),
+            (&["1", "007"], "text", Some(2)),
+            (&["0.5", "1e5"], "text", Some(2)),
+            (&["+1"], "text", Some(1)),
+            (&["-0"], "text", Some(1)),
+            (&["-0.0"], "text", Some(1)),
+            (&["1.", "2"], "text", Some(1)),
+            (&["NaN"], "text", Some(1)),
+            (&["true", "FALSE"], "boolean", Some(1)),
+            (&["t", "f"], "text", Some(1)),
+            (&["1", "true"], "text", Some(2)),
+            (&["2026-01-31"], "date", Some(1)),
+            (&["2026-01-31", "2026-02-30"], "text", Some(2)),
+            (&["31.01.2026"], "text", Some(1)),
+            (&["20260131"], "bigint", Some(1)),
+            (&["2026-01-31 12:00", "2026-01-31T12:00:00.5"], "timestamp", Some(1)),
+            (&["2026-01-31 12:00+02"], "timestamptz", Some(1)),
+            (&["2026-01-31 12:00Z", "2026-01-31 12:00"], "text", Some(2)),
+            (&["2026-01-31", "2026-01-31 12:00"], "text", Some(2)),
+            (&["0189aaaa-bbbb-7ccc-8ddd-eeeeffff0000"], "uuid", Some(1)),
+            (&[""], "text", Some(1)),
+            (&[], "text", None),
+        ] {
+            assert_eq!(guess(values), (name, line), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_no_values() {
+        assert!(!is_typed(b"name") && !is_typed(b"") && !is_typed(b"2nd"));
+        assert!(is_typed(b"12") && is_typed(b"2026-01-31") && is_typed(b"true"));
+    }
+}
