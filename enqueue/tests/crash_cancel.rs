@@ -112,7 +112,7 @@ async fn a_cancel_waits_for_the_chunks_that_are_being_loaded() {
         world.worker(&["--concurrency", "2"]).start(),
     ];
     world
-        .until_some("pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'")
+        .until_some("pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'")
         .await;
     assert_eq!(world.run(&["cancel", &import.to_string()]).await.code, Some(0));
     assert_eq!(world.run(&["cancel", &import.to_string()]).await.code, Some(0));
@@ -163,7 +163,7 @@ async fn an_undo_that_is_stopped_keeps_what_is_left_and_can_go_on() {
         .start();
     world.until_some("pgimport.import_chunk WHERE state = 'deleted'").await;
     world
-        .until_some("pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND state = 'idle in transaction' AND query LIKE '%import_registry%'")
+        .until_some("pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pg_import-worker%' AND state = 'idle in transaction' AND query LIKE '%import_registry%'")
         .await;
     drop(worker);
     let keep = world.run(&["keep", &import.to_string()]).await;
@@ -269,7 +269,7 @@ async fn a_file_that_changes_while_it_is_read_fails_its_import() {
     world.assert_no_job_stranded().await;
     until_true("the submitter is forgotten", async || {
         world
-            .count("pg_stat_activity WHERE application_name LIKE 'pg_import-enqueue%'")
+            .count("pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pg_import-enqueue%'")
             .await
             == 0
     })

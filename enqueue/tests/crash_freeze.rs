@@ -149,7 +149,7 @@ async fn a_worker_whose_runtime_is_blocked_loads_nothing_twice() {
     blocked.until_says("worker ready").await;
     world
         .until_some(
-            "pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND state = 'idle in transaction'",
+            "pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pg_import-worker%' AND state = 'idle in transaction'",
         )
         .await;
     let _other = world.worker(&["--concurrency", "2"]).start();
@@ -199,7 +199,7 @@ async fn a_stop_ends_in_time_while_chunks_are_blocked() {
     let lock = Held::take(&world, "LOCK TABLE public.sale_order IN SHARE MODE").await;
     let worker = world.worker(&["--concurrency", "2", "--shutdown-timeout", "1"]).start();
     world
-        .until_some("pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'")
+        .until_some("pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'")
         .await;
     worker.terminate();
     let begin = Instant::now();
@@ -228,7 +228,7 @@ async fn a_worker_reads_ahead_and_writes_no_more_at_once_than_it_was_told_to() {
     world
         .until_some("pgimport.import_chunk WHERE state = 'pending' AND worker IS NOT NULL HAVING count(*) > 1")
         .await;
-    let blocked = "pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO public.sale_order%'";
+    let blocked = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO public.sale_order%'";
     world.until_some(blocked).await;
     // Each look is a statement of its own; a second writer would wait for the lock within milliseconds.
     for _ in 0..200 {
