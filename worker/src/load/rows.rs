@@ -53,8 +53,6 @@ struct RecordRules {
     long_rows: LongRows,
     /// What stood between the fields of a record that has too many.
     delimiter: Vec<u8>,
-    /// Whether a column of text that takes no NULL takes an empty field as the empty string.
-    empty_may_be_text: bool,
 }
 
 /// Why an import's records cannot be read.
@@ -69,10 +67,12 @@ pub enum ShapeError {
 /// Which fields are NULL in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct NullRule {
-    /// An unquoted one that is empty or one of the null texts.
+    /// An unquoted one that is one of the null texts.
     unquoted: bool,
     /// The same of a quoted one.
     quoted: bool,
+    /// An unquoted one that is empty.
+    empty_unquoted: bool,
     /// A quoted one that is empty.
     empty_quoted: bool,
 }
@@ -83,15 +83,20 @@ impl NullRule {
             return Self {
                 unquoted: false,
                 quoted: false,
+                empty_unquoted: false,
                 empty_quoted: false,
             };
         }
+        let is_text = matches!(column.kind, ColumnType::Text { .. });
+        // A column of text that takes no NULL takes the empty string.
+        let takes_empty = is_text && !column.nullable;
         let quoted = dialect.quoted_fields == QuotedFields::AsUnquoted || dialect.force_null.has(&column.name);
         Self {
             unquoted: true,
             quoted,
+            empty_unquoted: !takes_empty,
             // No other type has a value that reads like this.
-            empty_quoted: quoted || !matches!(column.kind, ColumnType::Text { .. }),
+            empty_quoted: !is_text || quoted && !takes_empty,
         }
     }
 
@@ -100,14 +105,19 @@ impl NullRule {
         Self {
             unquoted: true,
             quoted: false,
+            empty_unquoted: true,
             empty_quoted: !matches!(column.kind, ColumnType::Text { .. }),
         }
     }
 
     fn is_null(self, field: Field<'_>, texts: &[String]) -> bool {
-        let in_question = if field.quoted { self.quoted } else { self.unquoted };
+        let (in_question, empty) = if field.quoted {
+            (self.quoted, self.empty_quoted)
+        } else {
+            (self.unquoted, self.empty_unquoted)
+        };
         if field.value.is_empty() {
-            return if field.quoted { self.empty_quoted } else { self.unquoted };
+            return empty;
         }
         in_question && texts.iter().any(|text| text.as_bytes() == field.value)
     }
@@ -125,7 +135,6 @@ impl RecordShape {
                     short_rows: dialect.short_rows,
                     long_rows: dialect.long_rows,
                     delimiter: dialect.delimiter.as_bytes().to_vec(),
-                    empty_may_be_text: true,
                 },
                 RecordFormat::Csv(Box::new(Grammar::new(
                     dialect,
@@ -391,7 +400,7 @@ fn push_fields(
             field.value = rewritten;
             is_null = form.leaves_a_field() && null.is_null(field, &rules.null);
         }
-        push_field(rows, index, field, column, is_null, clean, rules.empty_may_be_text).map_err(fault)?;
+        push_field(rows, index, field, column, is_null, clean).map_err(fault)?;
     }
     Ok(())
 }
@@ -409,7 +418,6 @@ fn push_field(
     column: &Column,
     is_null: bool,
     clean: bool,
-    empty_may_be_text: bool,
 ) -> Result<(), String> {
     let field_value = field.value;
     let value = |out: &mut Vec<u8>| match column.kind {
@@ -424,12 +432,6 @@ fn push_field(
     };
     match (is_null, column.nullable) {
         (true, true) => rows.push(index, None::<fn(&mut Vec<u8>) -> Result<(), values::ValueError>>),
-        // A column of text that takes no NULL takes the empty string.
-        (true, false)
-            if empty_may_be_text && field_value.is_empty() && matches!(column.kind, ColumnType::Text { .. }) =>
-        {
-            rows.push(index, Some(value))
-        }
         (true, false) => return Err("no value, but the column is NOT NULL".to_owned()),
         (false, _) => rows.push(index, Some(value)),
     }
