@@ -9,6 +9,7 @@ mod follow;
 mod hints;
 mod inputs;
 mod output;
+mod reasons;
 mod signals;
 
 use clap::Parser as _;

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use csv_async::AsyncWriter;
 use ledger::rejects::Reject;
 use submit::{chunks::SourceChunks, submission::Checked};
-use tokio::io::{AsyncWrite, stdout};
+use tokio::io::stdout;
 use worker::load::{
     rows::{self, RecordShape},
     sink::Sink,
 };
 
-use crate::output::{self, Exit, group};
+use crate::{
+    output::{self, Exit, group},
+    reasons::ReasonWriter,
+};
 
 /// Reads all of a source, writes the rejects to standard output, and says how many there are.
 pub async fn run(checked: Checked) -> anyhow::Result<Exit> {
@@ -24,8 +26,7 @@ pub async fn run(checked: Checked) -> anyhow::Result<Exit> {
     } = checked;
     let columns = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
     let shape = Arc::new(RecordShape::new(columns, &spec)?);
-    let mut writer = AsyncWriter::from_writer(stdout());
-    writer.write_record(["line", "column", "reason"]).await?;
+    let mut reasons = ReasonWriter::new(stdout()).await?;
     let (mut records, mut rejected) = (0, 0);
     loop {
         let (shape, mut reading) = (Arc::clone(&shape), chunks);
@@ -36,9 +37,11 @@ pub async fn run(checked: Checked) -> anyhow::Result<Exit> {
         };
         records += count;
         rejected += rejects.len() as u64;
-        write(&mut writer, &rejects).await?;
+        for reject in &rejects {
+            reasons.write(reject).await?;
+        }
     }
-    writer.flush().await?;
+    reasons.flush().await?;
     output::say(&format!(
         "{} records: {} would be loaded into {}, {} rejected; nothing was stored",
         group(records),
@@ -56,18 +59,4 @@ fn next(chunks: &mut SourceChunks, shape: &RecordShape) -> anyhow::Result<Option
     };
     let parsed = rows::parse(&bytes, shape, span, Sink::arrays(&shape.columns))?;
     Ok(Some((span.record_count, parsed.rejects)))
-}
-
-async fn write(writer: &mut AsyncWriter<impl AsyncWrite + Unpin>, rejects: &[Reject]) -> anyhow::Result<()> {
-    for reject in rejects {
-        let line = reject.position.line.map(|line| line.to_string()).unwrap_or_default();
-        let column = reject.column.as_deref().unwrap_or_default();
-        let written = writer.write_record([line.as_str(), column, &reject.reason]).await;
-        written.map_err(|error| match error.into_kind() {
-            // Whoever reads may have seen enough, which nobody finds inside an error of the library.
-            csv_async::ErrorKind::Io(error) => anyhow::Error::from(error),
-            other => anyhow::anyhow!("the reject at line {line} cannot be written: {other:?}"),
-        })?;
-    }
-    Ok(())
 }

@@ -4,7 +4,6 @@ use std::{
 };
 
 use anyhow::Context as _;
-use csv_async::AsyncWriter;
 use format::csv::write;
 use ledger::{imports, rejects};
 use model::{FormatSpec, ImportSpec};
@@ -15,6 +14,7 @@ use crate::{
     cli::RejectsArgs,
     database::Open,
     output::{self, Exit, group},
+    reasons::ReasonWriter,
 };
 
 /// Rejects read at once.
@@ -51,9 +51,7 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         for reject in &page {
             write::raw_record(&mut records, &reject.raw)?;
             if let Some(reasons) = &mut reasons {
-                let line = reject.position.line.map(|line| line.to_string()).unwrap_or_default();
-                let column = reject.column.as_deref().unwrap_or_default();
-                reasons.write_record([line.as_str(), column, &reject.reason]).await?;
+                reasons.write(reject).await?;
             }
         }
     }
@@ -89,11 +87,9 @@ fn absent_from_output(spec: &ImportSpec) -> Vec<&'static str> {
     .collect()
 }
 
-async fn create(path: &Path) -> anyhow::Result<AsyncWriter<File>> {
+async fn create(path: &Path) -> anyhow::Result<ReasonWriter<File>> {
     let file = File::create(path)
         .await
         .with_context(|| format!("cannot write {}", path.display()))?;
-    let mut writer = AsyncWriter::from_writer(file);
-    writer.write_record(["line", "column", "reason"]).await?;
-    Ok(writer)
+    ReasonWriter::new(file).await
 }
