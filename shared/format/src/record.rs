@@ -12,6 +12,35 @@ pub struct Field<'r> {
     pub quoted: bool,
 }
 
+/// What makes a record a reject, whatever its fields are worth in a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defect {
+    /// Which of the fields it is about, from 0, if one.
+    pub field: Option<usize>,
+    pub reason: String,
+}
+
+/// A reader of records, one after the other, whatever their format.
+pub trait Records {
+    /// Reads the next record, good or bad; `false` when there is none.
+    fn advance(&mut self) -> bool;
+
+    /// The fields of the record; those of one with a defect are not to be relied on.
+    fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>>;
+
+    /// What is wrong with the record, if that makes it a reject.
+    fn defect(&self) -> Option<Defect>;
+
+    /// The records read so far.
+    fn count(&self) -> u64;
+
+    /// Where the record lies. Each call must be for a later record than the one before.
+    fn position(&mut self) -> Position;
+
+    /// The record as it stood in the source, without its line end.
+    fn raw(&self) -> &[u8];
+}
+
 /// Tells where the records of some bytes lie, one after the other.
 pub(crate) struct Places {
     start: Position,

@@ -6,6 +6,7 @@ use format::csv::split::{Chunk, Position, Splitter, SplitterConfig};
 use format::jsonl::read::{ObjectReader, is_free_of_nul};
 use format::jsonl::shape::ObjectShape;
 use format::jsonl::{Grammar, keys};
+use format::record::Records as _;
 use model::UnknownKeys;
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use format::csv::grammar::Grammar;
 use format::csv::read::RecordReader;
 use format::csv::split::{Chunk, Position, SplitError, Splitter, SplitterConfig};
+use format::record::Records as _;
 use model::{CsvDialect, Delimiter, Escape, Quote, StrayQuotes};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -14,7 +14,7 @@ use format::{
         read::ObjectReader,
         shape::{ObjectShape, RepeatedName},
     },
-    record::Field,
+    record::{Field, Records},
 };
 use model::{CsvDialect, Delimiter, FormatSpec, JsonLinesSpec, SplitSpec, TextSpec, UnknownKeys};
 use serde::Serialize;
@@ -148,15 +148,10 @@ fn of_json(sample: Sample, keys: Vec<String>, origin: String) -> Result<Finding,
     let shape = ObjectShape::new(&keys, UnknownKeys::Ignore).map_err(|source| SniffError::Keys { origin, source })?;
     let mut reader = ObjectReader::new(&sample.lines, &shape, beginning(1));
     let mut columns = Columns::new(keys.iter().cloned().map(Some).collect());
-    let (mut records, mut agreeing) = (0, 0);
     while reader.advance() {
-        records += 1;
-        let line = reader.position().line.unwrap_or(1);
-        if reader.fault().is_none() {
-            agreeing += 1;
-            columns.add(reader.fields(), line);
-        }
+        columns.add(&mut reader);
     }
+    let Columns { records, agreeing, .. } = columns;
     let (columns, rows) = columns.end();
     Ok(Finding {
         compression: sample.compression,
@@ -196,24 +191,20 @@ fn of_csv(sample: Sample, origin: String) -> Result<Finding, SniffError> {
     };
     let grammar = Grammar::new(&dialect, Some(fields), sample.lines.len());
     let mut reader = RecordReader::new(&chunk.bytes, grammar, beginning(chunk.first_line));
-    let (mut records, mut agreeing, mut header_line) = (0, 0, None);
+    let mut header_line = None;
     let mut columns = Columns::new(vec![None; fields]);
     while reader.advance() {
-        let line = reader.position().line.unwrap_or(1);
         if reader.count() == 1
-            && reader.len() == fields
+            && reader.fields().len() == fields
             && let Some(names) = names(reader.fields())
         {
-            header_line = Some(line);
+            header_line = reader.position().line;
             columns = Columns::new(names.into_iter().map(Some).collect());
-            continue;
-        }
-        records += 1;
-        if reader.len() == fields && reader.stray_quote().is_none() {
-            agreeing += 1;
-            columns.add(reader.fields(), line);
+        } else {
+            columns.add(&mut reader);
         }
     }
+    let Columns { records, agreeing, .. } = columns;
     let (columns, rows) = columns.end();
     Ok(Finding {
         compression: sample.compression,
@@ -257,6 +248,9 @@ struct Columns {
     names: Vec<Option<String>>,
     guesses: Vec<TypeGuess>,
     rows: Vec<Vec<Option<String>>>,
+    records: u64,
+    /// Records with as many fields as there are columns, and nothing else wrong with them.
+    agreeing: u64,
 }
 
 impl Columns {
@@ -265,12 +259,21 @@ impl Columns {
             guesses: vec![TypeGuess::default(); names.len()],
             names,
             rows: Vec::new(),
+            records: 0,
+            agreeing: 0,
         }
     }
 
-    fn add<'f>(&mut self, fields: impl Iterator<Item = Field<'f>>, line: u64) {
+    /// Takes the record that was read last.
+    fn add(&mut self, record: &mut impl Records) {
+        self.records += 1;
+        if record.defect().is_some() || record.fields().len() != self.names.len() {
+            return;
+        }
+        self.agreeing += 1;
+        let line = record.position().line.unwrap_or(1);
         let mut row = Vec::new();
-        for (guess, field) in self.guesses.iter_mut().zip(fields) {
+        for (guess, field) in self.guesses.iter_mut().zip(record.fields()) {
             let is_null = field.value.is_empty() && !field.quoted;
             if !is_null {
                 guess.add(field.value, line);

@@ -12,10 +12,10 @@ use format::{
         read::ObjectReader,
         shape::{ObjectShape, RepeatedName},
     },
-    record::Field,
+    record::{Defect, Field, Records},
 };
 use ledger::rejects::Reject;
-use model::{CsvDialect, FormatSpec, ImportSpec, LongRows, Position, QuotedFields, ShortRows, Span};
+use model::{CsvDialect, FormatSpec, ImportSpec, LongRows, QuotedFields, ShortRows, Span};
 use target::{
     Column, ColumnType,
     forms::{Form, FormError},
@@ -173,79 +173,6 @@ fn is_json(column: &Column) -> bool {
     }
 }
 
-/// A reader of records, one after the other, whatever their format.
-trait Records {
-    /// Reads the next record; `false` when there is none.
-    fn advance(&mut self) -> bool;
-    /// What is wrong with the record, if that makes it a reject.
-    fn fault(&self) -> Option<Fault>;
-    fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>>;
-    /// Each call must be for a later record than the one before.
-    fn position(&mut self) -> Position;
-    /// As it stood in the source.
-    fn raw(&self) -> &[u8];
-    /// The records read so far.
-    fn count(&self) -> u64;
-}
-
-impl Records for RecordReader<'_> {
-    fn advance(&mut self) -> bool {
-        self.advance()
-    }
-
-    fn fault(&self) -> Option<Fault> {
-        self.stray_quote().map(|stray| Fault {
-            column: Some(stray.field),
-            reason: stray.kind.reason().to_owned(),
-        })
-    }
-
-    fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
-        self.fields()
-    }
-
-    fn position(&mut self) -> Position {
-        self.position()
-    }
-
-    fn raw(&self) -> &[u8] {
-        self.raw()
-    }
-
-    fn count(&self) -> u64 {
-        self.count()
-    }
-}
-
-impl Records for ObjectReader<'_> {
-    fn advance(&mut self) -> bool {
-        self.advance()
-    }
-
-    fn fault(&self) -> Option<Fault> {
-        self.fault().map(|fault| Fault {
-            column: fault.key,
-            reason: fault.to_string(),
-        })
-    }
-
-    fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
-        self.fields()
-    }
-
-    fn position(&mut self) -> Position {
-        self.position()
-    }
-
-    fn raw(&self) -> &[u8] {
-        self.raw()
-    }
-
-    fn count(&self) -> u64 {
-        self.count()
-    }
-}
-
 /// A chunk's records, each either a row or a reject.
 #[derive(Debug)]
 pub struct ParsedChunk {
@@ -303,15 +230,15 @@ fn parse_records(
 ) -> Result<ParsedChunk, ParseError> {
     let (mut rejects, mut rows_before, mut rewritten) = (Vec::new(), Vec::new(), Vec::new());
     while reader.advance() {
-        if let Err(fault) = push_record(&mut rows, &reader, shape, clean, &mut rewritten) {
+        if let Err(defect) = push_record(&mut rows, &reader, shape, clean, &mut rewritten) {
             rows_before.push(rows.len());
             rejects.push(Reject {
                 position: reader.position(),
-                column: fault
-                    .column
+                column: defect
+                    .field
                     .and_then(|index| shape.columns.get(index))
                     .map(|column| column.name.clone()),
-                reason: fault.reason,
+                reason: defect.reason,
                 raw: reader.raw().to_vec(),
             });
         }
@@ -329,12 +256,6 @@ fn parse_records(
     })
 }
 
-/// What is wrong with a record.
-struct Fault {
-    column: Option<usize>,
-    reason: String,
-}
-
 /// Adds a record to the rows, whole or not at all. The fields of a `clean` chunk are known to be UTF-8 without NUL, of characters that the
 /// database can hold. `rewritten` is room.
 fn push_record(
@@ -343,9 +264,9 @@ fn push_record(
     shape: &RecordShape,
     clean: bool,
     rewritten: &mut Vec<u8>,
-) -> Result<(), Fault> {
-    if let Some(fault) = record.fault() {
-        return Err(fault);
+) -> Result<(), Defect> {
+    if let Some(defect) = record.defect() {
+        return Err(defect);
     }
     let whole = rows.len();
     rows.begin();
@@ -362,7 +283,7 @@ fn push_fields(
     shape: &RecordShape,
     clean: bool,
     rewritten: &mut Vec<u8>,
-) -> Result<(), Fault> {
+) -> Result<(), Defect> {
     let rules = &shape.rules;
     let mut fields = record.fields();
     let (expected, found) = (shape.columns.len(), fields.len());
@@ -372,8 +293,8 @@ fn push_fields(
         }
         (Ordering::Greater, _, LongRows::Join) => Some(join(record, expected - 1, &rules.delimiter)),
         (Ordering::Less, ShortRows::Reject, _) | (Ordering::Greater, _, LongRows::Reject) => {
-            return Err(Fault {
-                column: None,
+            return Err(Defect {
+                field: None,
                 reason: format!("expected {expected} fields, found {found}"),
             });
         }
@@ -388,19 +309,19 @@ fn push_fields(
             Some(value) if index + 1 == expected => Field { value, quoted: true },
             _ => fields.next().unwrap_or(missing),
         };
-        let fault = |reason| Fault {
-            column: Some(index),
+        let defect = |reason| Defect {
+            field: Some(index),
             reason,
         };
         let mut is_null = null.is_null(field, &rules.null);
         if let (Some(form), false) = (form, is_null) {
             rewritten.clear();
             form.rewrite(field.value, rewritten)
-                .map_err(|error| fault(error.to_string()))?;
+                .map_err(|error| defect(error.to_string()))?;
             field.value = rewritten;
             is_null = form.leaves_a_field() && null.is_null(field, &rules.null);
         }
-        push_field(rows, index, field, column, is_null, clean).map_err(fault)?;
+        push_field(rows, index, field, column, is_null, clean).map_err(defect)?;
     }
     Ok(())
 }

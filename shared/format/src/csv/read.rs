@@ -5,8 +5,7 @@
 use model::{CsvDialect, Position};
 
 use super::grammar::{Cells, Grammar, StrayQuote, StrayQuoteKind};
-pub use crate::record::Field;
-use crate::record::Places;
+use crate::record::{Defect, Field, Places, Records};
 
 /// Reads records from bytes that begin with one.
 pub struct RecordReader<'b> {
@@ -36,8 +35,15 @@ impl<'b> RecordReader<'b> {
         }
     }
 
-    /// Reads the next record; `false` when there is none.
-    pub fn advance(&mut self) -> bool {
+    /// The first quote of the record that stands where none can be, if that makes it a reject.
+    #[must_use]
+    pub fn stray_quote(&self) -> Option<StrayQuote> {
+        self.cells.stray
+    }
+}
+
+impl Records for RecordReader<'_> {
+    fn advance(&mut self) -> bool {
         let Ok(begin) = self.grammar.skip_to_record(self.bytes, self.end, true) else {
             return false;
         };
@@ -49,47 +55,30 @@ impl<'b> RecordReader<'b> {
         true
     }
 
-    /// How many fields the record has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.cells.cells.len()
-    }
-
-    /// Whether the record has no field. None has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.cells.cells.is_empty()
-    }
-
-    /// The fields of the record.
     #[inline]
-    pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
+    fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
         self.cells.cells.iter().map(|cell| Field {
             value: self.cells.value(self.bytes, cell),
             quoted: cell.quoted,
         })
     }
 
-    /// The first quote of the record that stands where none can be, if that makes it a reject.
-    #[must_use]
-    pub fn stray_quote(&self) -> Option<StrayQuote> {
-        self.cells.stray
+    fn defect(&self) -> Option<Defect> {
+        self.stray_quote().map(|stray| Defect {
+            field: Some(stray.field),
+            reason: stray.kind.reason().to_owned(),
+        })
     }
 
-    /// The records read so far.
-    #[must_use]
-    pub fn count(&self) -> u64 {
+    fn count(&self) -> u64 {
         self.count
     }
 
-    /// Where the record lies. Each call must be for a later record than the one before.
-    pub fn position(&mut self) -> Position {
+    fn position(&mut self) -> Position {
         self.places.position(self.bytes, self.begin, self.count)
     }
 
-    /// The record as it stood in the source, without its line end.
-    #[must_use]
-    pub fn raw(&self) -> &'b [u8] {
+    fn raw(&self) -> &[u8] {
         let span = self.bytes.get(self.begin..self.end).unwrap_or_default();
         let after = span.iter().rev().take_while(|byte| is_line_end(**byte)).count();
         span.get(..span.len() - after).unwrap_or_default()

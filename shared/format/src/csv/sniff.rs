@@ -6,6 +6,7 @@
 use model::{CsvDialect, Delimiter, Escape, Position, Quote};
 
 use super::{BYTE_ORDER_MARK, grammar::Grammar, read::RecordReader};
+use crate::record::Records;
 
 /// **Bytes** of a sample.
 pub const SAMPLE_BYTES: usize = 1 << 20;
@@ -156,9 +157,9 @@ fn fit(sample: &[u8], dialect: &CsvDialect) -> Option<Fit> {
     let mut reader = RecordReader::new(sample, Grammar::new(dialect, None, sample.len()), start);
     let mut records = Vec::new();
     while records.len() < SAMPLE_RECORDS && reader.advance() {
+        let line = reader.position().line.unwrap_or(1);
         let quoted = reader.fields().filter(|field| field.quoted).count();
-        let stray = reader.stray_quote().is_some();
-        records.push((reader.len(), quoted, stray, reader.position().line.unwrap_or(1)));
+        records.push((reader.fields().len(), quoted, reader.stray_quote().is_some(), line));
     }
     let fields = most_frequent(records.iter().map(|record| record.0).filter(|fields| *fields > 1))?;
     let before = records.iter().position(|record| record.0 == fields)?;

@@ -7,8 +7,7 @@ use model::Position;
 
 pub use super::fault::{FaultKind, RecordFault, ShownKey};
 use super::{Grammar, object::Cells, shape::ObjectShape};
-pub use crate::record::Field;
-use crate::record::Places;
+use crate::record::{Defect, Field, Places, Records};
 
 /// Reads records from bytes that begin with one.
 ///
@@ -48,56 +47,52 @@ impl<'b> ObjectReader<'b> {
         }
     }
 
-    /// Reads the next record, good or bad; `false` when there is none.
-    pub fn advance(&mut self) -> bool {
-        let Some((begin, end, next)) = self.grammar.next_line(self.bytes, self.next) else {
-            return false;
-        };
-        (self.begin, self.end, self.next) = (begin, end, next);
-        self.count += 1;
-        self.fault = self.cells.read(self.raw(), self.shape).err();
-        true
-    }
-
-    /// How many fields the record has: as many as there are keys.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.shape.len()
-    }
-
-    /// Whether no key is wanted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.shape.is_empty()
-    }
-
-    /// The fields of the record, in the order of the keys; those of one with a fault are not to be relied on. Each is UTF-8 text.
-    #[inline]
-    pub fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
-        self.cells.values().map(|(value, quoted)| Field { value, quoted })
-    }
-
     /// What is wrong with the record, if that makes it a reject.
     #[must_use]
     pub fn fault(&self) -> Option<&RecordFault> {
         self.fault.as_ref()
     }
 
-    /// The records read so far.
-    #[must_use]
-    pub fn count(&self) -> u64 {
+    /// The record without its line end and the spaces before it.
+    fn line(&self) -> &'b [u8] {
+        self.bytes.get(self.begin..self.end).unwrap_or_default()
+    }
+}
+
+/// A record has as many fields as there are keys, in their order, each of them UTF-8 text.
+impl Records for ObjectReader<'_> {
+    fn advance(&mut self) -> bool {
+        let Some((begin, end, next)) = self.grammar.next_line(self.bytes, self.next) else {
+            return false;
+        };
+        (self.begin, self.end, self.next) = (begin, end, next);
+        self.count += 1;
+        self.fault = self.cells.read(self.line(), self.shape).err();
+        true
+    }
+
+    #[inline]
+    fn fields(&self) -> impl ExactSizeIterator<Item = Field<'_>> {
+        self.cells.values().map(|(value, quoted)| Field { value, quoted })
+    }
+
+    fn defect(&self) -> Option<Defect> {
+        self.fault().map(|fault| Defect {
+            field: fault.key,
+            reason: fault.to_string(),
+        })
+    }
+
+    fn count(&self) -> u64 {
         self.count
     }
 
-    /// Where the record lies. Each call must be for a later record than the one before.
-    pub fn position(&mut self) -> Position {
+    fn position(&mut self) -> Position {
         self.places.position(self.bytes, self.begin, self.count)
     }
 
-    /// The record as it stood in the source, without its line end and the spaces before it.
-    #[must_use]
-    pub fn raw(&self) -> &'b [u8] {
-        self.bytes.get(self.begin..self.end).unwrap_or_default()
+    fn raw(&self) -> &[u8] {
+        self.line()
     }
 }
 
