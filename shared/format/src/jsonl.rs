@@ -15,4 +15,4 @@ mod text;
 
 pub use crate::csv::grammar::Grammar;
 pub use crate::csv::write::raw_record;
-pub use keys::{KeysError, SAMPLE_BYTES, keys};
+pub use keys::{KeysError, keys};

@@ -6,3 +6,4 @@ pub mod csv;
 pub mod footer;
 pub mod jsonl;
 pub mod record;
+pub mod sample;

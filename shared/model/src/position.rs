@@ -13,6 +13,19 @@ pub struct Position {
     pub line: Option<u64>,
 }
 
+impl Position {
+    /// Of what is only looked at: on this line of the first input, and nothing else is known.
+    #[must_use]
+    pub const fn of_line(line: u64) -> Self {
+        Self {
+            input: 0,
+            record: None,
+            byte: None,
+            line: Some(line),
+        }
+    }
+}
+
 /// Where a run of whole records lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {

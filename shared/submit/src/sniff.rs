@@ -1,22 +1,18 @@
 //! What a source seems to be, and how it would be read: what `enqueue sniff` proposes.
 
-use std::io::{Cursor, Read};
+use std::io::Read;
 
 use format::{
-    csv::{
-        grammar::Grammar,
-        read::RecordReader,
-        sniff::{self, SAMPLE_BYTES},
-        split::{Position, SplitError, Splitter, SplitterConfig},
-    },
+    csv::{grammar::Grammar, read::RecordReader, sniff},
     jsonl::{
         self,
         read::ObjectReader,
         shape::{ObjectShape, RepeatedName},
     },
     record::{Field, Records},
+    sample::{SAMPLE_BYTES, whole_lines},
 };
-use model::{CsvDialect, Delimiter, FormatSpec, JsonLinesSpec, SplitSpec, TextSpec, UnknownKeys};
+use model::{CsvDialect, Delimiter, FormatSpec, JsonLinesSpec, Position, TextSpec, UnknownKeys};
 use serde::Serialize;
 use source::{Compression, EncodingError, Source, SourceError};
 use target::guess::{TypeGuess, is_typed};
@@ -69,8 +65,6 @@ pub enum SniffError {
     Empty { origin: String },
     #[error("{origin}: no line ends within the first {SAMPLE_BYTES} bytes: this is no text, or one long record")]
     NoLine { origin: String },
-    #[error("{origin}")]
-    Split { origin: String, source: SplitError },
     #[error("{origin}: {source}")]
     Keys { origin: String, source: RepeatedName },
 }
@@ -96,7 +90,7 @@ pub fn sniff(source: &Source) -> Result<Finding, SniffError> {
     let begins_an_object = sample.lines.trim_ascii_start().starts_with(b"{");
     match jsonl::keys(&sample.lines, true) {
         Ok(keys) if begins_an_object => of_json(sample, keys, origin),
-        _ => of_csv(sample, origin),
+        _ => Ok(of_csv(sample)),
     }
 }
 
@@ -131,7 +125,7 @@ fn read_sample(source: &Source, text: &TextSpec, origin: &str) -> Result<Sample,
             source,
         })?;
     let complete = bytes.len() <= SAMPLE_BYTES;
-    let lines = sniff::lines_of(&bytes, complete).to_vec();
+    let lines = whole_lines(&bytes, complete).to_vec();
     if lines.is_empty() && !complete {
         return Err(SniffError::NoLine {
             origin: origin.to_owned(),
@@ -146,7 +140,7 @@ fn read_sample(source: &Source, text: &TextSpec, origin: &str) -> Result<Sample,
 
 fn of_json(sample: Sample, keys: Vec<String>, origin: String) -> Result<Finding, SniffError> {
     let shape = ObjectShape::new(&keys, UnknownKeys::Ignore).map_err(|source| SniffError::Keys { origin, source })?;
-    let mut reader = ObjectReader::new(&sample.lines, &shape, beginning(1));
+    let mut reader = ObjectReader::new(&sample.lines, &shape, Position::of_line(1));
     let mut columns = Columns::new(keys.iter().cloned().map(Some).collect());
     while reader.advance() {
         columns.add(&mut reader);
@@ -168,29 +162,15 @@ fn of_json(sample: Sample, keys: Vec<String>, origin: String) -> Result<Finding,
     })
 }
 
-fn of_csv(sample: Sample, origin: String) -> Result<Finding, SniffError> {
+fn of_csv(sample: Sample) -> Finding {
     let (dialect, fields) = match sniff::sniff(&sample.lines, true) {
         Some(found) => (found.dialect, found.fields),
         // One column, in which the usual delimiter does not stand.
         None => (CsvDialect::strict(Delimiter::default(), true), 1),
     };
-    let split = SplitSpec {
-        chunk_rows: u64::MAX,
-        chunk_bytes: usize::MAX,
-        max_record: sample.lines.len(),
-    };
-    let config = SplitterConfig::new(&FormatSpec::Csv(dialect.clone()), &split);
-    let mut splitter = Splitter::new(Cursor::new(&sample.lines), config, Position::START);
-    let of_split = |source| SniffError::Split {
-        origin: origin.clone(),
-        source,
-    };
-    splitter.skip_lines(dialect.skip_lines).map_err(of_split)?;
-    let Some(chunk) = splitter.next_chunk().map_err(of_split)? else {
-        return Err(SniffError::Empty { origin });
-    };
+    let (below, line) = sniff::below_preamble(&sample.lines, &dialect);
     let grammar = Grammar::new(&dialect, Some(fields), sample.lines.len());
-    let mut reader = RecordReader::new(&chunk.bytes, grammar, beginning(chunk.first_line));
+    let mut reader = RecordReader::new(below, grammar, Position::of_line(line));
     let mut header_line = None;
     let mut columns = Columns::new(vec![None; fields]);
     while reader.advance() {
@@ -206,7 +186,7 @@ fn of_csv(sample: Sample, origin: String) -> Result<Finding, SniffError> {
     }
     let Columns { records, agreeing, .. } = columns;
     let (columns, rows) = columns.end();
-    Ok(Finding {
+    Finding {
         compression: sample.compression,
         text: sample.text,
         format: FormatSpec::Csv(CsvDialect {
@@ -218,15 +198,6 @@ fn of_csv(sample: Sample, origin: String) -> Result<Finding, SniffError> {
         header_line,
         columns,
         rows,
-    })
-}
-
-fn beginning(line: u64) -> model::Position {
-    model::Position {
-        input: 0,
-        record: None,
-        byte: None,
-        line: Some(line),
     }
 }
 

@@ -9,15 +9,14 @@ use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use crate::chunks::SourceChunks;
 use crate::intake::{Intake, Notice};
 use crate::producer::Producer;
-use format::csv::read::header_names;
 use ledger::{
     chunks,
     imports::{self, Import, NewImport},
     sessions,
 };
 use model::{
-    ColumnChoice, CsvDialect, Delimiter, FormatSpec, ImportId, ImportSpec, ImportState, JsonLinesSpec, MappingSpec,
-    ProcessName, SourceKind, SourceSpec,
+    ColumnChoice, FormatSpec, ImportId, ImportSpec, ImportState, JsonLinesSpec, MappingSpec, ProcessName, SourceKind,
+    SourceSpec,
 };
 use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
@@ -26,12 +25,15 @@ use target::{Target, forms::Form, map_fields};
 
 mod beginning;
 mod error;
+mod fitting;
 mod identity;
 mod request;
 
 pub(crate) use beginning::SourceSplitter;
 use beginning::{Beginning, Reading};
-pub use error::{Fitting, SubmitError};
+pub use error::SubmitError;
+pub use fitting::Fitting;
+use fitting::fitting;
 use identity::{Keys, check_same, check_stream};
 pub use request::{Event, KeyChoice, Progress, Request, Submitted};
 
@@ -398,28 +400,6 @@ impl<'a> Submission<'a> {
         }
         Ok(Submitted { import, own: true })
     }
-}
-
-/// How a header is written that names columns of the table, where it does not when it is read as somebody said.
-fn fitting(target: &Target, header: &[u8], format: &FormatSpec) -> Option<Fitting> {
-    let FormatSpec::Csv(dialect) = format else { return None };
-    if beginning::looks_like_json(header) {
-        return Some(Fitting::JsonLines);
-    }
-    let usual = [",", ";", "\t", "|", ", ", "; ", ":"].into_iter();
-    let others = usual
-        .filter_map(|text| Delimiter::new(text.as_bytes()))
-        .filter(|other| *other != dialect.delimiter);
-    let mut others = others.into_iter();
-    let fits = others.find(|other| {
-        let dialect = CsvDialect {
-            delimiter: *other,
-            ..dialect.clone()
-        };
-        let names = header_names(header, &dialect);
-        names.is_ok_and(|names| names.len() > 1 && map_fields(target, Some(&names)).is_ok())
-    });
-    fits.map(Fitting::Delimiter)
 }
 
 /// Refuses a choice of columns that are none of the file's.

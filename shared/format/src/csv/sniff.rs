@@ -5,11 +5,12 @@
 
 use model::{CsvDialect, Delimiter, Escape, Position, Quote};
 
-use super::{BYTE_ORDER_MARK, grammar::Grammar, read::RecordReader};
-use crate::record::Records;
-
-/// **Bytes** of a sample.
-pub const SAMPLE_BYTES: usize = 1 << 20;
+use super::{
+    grammar::Grammar,
+    read::RecordReader,
+    split::{self, Splitter, SplitterConfig},
+};
+use crate::{record::Records, sample::whole_lines};
 
 /// Records of a sample that are looked at.
 const SAMPLE_RECORDS: usize = 1000;
@@ -30,9 +31,6 @@ pub struct Sniffed {
     pub dialect: CsvDialect,
     /// Fields that most records have.
     pub fields: usize,
-    /// Records from the first that has as many fields on, and how many of them have.
-    pub records: usize,
-    pub agreeing: usize,
 }
 
 /// How the sample agrees with a dialect.
@@ -68,7 +66,7 @@ impl Fit {
 /// `complete`, if nothing comes after the sample: else its last line counts only if it has an end.
 #[must_use]
 pub fn sniff(sample: &[u8], complete: bool) -> Option<Sniffed> {
-    let sample = lines_of(sample, complete);
+    let sample = whole_lines(sample, complete);
     let usual = CsvDialect::strict(Delimiter::default(), true);
     let escaped = CsvDialect {
         escape: Escape::Byte(b'\\'),
@@ -107,15 +105,30 @@ pub fn sniff(sample: &[u8], complete: bool) -> Option<Sniffed> {
             ..dialect
         },
         fields: fit.fields,
-        records: fit.records,
-        agreeing: fit.agreeing,
     })
 }
 
 /// The delimiter with which the records of a sample agree, if it is written in this dialect otherwise.
 #[must_use]
 pub fn delimiter(sample: &[u8], complete: bool, dialect: &CsvDialect) -> Option<Delimiter> {
-    best_delimiter(lines_of(sample, complete), dialect).map(|(dialect, _)| dialect.delimiter)
+    let (records, _) = below_preamble(whole_lines(sample, complete), dialect);
+    best_delimiter(records, dialect).map(|(dialect, _)| dialect.delimiter)
+}
+
+/// What stands below the lines of a sample that a dialect skips, and the line on which that begins.
+#[must_use]
+pub fn below_preamble<'s>(sample: &'s [u8], dialect: &CsvDialect) -> (&'s [u8], u64) {
+    let config = SplitterConfig {
+        grammar: Grammar::new(dialect, None, sample.len()),
+        chunk_rows: 1,
+        chunk_bytes: 1,
+    };
+    let mut splitter = Splitter::new(sample, config, split::Position::START);
+    // Memory can always be read.
+    let _ = splitter.skip_lines(dialect.skip_lines);
+    let split::Position { byte, line } = splitter.position();
+    let below = usize::try_from(byte).ok().and_then(|byte| sample.get(byte..));
+    (below.unwrap_or_default(), line)
 }
 
 fn best_delimiter(sample: &[u8], dialect: &CsvDialect) -> Option<(CsvDialect, Fit)> {
@@ -139,22 +152,8 @@ fn best_delimiter(sample: &[u8], dialect: &CsvDialect) -> Option<(CsvDialect, Fi
 
 /// How a sample agrees with a dialect; `None`, if it does not.
 fn fit(sample: &[u8], dialect: &CsvDialect) -> Option<Fit> {
-    let mut sample = sample;
-    let mut line = 1;
-    for _ in 0..dialect.skip_lines {
-        let end = memchr::memchr2(b'\r', b'\n', sample).map_or(sample.len(), |at| at + 1);
-        let rest = sample.get(end..)?;
-        let both = sample.get(..end)?.ends_with(b"\r") && rest.starts_with(b"\n");
-        sample = rest.get(usize::from(both)..)?;
-        line += 1;
-    }
-    let start = Position {
-        input: 0,
-        record: None,
-        byte: None,
-        line: Some(line),
-    };
-    let mut reader = RecordReader::new(sample, Grammar::new(dialect, None, sample.len()), start);
+    let grammar = Grammar::new(dialect, None, sample.len());
+    let mut reader = RecordReader::new(sample, grammar, Position::of_line(1));
     let mut records = Vec::new();
     while records.len() < SAMPLE_RECORDS && reader.advance() {
         let line = reader.position().line.unwrap_or(1);
@@ -186,17 +185,6 @@ fn most_frequent(numbers: impl Iterator<Item = usize>) -> Option<usize> {
         .into_iter()
         .max_by_key(|(_, count)| *count)
         .map(|(number, _)| number)
-}
-
-/// The lines of a sample that are there to their ends, without a byte-order mark.
-#[must_use]
-pub fn lines_of(sample: &[u8], complete: bool) -> &[u8] {
-    let sample = sample.strip_prefix(BYTE_ORDER_MARK).unwrap_or(sample);
-    if complete {
-        return sample;
-    }
-    let end = memchr::memrchr2(b'\r', b'\n', sample).map_or(0, |last| last + 1);
-    sample.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

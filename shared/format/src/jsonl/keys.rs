@@ -2,15 +2,14 @@
 
 use std::{collections::HashSet, fmt};
 
-use memchr::memrchr2;
 use model::Position;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 
 use super::{Grammar, fault::FaultKind, object::read_object};
-use crate::{csv::BYTE_ORDER_MARK, record::Places};
-
-/// **Bytes** of a sample in which lines begin that are looked at.
-pub const SAMPLE_BYTES: usize = 1 << 20;
+use crate::{
+    record::Places,
+    sample::{SAMPLE_BYTES, whole_lines, without_mark},
+};
 
 /// Objects of a sample that are looked at.
 const SAMPLE_OBJECTS: usize = 1000;
@@ -40,20 +39,9 @@ pub enum KeysError {
 /// # Errors
 /// [`KeysError`], when no line is an object with a key.
 pub fn keys(sample: &[u8], complete: bool) -> Result<Vec<String>, KeysError> {
-    let sample = sample.strip_prefix(BYTE_ORDER_MARK).unwrap_or(sample);
-    let whole = if complete {
-        sample
-    } else {
-        let lines = memrchr2(b'\r', b'\n', sample).map_or(0, |last| last + 1);
-        sample.get(..lines).unwrap_or_default()
-    };
+    let whole = whole_lines(sample, complete);
     let grammar = Grammar::lines(whole.len());
-    let mut places = Places::new(Position {
-        input: 0,
-        record: None,
-        byte: None,
-        line: Some(1),
-    });
+    let mut places = Places::new(Position::of_line(1));
     let mut union = Names::default();
     let mut bad = None;
     let (mut objects, mut at) = (0, 0);
@@ -86,7 +74,7 @@ pub fn keys(sample: &[u8], complete: bool) -> Result<Vec<String>, KeysError> {
             Ok(union.in_order)
         };
     }
-    let cut_off = sample.len() - whole.len();
+    let cut_off = without_mark(sample).len() - whole.len();
     Err(match bad {
         Some(bad) => bad,
         None if cut_off > 0 => KeysError::LongLine(cut_off),

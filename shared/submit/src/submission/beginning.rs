@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-use super::{Fitting, SubmitError};
+use super::{
+    SubmitError,
+    fitting::{Fitting, looks_like_json},
+};
 use format::csv::split::{Position, SplitError, Splitter, SplitterConfig};
 use format::csv::{grammar::Grammar, read::header_names, sniff};
 use format::{
     footer::WithoutFooter,
     jsonl::{self, KeysError},
+    sample::SAMPLE_BYTES,
 };
 use model::{CsvDialect, FormatSpec, SplitSpec, TextSpec};
 use source::{EncodingError, Fingerprint, Source, SourceError, SourceReader, fingerprint};
@@ -107,7 +111,7 @@ fn read_blocking(source: &Source, reading: &Reading) -> Result<Beginning, Beginn
     let mut splitter = Splitter::new(reader, config, Position::START);
     let mut format = reading.format.clone();
     if let (true, FormatSpec::Csv(dialect)) = (reading.find_delimiter, &mut format) {
-        let (sample, complete) = splitter.peek(sniff::SAMPLE_BYTES).map_err(BeginningError::Header)?;
+        let (sample, complete) = splitter.peek(SAMPLE_BYTES).map_err(BeginningError::Header)?;
         // A source without any record has no delimiter either.
         if !(complete && sample.trim_ascii().is_empty()) {
             dialect.delimiter = sniff::delimiter(sample, complete, dialect).ok_or(BeginningError::NoDelimiter)?;
@@ -169,14 +173,9 @@ fn take_header(
     Ok((Some(names), header.bytes))
 }
 
-/// Whether a record begins as an object does, which no header in CSV is likely to.
-pub(super) fn looks_like_json(record: &[u8]) -> bool {
-    record.trim_ascii_start().starts_with(b"{\"")
-}
-
 /// The keys of the objects at the beginning; none without any object.
 fn find_keys(splitter: &mut SourceSplitter) -> Result<Option<Vec<String>>, BeginningError> {
-    let (sample, complete) = splitter.peek(jsonl::SAMPLE_BYTES).map_err(BeginningError::Header)?;
+    let (sample, complete) = splitter.peek(SAMPLE_BYTES).map_err(BeginningError::Header)?;
     match jsonl::keys(sample, complete) {
         Ok(keys) => Ok(Some(keys)),
         Err(KeysError::NoRecord) => Ok(None),

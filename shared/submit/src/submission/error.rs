@@ -1,23 +1,15 @@
 //! Why a submission comes to nothing.
 
+use super::fitting::Fitting;
 use crate::intake::IntakeError;
 use format::csv::read::HeaderError;
 use format::{csv::split::SplitError, jsonl::KeysError};
 use ledger::LedgerError;
-use model::{Delimiter, DialectError, ImportId};
+use model::{DialectError, ImportId};
 use session::database::DatabaseError;
 use session::retry::MaybeTransient;
 use source::{EncodingError, SourceError};
 use target::{MappingError, TargetError, forms::FormError};
-
-/// How a source is written, where that is not how it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fitting {
-    /// With this delimiter the header names columns of the table.
-    Delimiter(Delimiter),
-    /// What should be the header looks like an object.
-    JsonLines,
-}
 
 /// Why nothing was submitted, or not to the end.
 #[derive(Debug, thiserror::Error)]
