@@ -22,7 +22,8 @@ pub use values::ValuesArgs;
   enqueue -i orders.csv --wait                 … and follow it to its end
   enqueue -i orders.csv --local                without any database: a private one, and a worker in this process
   cat orders.csv | enqueue                     submit standard input
-  enqueue -i inbox --each                      submit each file of a directory that was not submitted before
+  enqueue -i day1.csv -i day2.csv              several files as one import; a directory or a 'pattern*' stands for its files
+  enqueue -i inbox --each                      each file of a directory that was not submitted before as an import of its own
   enqueue sniff orders.csv                     how a file is written, and the command that loads it
   enqueue -i stock.csv -d , --table shop.stock --columns product,day,pieces
   id=$(enqueue -i orders.csv)                  the import's id, alone on standard output
@@ -46,8 +47,9 @@ impl Cli {
         if let Err(error) = self.submit.format.check() {
             Self::command().error(ErrorKind::ArgumentConflict, error).exit();
         }
-        if self.submit.input.len() > 1 && !self.submit.each {
-            let error = "several files are several imports: say so with --each";
+        let input = &self.submit.input;
+        if (input.len() > 1 || self.submit.each) && input.iter().any(|input| input.as_os_str() == "-") {
+            let error = "standard input can be read only once: it is an import of its own, without --each";
             Self::command().error(ErrorKind::ArgumentConflict, error).exit();
         }
     }
@@ -79,10 +81,10 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct SubmitArgs {
-    /// The file, compressed or not; standard input without
+    /// The file, compressed or not; standard input without. Several, a directory or a 'pattern*' are one import
     #[arg(short, long, value_name = "FILE")]
     pub input: Vec<PathBuf>,
-    /// Each file is an import of its own; -i may be repeated, and name directories and patterns: -i inbox --each
+    /// Each file is an import of its own; those that were submitted before are passed over: -i inbox --each
     #[arg(long, requires = "input", conflicts_with_all = ["key", "replace"])]
     pub each: bool,
     /// The table to load, as SQL would read its name
@@ -116,7 +118,7 @@ pub struct SubmitArgs {
     #[arg(long, conflicts_with = "key")]
     pub force: bool,
     /// Load nothing and store nothing: print which records would be rejected; exit 0 without any, else 3
-    #[arg(long, conflicts_with_all = ["each", "json", "wait"])]
+    #[arg(long, conflicts_with_all = ["json", "wait"])]
     pub check: bool,
     /// Follow the import to its end; Ctrl+C cancels it
     #[arg(long)]
@@ -233,7 +235,7 @@ pub struct ImportArgs {
 pub struct RejectsArgs {
     /// The import's id, as printed when it was submitted
     pub id: ImportId,
-    /// Write line, column and reason of each rejected record to this file, as CSV
+    /// Write line, column, reason and file of each rejected record to this file, as CSV
     #[arg(long, value_name = "FILE")]
     pub reasons: Option<PathBuf>,
     #[command(flatten)]
@@ -244,8 +246,9 @@ pub struct RejectsArgs {
 pub struct VerifyArgs {
     /// The import's id, as printed when it was submitted
     pub id: ImportId,
-    /// The file that was imported: compare each of its records with the table's row
-    pub file: Option<PathBuf>,
+    /// The file that was imported, or all of them: compare each record with the table's row
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -3,8 +3,7 @@
 use std::{borrow::Cow, error::Error};
 
 use format::csv::split::SplitError;
-use source::SourceError;
-use submit::submission::{Fitting, SubmitError};
+use submit::submission::{Fitting, InputError, SubmitError};
 use target::{MappingError, TargetError};
 
 use crate::output;
@@ -22,15 +21,16 @@ pub fn complain(error: &(dyn Error + 'static)) {
 fn hint(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(SubmitError::Mapping { fits: Some(fits), .. } | SubmitError::Names { fits: Some(fits), .. }) =
-            error.downcast_ref()
+        if let Some(
+            SubmitError::Mapping { fits: Some(fits), .. }
+            | SubmitError::Input(InputError::Names { fits: Some(fits), .. }),
+        ) = error.downcast_ref()
         {
             return Some(of_fitting(fits));
         }
         let hint = match error.downcast_ref::<SubmitError>() {
             // It shows its source as itself.
             Some(SubmitError::Target(source)) => of_target(source),
-            Some(SubmitError::Source(SourceError::Directory { .. })) => Some("--each submits each file in it"),
             _ => of_one(error),
         };
         if let Some(hint) = hint {

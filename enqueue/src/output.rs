@@ -165,10 +165,9 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
         line("error", escape(error));
     }
     for error in &status.chunk_errors {
-        let place = error
-            .first_line
-            .map(|first| format!(", from line {first}"))
-            .unwrap_or_default();
+        let file = error.input.as_ref().map(|name| format!(", {}", escape(name)));
+        let place = error.first_line.map(|first| format!(", from line {first}"));
+        let place = file.into_iter().chain(place).collect::<String>();
         line("chunk", format!("{}{place}: {}", error.ordinal, escape(&error.error)));
     }
     match status.state {

@@ -1,20 +1,31 @@
 //! Why records were rejected, as CSV.
 
+use std::borrow::Cow;
+
 use csv_async::AsyncWriter;
 use ledger::rejects::Reject;
 use tokio::io::AsyncWrite;
 
-/// Writes line, column and reason of rejects.
-pub struct ReasonWriter<W: AsyncWrite + Unpin>(AsyncWriter<W>);
+/// Writes line, column, reason and file of rejects.
+pub struct ReasonWriter<W: AsyncWrite + Unpin> {
+    out: AsyncWriter<W>,
+    /// What the import's inputs are called.
+    inputs: Vec<String>,
+}
 
 impl<W: AsyncWrite + Unpin> ReasonWriter<W> {
     /// Begins with the header.
     ///
     /// # Errors
     /// From `out`.
-    pub async fn new(out: W) -> anyhow::Result<Self> {
-        let mut writer = Self(AsyncWriter::from_writer(out));
-        writer.record(["line", "column", "reason"]).await?;
+    pub async fn new(out: W, inputs: Vec<String>) -> anyhow::Result<Self> {
+        let mut writer = Self {
+            out: AsyncWriter::from_writer(out),
+            inputs,
+        };
+        writer
+            .record(["line", "column", "reason", "file"].map(Cow::from))
+            .await?;
         Ok(writer)
     }
 
@@ -23,7 +34,10 @@ impl<W: AsyncWrite + Unpin> ReasonWriter<W> {
     pub async fn write(&mut self, reject: &Reject) -> anyhow::Result<()> {
         let line = reject.position.line.map(|line| line.to_string()).unwrap_or_default();
         let column = reject.column.as_deref().unwrap_or_default();
-        self.record([&line, column, &reject.reason]).await
+        let number = usize::try_from(reject.position.input)?;
+        let file = self.inputs.get(number).cloned().unwrap_or_default();
+        self.record([line.into(), column.into(), (&reject.reason).into(), file.into()])
+            .await
     }
 
     /// Call it at the end.
@@ -31,11 +45,11 @@ impl<W: AsyncWrite + Unpin> ReasonWriter<W> {
     /// # Errors
     /// From what it writes to.
     pub async fn flush(&mut self) -> anyhow::Result<()> {
-        Ok(self.0.flush().await?)
+        Ok(self.out.flush().await?)
     }
 
-    async fn record(&mut self, fields: [&str; 3]) -> anyhow::Result<()> {
-        let written = self.0.write_record(fields).await;
+    async fn record(&mut self, fields: [Cow<'_, str>; 4]) -> anyhow::Result<()> {
+        let written = self.out.write_record(fields.iter().map(AsRef::<str>::as_ref)).await;
         written.map_err(|error| match error.into_kind() {
             // Whoever reads may have seen enough, which nobody finds inside an error of the library.
             csv_async::ErrorKind::Io(error) => error.into(),

@@ -8,7 +8,13 @@ use serde_json::json;
 
 const TABLE: &str = "CREATE TABLE things (id bigserial PRIMARY KEY, name varchar(3) NOT NULL, n int, at date)";
 const FILE: &str = "name;n;at\na;1;2026-01-31\nlong;2;2026-01-31\n\n\"b\nc\";x;2026-01-31\nd;4;2026-02-30\ne;5\nf;;\n";
-const REJECTS: &str = "line,column,reason\n3,name,longer than varchar(3)\n5,n,not an integer\n7,at,no such day in the calendar\n8,,\"expected 3 fields, found 2\"\n";
+/// Line, column and reason; the file's name follows.
+const REJECTS: [&str; 4] = [
+    "3,name,longer than varchar(3)",
+    "5,n,not an integer",
+    "7,at,no such day in the calendar",
+    "8,,\"expected 3 fields, found 2\"",
+];
 
 #[tokio::test]
 async fn what_is_checked_is_what_a_load_rejects_and_nothing_is_stored() {
@@ -18,7 +24,10 @@ async fn what_is_checked_is_what_a_load_rejects_and_nothing_is_stored() {
     let before = traces(&world).await;
     let load = ["-i", &file, "--table", "things", "--chunk-rows", "2"];
     let checked = world.enqueue(&[&load[..], &["--check"]].concat()).run().exits(3);
-    assert_eq!(checked.stdout, REJECTS);
+    let name = std::fs::canonicalize(&file).unwrap();
+    let lines = REJECTS.map(|reject| format!("{reject},{}\n", name.display()));
+    let rejects = format!("line,column,reason,file\n{}", lines.concat());
+    assert_eq!(checked.stdout, rejects);
     assert!(
         checked
             .stderr
@@ -35,7 +44,7 @@ async fn what_is_checked_is_what_a_load_rejects_and_nothing_is_stored() {
         .enqueue(&["rejects", &id.to_string(), "--reasons", reasons.to_str().unwrap()])
         .run()
         .exits(0);
-    assert_eq!(std::fs::read_to_string(reasons).unwrap(), REJECTS);
+    assert_eq!(std::fs::read_to_string(reasons).unwrap(), rejects);
 }
 
 /// What is in the ledger and the queue, and what the table's sequence would give.
@@ -58,18 +67,22 @@ async fn a_good_file_a_bad_one_and_wrong_arguments_are_told_apart() {
     let wrong = world.file("wrong.csv", "n;title\n1;a\n");
     let broken = world.file("broken.csv.gz", b"\x1f\x8b\x08\0broken");
     let json = world.file("things.jsonl", "{\"name\":\"a\"}\n{\"name\":7,\"n\":\"x\"}\n");
+    let json_name = std::fs::canonicalize(&json).unwrap();
     for (arguments, code, stdout, stderr) in [
         (
             &["-i", &good][..],
             0,
-            Some("line,column,reason\n"),
+            Some("line,column,reason,file\n"),
             "1 records: 1 would be loaded",
         ),
-        (&["-i", &empty], 0, Some("line,column,reason\n"), "0 records"),
+        (&["-i", &empty], 0, Some("line,column,reason,file\n"), "0 records"),
         (
             &["-i", &json, "--format", "jsonl"],
             3,
-            Some("line,column,reason\n2,n,not an integer\n"),
+            Some(&format!(
+                "line,column,reason,file\n2,n,not an integer,{}\n",
+                json_name.display()
+            )),
             "1 rejected",
         ),
         (&["-i", &wrong], 1, None, "'title' (field 2)"),

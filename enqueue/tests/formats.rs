@@ -225,9 +225,10 @@ async fn rejected_records_can_be_corrected_and_submitted_again() {
         rejects.stdout,
         "Stock,Date,Product,PointOfSale\nmany,2025-01-01,\"c, \"\"d\"\"\",B\n3,2025-13-01,e,C\n"
     );
+    let name = world.path("orders.csv").display().to_string();
     assert_eq!(
         fs::read_to_string(reasons).unwrap(),
-        "line,column,reason\n3,Stock,not an integer\n4,Date,no such day in the calendar\n"
+        format!("line,column,reason,file\n3,Stock,not an integer,{name}\n4,Date,no such day in the calendar,{name}\n")
     );
     let corrected = world.file(
         "rejects.csv",

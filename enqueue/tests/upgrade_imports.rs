@@ -264,9 +264,12 @@ async fn what_was_rejected_before_is_listed_and_can_be_corrected() {
         listed.stdout,
         "PointOfSale;Product;Date;Stock\nrejects;Product 3;2025-02-30;3\nrejects;Product 8;2025-03-09\n"
     );
+    let file = world.path("rejects.csv").display().to_string();
     assert_eq!(
         fs::read_to_string(reasons).unwrap(),
-        "line,column,reason\n5,Date,no such day in the calendar\n10,,\"expected 4 fields, found 3\"\n"
+        format!(
+            "line,column,reason,file\n5,Date,no such day in the calendar,{file}\n10,,\"expected 4 fields, found 3\",{file}\n"
+        )
     );
     let corrected = listed.stdout.replace("02-30", "02-28").replace("03-09", "03-09;8");
     let corrected = world.file("corrected.csv", corrected);

@@ -1,17 +1,15 @@
-//! Compares what the ledger says of an import with the target and, given the file, with what the file says. Reads only.
+//! Compares what the ledger says of an import with the target and, given its files, with what they say. Reads only.
 
 mod file;
 mod source_text;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{collections::HashMap, io, path::PathBuf};
 
 use ledger::{
     LedgerError,
     chunks::{self, ChunkRow},
-    imports,
+    imports::{self, Import},
+    inputs,
     registry::{self, IdRange},
     rejects,
 };
@@ -132,34 +130,23 @@ impl Verification {
     }
 }
 
-/// Verifies an import, chunk by chunk; with `file`, also that the table holds what the file says.
+/// Verifies an import, chunk by chunk; with its `files`, in any order, also that the table holds what they say.
 ///
 /// # Errors
 /// [`VerifyError`], when something cannot be read. What differs is no error.
-pub async fn verify(conn: &mut PgConnection, id: ImportId, file: Option<&Path>) -> Result<Verification, VerifyError> {
+pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) -> Result<Verification, VerifyError> {
     let import = imports::read(conn, id).await?.ok_or(VerifyError::Missing(id))?;
     let spec = import.spec()?;
     let target = UndoTarget::describe(conn, &import.target, import.target_oid).await?;
     let mut report = Verification {
-        file: file.is_some(),
+        file: !files.is_empty(),
         ..Verification::default()
     };
     let mut comparison = None;
-    if let Some(path) = file {
-        let owned = path.to_owned();
-        let found = tokio::task::spawn_blocking(move || fingerprint(&owned)).await??;
-        if import
-            .fingerprint
-            .as_ref()
-            .is_some_and(|expected| *expected == found.hash)
-        {
-            let described = Target::describe_again(conn, &import.target, import.target_oid).await?;
-            comparison = Some(FileComparison::new(path, spec, &described)?);
-        } else {
-            report.differ(DifferenceKind::Fingerprint, 1, || {
-                format!("{} has other content than import {id}", path.display())
-            });
-        }
+    if !files.is_empty() {
+        let inputs = find_inputs(conn, &import, files, &mut report).await?;
+        let described = Target::describe_again(conn, &import.target, import.target_oid).await?;
+        comparison = Some(FileComparison::new(inputs, spec, &described)?);
     }
     let mut from = 0;
     loop {
@@ -181,6 +168,48 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, file: Option<&Path>) 
             }
         }
     }
+}
+
+/// The file of each input, by its number; what is not as it was imported is a difference.
+async fn find_inputs(
+    conn: &mut PgConnection,
+    import: &Import,
+    files: &[PathBuf],
+    report: &mut Verification,
+) -> Result<HashMap<u32, PathBuf>, VerifyError> {
+    let mut given: HashMap<String, PathBuf> = HashMap::new();
+    for path in files {
+        let path = path.clone();
+        let (path, found) =
+            tokio::task::spawn_blocking(move || fingerprint(&path).map(|found| (path, found))).await??;
+        given.insert(found.hash, path);
+    }
+    let inputs = inputs::list(conn, import.id).await?;
+    let mut fingerprints: Vec<String> = inputs.into_iter().map(|input| input.fingerprint).collect();
+    if fingerprints.is_empty() {
+        // Of an import of one, the import's own.
+        fingerprints.extend(import.fingerprint.clone());
+    }
+    let mut found = HashMap::new();
+    for (number, expected) in (0..).zip(&fingerprints) {
+        if let Some(path) = given.get(expected) {
+            found.insert(number, path.clone());
+        }
+    }
+    for (hash, path) in &given {
+        report.differ(
+            DifferenceKind::Fingerprint,
+            u64::from(!fingerprints.contains(hash)),
+            || format!("{} has other content than import {}", path.display(), import.id),
+        );
+    }
+    let missing = fingerprints.len().saturating_sub(found.len());
+    if missing > 0 && fingerprints.len() > 1 {
+        report.differ(DifferenceKind::Fingerprint, missing as u64, || {
+            format!("{missing} of the import's {} files were not given", fingerprints.len())
+        });
+    }
+    Ok(found)
 }
 
 /// A chunk, for people.

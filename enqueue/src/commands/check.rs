@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use ledger::rejects::Reject;
 use submit::{chunks::SourceChunks, submission::Checked};
 use tokio::io::stdout;
@@ -19,20 +18,19 @@ use crate::{
 /// Reads all of a source, writes the rejects to standard output, and says how many there are.
 pub async fn run(checked: Checked) -> anyhow::Result<Exit> {
     let Checked {
-        origin,
         target,
         spec,
         mut chunks,
     } = checked;
     let columns = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
     let shape = Arc::new(RecordShape::new(columns, &spec)?);
-    let mut reasons = ReasonWriter::new(stdout()).await?;
+    let mut reasons = ReasonWriter::new(stdout(), chunks.origins()).await?;
     let (mut records, mut rejected) = (0, 0);
     loop {
         let (shape, mut reading) = (Arc::clone(&shape), chunks);
         let (found, rest) = tokio::task::spawn_blocking(move || (next(&mut reading, &shape), reading)).await?;
         chunks = rest;
-        let Some((count, rejects)) = found.with_context(|| origin.clone())? else {
+        let Some((count, rejects)) = found? else {
             break;
         };
         records += count;

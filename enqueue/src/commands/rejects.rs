@@ -5,9 +5,13 @@ use std::{
 
 use anyhow::Context as _;
 use format::csv::write;
-use ledger::{imports, rejects};
+use ledger::{
+    imports::{self, Import},
+    rejects,
+};
 use model::{FormatSpec, ImportSpec};
 use session::database::Purpose;
+use sqlx::PgConnection;
 use tokio::fs::File;
 
 use crate::{
@@ -34,7 +38,7 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         .ok_or_else(|| output::no_import(args.id))?;
     let spec = import.spec()?;
     let mut reasons = match &args.reasons {
-        Some(path) => Some(create(path).await?),
+        Some(path) => Some(create(path, inputs(&mut conn, &import).await?).await?),
         None => None,
     };
     let mut records = BufWriter::new(io::stdout().lock());
@@ -87,9 +91,19 @@ fn absent_from_output(spec: &ImportSpec) -> Vec<&'static str> {
     .collect()
 }
 
-async fn create(path: &Path) -> anyhow::Result<ReasonWriter<File>> {
+/// What an import's inputs are called.
+async fn inputs(conn: &mut PgConnection, import: &Import) -> anyhow::Result<Vec<String>> {
+    let inputs = ledger::inputs::list(conn, import.id).await?;
+    Ok(if inputs.is_empty() {
+        vec![import.source.clone()]
+    } else {
+        inputs.into_iter().map(|input| input.name).collect()
+    })
+}
+
+async fn create(path: &Path, inputs: Vec<String>) -> anyhow::Result<ReasonWriter<File>> {
     let file = File::create(path)
         .await
         .with_context(|| format!("cannot write {}", path.display()))?;
-    ReasonWriter::new(file).await
+    ReasonWriter::new(file, inputs).await
 }

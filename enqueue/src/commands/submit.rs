@@ -1,4 +1,4 @@
-use std::sync::Mutex;
+use std::{path::PathBuf, sync::Mutex};
 
 use indicatif::HumanBytes;
 use ledger::read::ImportStatus;
@@ -28,25 +28,37 @@ pub async fn run(args: SubmitArgs) -> anyhow::Result<Exit> {
     if !args.check {
         open.start_local_worker();
     }
-    let outcome = match args.input.first() {
-        Some(_) if args.each => submit_each(&args, &open, &mut signals).await,
-        Some(path) if path.as_os_str() != "-" => submit(&args, Source::File(path.clone()), &open, &mut signals).await,
-        _ => submit(&args, Source::StandardInput, &open, &mut signals).await,
-    };
+    let outcome = submit_inputs(&args, &open, &mut signals).await;
     open.close().await;
     outcome
 }
 
-/// One import after the other. A file that cannot be submitted is said, and keeps no other from it.
-async fn submit_each(args: &SubmitArgs, open: &Open, signals: &mut Signals) -> anyhow::Result<Exit> {
+async fn submit_inputs(args: &SubmitArgs, open: &Open, signals: &mut Signals) -> anyhow::Result<Exit> {
+    if args.input.iter().all(|input| input.as_os_str() == "-") {
+        return submit(args, vec![Source::StandardInput], open, signals).await;
+    }
     let files = inputs::expand(&args.input)?;
     if files.is_empty() {
         output::say("no file to load");
+        return Ok(Exit::Done);
     }
+    if args.each {
+        return submit_each(args, files, open, signals).await;
+    }
+    submit(args, files.into_iter().map(Source::File).collect(), open, signals).await
+}
+
+/// One import after the other. A file that cannot be submitted is said, and keeps no other from it.
+async fn submit_each(
+    args: &SubmitArgs,
+    files: Vec<PathBuf>,
+    open: &Open,
+    signals: &mut Signals,
+) -> anyhow::Result<Exit> {
     let mut outcome = Exit::Done;
     for file in files {
         output::say(&file.display().to_string());
-        let exit = match submit(args, Source::File(file), open, signals).await {
+        let exit = match submit(args, vec![Source::File(file)], open, signals).await {
             // A person wants to stop.
             Ok(Exit::Cancelled) => return Ok(Exit::Cancelled),
             Ok(exit) => exit,
@@ -61,7 +73,7 @@ async fn submit_each(args: &SubmitArgs, open: &Open, signals: &mut Signals) -> a
     Ok(outcome)
 }
 
-async fn submit(args: &SubmitArgs, source: Source, open: &Open, signals: &mut Signals) -> anyhow::Result<Exit> {
+async fn submit(args: &SubmitArgs, sources: Vec<Source>, open: &Open, signals: &mut Signals) -> anyhow::Result<Exit> {
     let progress = Progress::default();
     let display = Mutex::new(Display::new());
     let local = open.is_local();
@@ -71,7 +83,7 @@ async fn submit(args: &SubmitArgs, source: Source, open: &Open, signals: &mut Si
         }
     };
     let submission = Submission::new(open.options(), open.name.clone(), &progress, &observe);
-    let request = request(args, source);
+    let request = request(args, sources);
     if args.check {
         return tokio::select! {
             exit = async { check::run(submission.check(&request).await?).await } => exit,
@@ -111,14 +123,14 @@ async fn submit(args: &SubmitArgs, source: Source, open: &Open, signals: &mut Si
     answer(args, open, submitted.import, true).await
 }
 
-fn request(args: &SubmitArgs, source: Source) -> Request {
+fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
     let key = match &args.key {
         Some(key) => KeyChoice::Given(key.clone()),
         None if args.force => KeyChoice::Force,
         None => KeyChoice::Content,
     };
     Request {
-        source,
+        sources,
         table: args.table.clone(),
         columns: args.columns.clone(),
         text: args.format.text(),

@@ -4,6 +4,7 @@ use worker::{DifferenceKind, Verification};
 use crate::{
     cli::VerifyArgs,
     database::Open,
+    inputs,
     output::{self, Exit, group},
 };
 
@@ -15,7 +16,8 @@ pub async fn run(args: VerifyArgs) -> anyhow::Result<Exit> {
 }
 
 async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
-    let report = worker::verify(&mut open.role_connection().await?, args.id, args.file.as_deref()).await?;
+    let files = inputs::expand(&args.files)?;
+    let report = worker::verify(&mut open.role_connection().await?, args.id, &files).await?;
     if args.json {
         output::print_json(&report)?;
     } else {

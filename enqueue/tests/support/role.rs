@@ -58,7 +58,7 @@ impl Role {
             "SELECT, INSERT, UPDATE ON pgimport.import, pgimport.import_chunk",
             "SELECT, INSERT, DELETE ON pgimport.import_payload",
             "DELETE ON pgimport.import",
-            "SELECT, INSERT ON pgimport.import_event",
+            "SELECT, INSERT ON pgimport.import_event, pgimport.import_input",
             "INSERT ON apalis.jobs",
         ])
     }

@@ -39,14 +39,14 @@ pub struct NewImport<'a> {
     pub submitter: &'a ProcessName,
 }
 
-/// Adds an import in the state `splitting`; `None` when its key is taken.
+/// Adds an import in the state `splitting`, with the event of its submission, to the caller's transaction; `None` when its key is taken.
+/// This waits for a rival who has just taken it.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Option<ImportId>, LedgerError> {
     let IdentitySpec::Sequence { column: id_column } = &new.spec.identity;
     let size_bytes: Option<i64> = new.size_bytes.map(|n| signed("a source's size", n)).transpose()?;
-    let mut tx = sqlx::Connection::begin(conn).await?;
     let id = sqlx::query_scalar!(
         "INSERT INTO pgimport.import
              (state, source, resumable, target, target_oid, id_column, columns, options, spec, spec_version, key, fingerprint, size_bytes,
@@ -68,7 +68,7 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
         new.submitter.as_str(),
         LEASE.as_secs_f64()
     )
-    .fetch_optional(&mut *tx)
+    .fetch_optional(&mut *conn)
     .await?
     .map(ImportId);
     if let Some(import) = id {
@@ -80,9 +80,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
             note: None,
             totals: None,
         };
-        events::insert(&mut tx, &event).await?;
+        events::insert(conn, &event).await?;
     }
-    tx.commit().await?;
     Ok(id)
 }
 

@@ -11,6 +11,7 @@ pub mod completion;
 mod error;
 mod events;
 pub mod imports;
+pub mod inputs;
 mod number;
 pub mod payloads;
 pub mod read;

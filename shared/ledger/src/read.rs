@@ -21,6 +21,8 @@ pub struct ImportStatus {
     pub import_id: ImportId,
     pub state: ImportState,
     pub source: String,
+    /// How many files that are, or one stream.
+    pub inputs: u64,
     /// The table as it is called now.
     pub target: String,
     /// The table's name when the import was submitted, if it has another now.
@@ -61,6 +63,8 @@ pub struct ImportStatus {
 #[derive(Debug, Clone, Serialize)]
 pub struct ChunkError {
     pub ordinal: i32,
+    /// The file, where the import has several.
+    pub input: Option<String>,
     /// The line of the source on which the chunk begins, where it has lines.
     pub first_line: Option<u64>,
     pub error: String,
@@ -105,6 +109,7 @@ async fn statuses(
                i.spec_version, i.undo, i.undo_version, i.submitted_by::text, i.size_bytes, i.lease_until < clock_timestamp() AS "lease_expired!",
                i.fenced_at IS NOT NULL AS "fenced!", i.chunk_count, i.record_count, i.totals,
                coalesce(i.cancel_error, i.error) AS error,
+               (SELECT count(*) FROM pgimport.import_input AS p WHERE p.import_id = i.id) AS "inputs!",
                to_char(i.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
                extract(epoch FROM coalesce(i.ended_at, clock_timestamp()) - i.created_at)::float8 AS "elapsed_s!",
                (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -193,6 +198,8 @@ async fn statuses(
             import_id: import,
             state: row.state,
             source: row.source,
+            // An import of one has no row for it.
+            inputs: count(row.inputs)?.max(1),
             renamed_from: (row.target != target).then_some(row.target),
             target,
             records: totals.records,
@@ -267,8 +274,9 @@ fn undoing(at_fence: &Totals, open: &Open) -> Totals {
 
 async fn chunk_errors(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkError>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT ordinal, first_line, last_error AS "last_error!" FROM pgimport.import_chunk
-           WHERE import_id = $1 AND last_error IS NOT NULL AND state IN ('pending', 'failed', 'loaded') ORDER BY ordinal LIMIT $2"#,
+        r#"SELECT c.ordinal, p.name AS "name?", c.first_line, c.last_error AS "last_error!" FROM pgimport.import_chunk AS c
+           LEFT JOIN pgimport.import_input AS p ON p.import_id = c.import_id AND p.input = c.input
+           WHERE c.import_id = $1 AND c.last_error IS NOT NULL AND c.state IN ('pending', 'failed', 'loaded') ORDER BY c.ordinal LIMIT $2"#,
         import.0,
         CHUNK_ERRORS
     )
@@ -278,6 +286,7 @@ async fn chunk_errors(conn: &mut PgConnection, import: ImportId) -> Result<Vec<C
         .map(|row| {
             Ok(ChunkError {
                 ordinal: row.ordinal,
+                input: row.name,
                 first_line: unsigned_option("a line's number", row.first_line)?,
                 error: row.last_error,
             })

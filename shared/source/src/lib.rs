@@ -33,7 +33,7 @@ pub enum Source {
 pub enum SourceError {
     #[error("cannot open {path}")]
     Open { path: PathBuf, source: io::Error },
-    #[error("{path} is a directory: name a CSV file")]
+    #[error("{path} is a directory: name a file")]
     Directory { path: PathBuf },
     #[error("cannot read {path}")]
     Read { path: PathBuf, source: io::Error },
@@ -64,6 +64,14 @@ impl Source {
         }
     }
 
+    /// Reads a regular file for its fingerprint; `None` for what can be read once.
+    ///
+    /// # Errors
+    /// [`SourceError`], naming the path.
+    pub fn fingerprint(&self) -> Result<Option<Fingerprint>, SourceError> {
+        self.regular_file().map(fingerprint).transpose()
+    }
+
     /// Opens the source at its beginning, and takes its compression off, if it has one.
     ///
     /// # Errors
@@ -90,6 +98,25 @@ pub struct Fingerprint {
     pub hash: String,
     /// **Bytes**.
     pub size: u64,
+}
+
+impl Fingerprint {
+    /// That of several inputs, one after the other; of one, its own.
+    #[must_use]
+    pub fn of_all(inputs: &[Self]) -> Self {
+        if let [only] = inputs {
+            return only.clone();
+        }
+        let mut hasher = blake3::Hasher::new();
+        for input in inputs {
+            // Of one length each: no two lists read the same.
+            hasher.update(input.hash.as_bytes());
+        }
+        Self {
+            hash: hasher.finalize().to_hex().to_string(),
+            size: inputs.iter().map(|input| input.size).sum(),
+        }
+    }
 }
 
 /// Reads a whole file for its fingerprint.

@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::Instant;
 
 use crate::producer::{Produced, ProducedChunk, Producer};
-use format::csv::split::SplitError;
+use crate::submission::InputError;
 use ledger::{LedgerError, chunks, chunks::NewChunk, imports, payloads, transition, workers};
 use model::{ChunkKey, Codec, ImportEvent, ImportId, ProcessName};
 use queue::{self, Job};
@@ -32,12 +32,12 @@ const LEASE_INTERVAL: Duration = Duration::from_secs(2);
 /// Why an intake stopped short.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
-    #[error("the source cannot be split into chunks")]
-    Split(#[from] SplitError),
-    #[error("the file changed while it was read: submit it again when nobody writes to it")]
-    Changed,
-    #[error("the file no longer begins as it did when the import was interrupted, at byte {byte}")]
-    Prefix { byte: u64 },
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(
+        "the source is no longer cut as it was when the import was interrupted, at byte {byte} of its input {input}"
+    )]
+    Prefix { input: u32, byte: u64 },
     #[error("the import is no longer this process's to split: it was cancelled, or taken over by another submission")]
     Lost,
     #[error(
@@ -78,22 +78,13 @@ impl Intake<'_> {
     /// Stores everything that is produced, and moves the import to `loading`.
     ///
     /// With chunks stored already (an interrupted submission that goes on), those are skipped after checking that the source has the
-    /// same chunks still. `expected` is the fingerprint that the source had at submission.
+    /// same chunks still.
     ///
     /// # Errors
     /// [`IntakeError`]. When the source is at fault the import is `failed` then.
-    pub async fn run(
-        &self,
-        mut producer: Producer,
-        expected: Option<&Fingerprint>,
-    ) -> Result<Fingerprint, IntakeError> {
-        match self.store_all(&mut producer, expected).await {
-            Err(
-                error @ (IntakeError::Split(_)
-                | IntakeError::Changed
-                | IntakeError::Prefix { .. }
-                | IntakeError::Gap { .. }),
-            ) => {
+    pub async fn run(&self, mut producer: Producer) -> Result<Fingerprint, IntakeError> {
+        match self.store_all(&mut producer).await {
+            Err(error @ (IntakeError::Input(_) | IntakeError::Prefix { .. } | IntakeError::Gap { .. })) => {
                 self.fail(&error).await?;
                 Err(error)
             }
@@ -101,15 +92,11 @@ impl Intake<'_> {
         }
     }
 
-    async fn store_all(
-        &self,
-        producer: &mut Producer,
-        expected: Option<&Fingerprint>,
-    ) -> Result<Fingerprint, IntakeError> {
+    async fn store_all(&self, producer: &mut Producer) -> Result<Fingerprint, IntakeError> {
         let stored = self
             .through_outages(async |conn| Ok(chunks::split_progress(conn, self.import).await?))
             .await?;
-        let resume_at = stored.end_byte.unwrap_or(0);
+        let resume_at = stored.end.unwrap_or((0, 0));
         let mut next_ordinal = stored.chunks;
         // One batch shall not be more than may be pending in all.
         let most_bytes = BATCH_BYTES.min(self.max_pending);
@@ -125,9 +112,10 @@ impl Intake<'_> {
                     Ok(None) => return Err(IntakeError::Reader),
                     Ok(Some(Produced::Failed(error))) => return Err(error.into()),
                     Ok(Some(Produced::End(fingerprint))) => end = Some(fingerprint),
-                    Ok(Some(Produced::Chunk(chunk))) if chunk.bytes().1 <= resume_at => {}
-                    Ok(Some(Produced::Chunk(chunk))) if chunk.bytes().0 < resume_at => {
-                        return Err(IntakeError::Prefix { byte: resume_at });
+                    Ok(Some(Produced::Chunk(chunk))) if chunk.bounds().1 <= resume_at => {}
+                    Ok(Some(Produced::Chunk(chunk))) if chunk.bounds().0 < resume_at => {
+                        let (input, byte) = resume_at;
+                        return Err(IntakeError::Prefix { input, byte });
                     }
                     Ok(Some(Produced::Chunk(chunk))) => {
                         if batch.is_empty() {
@@ -137,11 +125,6 @@ impl Intake<'_> {
                         batch.push(chunk);
                     }
                 }
-            }
-            if let (Some(found), Some(expected)) = (&end, expected)
-                && found != expected
-            {
-                return Err(IntakeError::Changed);
             }
             self.store_batch(next_ordinal, &batch).await?;
             next_ordinal = i32::try_from(batch.len())
@@ -180,7 +163,7 @@ impl Intake<'_> {
             let stored = chunks::split_progress(&mut tx, self.import).await?;
             if stored.chunks == first_ordinal {
                 self.insert(&mut tx, first_ordinal, batch).await?;
-            } else if stored.end_byte != last.span.end_byte {
+            } else if stored.end != Some(last.bounds().1) {
                 return Err(IntakeError::Gap {
                     stored: stored.chunks,
                     sent: first_ordinal,

@@ -5,12 +5,11 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use format::csv::split::SplitError;
 use model::{Codec, Span};
 use source::Fingerprint;
 use tokio::sync::mpsc;
 
-use crate::{chunks::SourceChunks, submission::SourceSplitter};
+use crate::{chunks::SourceChunks, submission::InputError};
 
 /// Chunks that may wait between the splitting thread and the database.
 const PRODUCED_CHUNKS: usize = 2;
@@ -23,9 +22,11 @@ pub(crate) struct ProducedChunk {
 }
 
 impl ProducedChunk {
-    /// **Bytes** of the source before and up to its end; CSV always has them.
-    pub fn bytes(&self) -> (u64, u64) {
-        (self.span.start.byte.unwrap_or(0), self.span.end_byte.unwrap_or(0))
+    /// Where it begins and ends: the input, and the **bytes** of it.
+    pub fn bounds(&self) -> ((u32, u64), (u32, u64)) {
+        let input = self.span.start.input;
+        let (start, end) = (self.span.start.byte, self.span.end_byte);
+        ((input, start.unwrap_or(0)), (input, end.unwrap_or(0)))
     }
 }
 
@@ -33,7 +34,7 @@ impl ProducedChunk {
 pub(crate) enum Produced {
     Chunk(ProducedChunk),
     End(Fingerprint),
-    Failed(SplitError),
+    Failed(InputError),
 }
 
 /// The thread's end of the source: what it reads, splits and compresses.
@@ -46,11 +47,11 @@ impl Producer {
     /// Starts the thread. A blocked read of standard input cannot be interrupted, so nothing waits for the thread: it ends with the
     /// process, or when the producer is dropped.
     #[must_use]
-    pub fn start(splitter: SourceSplitter) -> Self {
+    pub fn start(chunks: SourceChunks) -> Self {
         let (sender, receiver) = mpsc::channel(PRODUCED_CHUNKS);
         let read = Arc::new(AtomicU64::new(0));
         let progress = Arc::clone(&read);
-        std::thread::spawn(move || produce(splitter, &sender, &progress));
+        std::thread::spawn(move || produce(chunks, &sender, &progress));
         Self { receiver, read }
     }
 
@@ -61,8 +62,7 @@ impl Producer {
     }
 }
 
-fn produce(splitter: SourceSplitter, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
-    let mut chunks = SourceChunks::new(splitter);
+fn produce(mut chunks: SourceChunks, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
     let last = loop {
         let (span, bytes) = match chunks.next_chunk() {
             Ok(Some(chunk)) => chunk,

@@ -12,29 +12,30 @@ use crate::producer::Producer;
 use ledger::{
     chunks,
     imports::{self, Import, NewImport},
+    inputs::{Holder, Taking, find_holder, lock_keys},
     sessions,
 };
-use model::{
-    ColumnChoice, FormatSpec, ImportId, ImportSpec, ImportState, JsonLinesSpec, MappingSpec, ProcessName, SourceKind,
-    SourceSpec,
-};
+use model::{FormatSpec, ImportId, ImportSpec, ImportState, ProcessName};
 use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
-use source::Fingerprint;
-use target::{Target, forms::Form, map_fields};
+use target::Target;
 
 mod beginning;
 mod error;
 mod fitting;
 mod identity;
+mod input_error;
+mod inputs;
+mod prepared;
 mod request;
 
-pub(crate) use beginning::SourceSplitter;
-use beginning::{Beginning, Reading};
+pub(crate) use beginning::{Beginning, InputSplitter, Reading, open};
 pub use error::SubmitError;
 pub use fitting::Fitting;
-use fitting::fitting;
 use identity::{Keys, check_same, check_stream};
+pub use input_error::InputError;
+pub(crate) use inputs::{Input, compare_headers, of_split};
+use prepared::Prepared;
 pub use request::{Event, KeyChoice, Progress, Request, Submitted};
 
 /// How often a submission looks again at an import that somebody else splits or cancels.
@@ -52,23 +53,9 @@ pub struct Submission<'a> {
 
 /// What a submission would load, and where.
 pub struct Checked {
-    /// What the source is called.
-    pub origin: String,
     pub target: Target,
     pub spec: ImportSpec,
     pub chunks: SourceChunks,
-}
-
-/// A source that was opened and understood, before anything is stored.
-struct Prepared {
-    origin: String,
-    target: Target,
-    spec: ImportSpec,
-    splitter: SourceSplitter,
-    /// Known beforehand for a regular file.
-    fingerprint: Option<Fingerprint>,
-    resumable: bool,
-    keys: Option<Keys>,
 }
 
 impl<'a> Submission<'a> {
@@ -108,16 +95,19 @@ impl<'a> Submission<'a> {
             submitter: &self.name,
         };
         let (import, taken_over) = loop {
-            let inserted = self.find_or_insert(&new, prepared.keys.as_ref()).await?;
-            let existing = match inserted {
+            let (existing, part) = match self.find_or_insert(&new, &prepared).await? {
                 Some(Inserted::New(import)) => break (import, None),
-                Some(Inserted::Existing(existing)) => existing,
+                Some(Inserted::Existing(existing)) => (existing, false),
+                Some(Inserted::Part(holder)) if prepared.inputs.len() > 1 => {
+                    return Err(prepared.loaded_before(holder));
+                }
+                Some(Inserted::Part(holder)) => (holder.import, true),
                 None => continue,
             };
-            match self.answer_with(existing, request, &prepared).await? {
+            match self.answer_with(existing, part, request, &prepared).await? {
                 Answer::Existing(import) => {
                     if let (KeyChoice::Given(key), None) = (&request.key, &prepared.fingerprint) {
-                        check_stream(&import, key, prepared.splitter, &prepared.origin).await?;
+                        check_stream(&import, key, prepared.chunks).await?;
                     }
                     return Ok(Submitted {
                         import: import.id,
@@ -129,17 +119,7 @@ impl<'a> Submission<'a> {
             }
         };
         if let Some(spec) = taken_over {
-            // The chunks must be cut as the first submission cut them.
-            let fields = spec.mapping.fields.len();
-            let reading = Reading {
-                text: spec.text,
-                format: spec.format,
-                find_delimiter: false,
-                split: spec.split,
-                fields: Some(fields),
-            };
-            prepared.splitter = beginning::read(&request.source, reading).await?.splitter;
-            prepared.splitter.expect_fields(fields);
+            prepared.cut_as(*spec).await?;
         }
         self.split(import, request, prepared).await
     }
@@ -150,34 +130,48 @@ impl<'a> Submission<'a> {
     /// [`SubmitError`].
     pub async fn check(&self, request: &Request) -> Result<Checked, SubmitError> {
         let Prepared {
-            origin,
-            target,
-            spec,
-            splitter,
-            ..
+            target, spec, chunks, ..
         } = self.prepare(request).await?;
-        Ok(Checked {
-            origin,
-            target,
-            spec,
-            chunks: SourceChunks::new(splitter),
-        })
+        Ok(Checked { target, spec, chunks })
     }
 
     /// The import that holds one of the keys, or a new one; `None` when a rival took the key in this moment.
-    async fn find_or_insert(&self, new: &NewImport<'_>, keys: Option<&Keys>) -> Result<Option<Inserted>, SubmitError> {
-        let Some(keys) = keys else {
-            // Without a key, one whose answer was lost could be there twice.
-            let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
-            return Ok(imports::insert(&mut conn, new).await?.map(Inserted::New));
+    async fn find_or_insert(&self, new: &NewImport<'_>, prepared: &Prepared) -> Result<Option<Inserted>, SubmitError> {
+        let inputs = prepared.ledger_inputs();
+        let insert = async |conn: &mut PgConnection| {
+            // This waits for a rival's batch, at worst one that is frozen.
+            let import = imports::insert(conn, new).await?;
+            if let Some(import) = import {
+                ledger::inputs::insert(conn, import, &inputs).await?;
+            }
+            Ok::<_, SubmitError>(import.map(Inserted::New))
         };
-        let keys = keys.all();
+        let Some(keys) = &prepared.keys else {
+            // Without a key, one whose answer was lost could be there twice.
+            let mut tx = self.pool.begin().await.map_err(SubmitError::Connect)?;
+            let inserted = insert(&mut tx).await?;
+            tx.commit().await?;
+            return Ok(inserted);
+        };
+        let own: Vec<&str> = keys.all().collect();
+        let (taking, parts) = if prepared.inputs.len() > 1 {
+            let parts = prepared.input_keys.iter().flatten().flat_map(Keys::all).collect();
+            (Taking::Several, parts)
+        } else {
+            (Taking::One, own.clone())
+        };
         self.through_outages(async |conn| {
-            if let Some(existing) = imports::find_by_key(conn, &keys).await? {
+            let mut tx = conn.begin().await?;
+            lock_keys(&mut tx, new.target_oid, taking).await?;
+            if let Some(existing) = imports::find_by_key(&mut tx, &own).await? {
                 return Ok(Some(Inserted::Existing(existing)));
             }
-            // This waits for a rival's batch, at worst one that is frozen.
-            Ok(imports::insert(conn, new).await?.map(Inserted::New))
+            if let Some(holder) = find_holder(&mut tx, &parts).await? {
+                return Ok(Some(Inserted::Part(holder)));
+            }
+            let inserted = insert(&mut tx).await?;
+            tx.commit().await?;
+            Ok(inserted)
         })
         .await
     }
@@ -201,99 +195,18 @@ impl<'a> Submission<'a> {
         let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
         let target = Target::describe(&mut conn, oid).await?;
         drop(conn);
-        let origin = request.source.describe();
-        request.format.check()?;
-        let reading = Reading {
-            text: request.text.clone(),
-            format: request.format.clone(),
-            find_delimiter: request.find_delimiter,
-            split: request.split,
-            fields: request.columns.as_ref().map(Vec::len),
-        };
-        let Beginning {
-            text,
-            format,
-            mut splitter,
-            header,
-            header_bytes,
-            fingerprint,
-        } = beginning::read(&request.source, reading).await?;
-        if let (true, FormatSpec::Csv(dialect)) = (request.find_delimiter, &format) {
+        let prepared = Prepared::new(request, target).await?;
+        if let (true, FormatSpec::Csv(dialect)) = (request.find_delimiter, &prepared.spec.format) {
             (self.observe)(Event::FoundDelimiter(dialect.delimiter));
         }
-        // Names that somebody gave need no header that can be read.
-        let header = match header {
-            Some(Err(_)) if request.columns.is_some() => None,
-            header => header.transpose()?,
-        };
-        let names = request.columns.as_deref().or(header.as_deref());
-        let header_alone_is_missing = format.names_fields() && header.is_none() && request.columns.is_none();
-        // An input without any record has no header either; it is an empty import of every column.
-        let columns = map_fields(&target, if header_alone_is_missing { None } else { names }).map_err(|source| {
-            SubmitError::Mapping {
-                origin: origin.clone(),
-                source,
-                fits: match request.columns {
-                    Some(_) => None,
-                    None => fitting(&target, &header_bytes, &format),
-                },
-            }
-        })?;
-        let format = match format {
-            FormatSpec::Csv(dialect) => {
-                for choice in [&dialect.force_null, &dialect.force_not_null] {
-                    check_choice(choice, &columns)?;
-                }
-                FormatSpec::Csv(dialect)
-            }
-            FormatSpec::JsonLines(json) => FormatSpec::JsonLines(JsonLinesSpec {
-                keys: names.map_or_else(|| columns.clone(), <[String]>::to_vec),
-                ..json
-            }),
-        };
-        target.check_method(request.load.method, &columns)?;
-        let filled: Vec<_> = target.select(&columns)?.into_iter().cloned().collect();
-        Form::of_columns(&request.values, &filled)?;
-        splitter.expect_fields(columns.len());
-        let kind = if fingerprint.is_some() {
-            SourceKind::File
-        } else {
-            SourceKind::Stream
-        };
-        let spec = ImportSpec {
-            source: SourceSpec { kind },
-            text,
-            format,
-            mapping: MappingSpec::of_columns(columns),
-            values: request.values.clone(),
-            split: request.split,
-            load: request.load,
-            identity: target.identity.spec(),
-            conflict: request.conflict,
-            completion: request.completion,
-        };
-        let keys = match (&request.key, &fingerprint) {
-            (KeyChoice::Force, _) | (KeyChoice::Content, None) => None,
-            (KeyChoice::Given(key), _) => Some(Keys::given(key)),
-            (KeyChoice::Content, Some(content)) => Some(Keys::of_content(content, &target, &spec)?),
-        };
-        // Who has no key cannot be found again by the same command.
-        let resumable = fingerprint.is_some() && keys.is_some();
-        Ok(Prepared {
-            origin,
-            target,
-            spec,
-            splitter,
-            fingerprint,
-            resumable,
-            keys,
-        })
+        Ok(prepared)
     }
 
-    /// Decides what a submission does whose key belongs to an import already.
+    /// Decides what a submission does whose rows an import has already: as its only ones, or as a part of them.
     async fn answer_with(
         &self,
         existing: ImportId,
+        part: bool,
         request: &Request,
         prepared: &Prepared,
     ) -> Result<Answer, SubmitError> {
@@ -307,6 +220,9 @@ impl<'a> Submission<'a> {
             };
             check_same(&import, request, prepared)?;
             let event = match import.state {
+                ImportState::Splitting if part && import.lease_expired => {
+                    return Err(SubmitError::PartOfInterrupted { import: existing });
+                }
                 ImportState::Splitting => {
                     if prepared.resumable && import.lease_expired && self.take_over(existing).await? {
                         (self.observe)(Event::TakenOver { import: existing });
@@ -370,7 +286,7 @@ impl<'a> Submission<'a> {
         if let Some(superseded) = superseded {
             (self.observe)(Event::Superseded { import: superseded });
         }
-        let producer = Producer::start(prepared.splitter);
+        let producer = Producer::start(prepared.chunks);
         let _ = self.progress.read.set(producer.progress());
         let notify = |notice| (self.observe)(Event::Intake(notice));
         let intake = Intake {
@@ -381,13 +297,9 @@ impl<'a> Submission<'a> {
             notify: &notify,
         };
         intake
-            .run(producer, prepared.fingerprint.as_ref())
+            .run(producer)
             .await
-            .map_err(|source| SubmitError::Intake {
-                origin: prepared.origin,
-                import,
-                source,
-            })?;
+            .map_err(|source| SubmitError::Intake { import, source })?;
         let stored = self
             .through_outages(async |conn| Ok(chunks::split_progress(conn, import).await?))
             .await?;
@@ -399,20 +311,6 @@ impl<'a> Submission<'a> {
             tracing::debug!(%import, error = session::describe_error(&error), "left the ending to others");
         }
         Ok(Submitted { import, own: true })
-    }
-}
-
-/// Refuses a choice of columns that are none of the file's.
-fn check_choice(choice: &ColumnChoice, columns: &[String]) -> Result<(), SubmitError> {
-    let ColumnChoice::These(chosen) = choice else {
-        return Ok(());
-    };
-    match chosen.iter().find(|name| !columns.contains(name)) {
-        Some(unknown) => Err(SubmitError::NotLoaded {
-            column: unknown.clone(),
-            known: columns.join(", "),
-        }),
-        None => Ok(()),
     }
 }
 
@@ -428,4 +326,6 @@ enum Answer {
 enum Inserted {
     New(ImportId),
     Existing(ImportId),
+    /// An import of several inputs has these rows among others, or some of several inputs are in an import.
+    Part(Holder),
 }

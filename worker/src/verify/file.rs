@@ -1,9 +1,9 @@
-//! The file of an import beside its rows.
+//! The files of an import beside its rows.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use ledger::{chunks::ChunkRow, registry::IdRange};
-use model::{IdentitySpec, ImportSpec};
+use model::{IdentitySpec, ImportSpec, TextSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use target::{Column, ColumnType, Target, quote_identifier};
 
@@ -13,20 +13,26 @@ use crate::load::{
     sink::Sink,
 };
 
-/// The file beside the table.
+/// The files beside the table.
 pub(super) struct FileComparison {
-    text: SourceText,
+    /// By the number of the input.
+    files: HashMap<u32, PathBuf>,
+    text: TextSpec,
+    /// The input that is being read: chunks come in the order of the inputs.
+    open: Option<(u32, SourceText)>,
     shape: Arc<RecordShape>,
     statement: String,
 }
 
 impl FileComparison {
-    pub(super) fn new(path: &Path, spec: &ImportSpec, target: &Target) -> Result<Self, VerifyError> {
+    pub(super) fn new(files: HashMap<u32, PathBuf>, spec: &ImportSpec, target: &Target) -> Result<Self, VerifyError> {
         let columns: Vec<Column> = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
         let statement = comparing_statement(target, &spec.identity, &columns);
         let shape = RecordShape::new(columns, spec)?;
         Ok(Self {
-            text: SourceText::new(path, &spec.text),
+            files,
+            text: spec.text.clone(),
+            open: None,
             shape: Arc::new(shape),
             statement,
         })
@@ -40,7 +46,10 @@ impl FileComparison {
         reject_lines: &[Option<u64>],
         report: &mut Verification,
     ) -> Result<(), VerifyError> {
-        let parsed = match self.parse(chunk).await? {
+        let Some(text) = self.text_of(chunk.span.start.input) else {
+            return Ok(());
+        };
+        let parsed = match self.parse(text, chunk).await? {
             Ok(parsed) => parsed,
             Err(error) => {
                 report.differ(DifferenceKind::Parse, chunk.span.record_count, || {
@@ -79,9 +88,21 @@ impl FileComparison {
         Ok(())
     }
 
+    /// The text of an input; `None` when its file was not found.
+    fn text_of(&mut self, input: u32) -> Option<SourceText> {
+        if let Some((open, text)) = &self.open
+            && *open == input
+        {
+            return Some(text.clone());
+        }
+        let text = SourceText::new(self.files.get(&input)?, &self.text);
+        self.open = Some((input, text.clone()));
+        Some(text)
+    }
+
     /// Reads and parses a chunk's bytes off the runtime.
-    async fn parse(&mut self, chunk: &ChunkRow) -> Result<Result<ParsedChunk, ParseError>, VerifyError> {
-        let (text, shape, span) = (self.text.clone(), Arc::clone(&self.shape), chunk.span);
+    async fn parse(&self, text: SourceText, chunk: &ChunkRow) -> Result<Result<ParsedChunk, ParseError>, VerifyError> {
+        let (shape, span) = (Arc::clone(&self.shape), chunk.span);
         tokio::task::spawn_blocking(move || {
             let bounds = span.start.byte.unwrap_or(0)..span.end_byte.unwrap_or(0);
             let bytes = text

@@ -15,8 +15,8 @@ use crate::{
 pub struct SplitProgress {
     /// Chunks stored, and the ordinal of the next.
     pub chunks: i32,
-    /// **Bytes** of the source that stored chunks reach to; `None` without chunks.
-    pub end_byte: Option<u64>,
+    /// To where stored chunks reach: the input, and the **bytes** of it; `None` without chunks.
+    pub end: Option<(u32, u64)>,
 }
 
 /// Reads how far an import was split.
@@ -25,19 +25,19 @@ pub struct SplitProgress {
 /// [`LedgerError`] from the database.
 pub async fn split_progress(conn: &mut PgConnection, import: ImportId) -> Result<SplitProgress, LedgerError> {
     let row = sqlx::query!(
-        r#"SELECT ordinal, end_byte FROM pgimport.import_chunk WHERE import_id = $1 ORDER BY ordinal DESC LIMIT 1"#,
+        r#"SELECT ordinal, input, end_byte FROM pgimport.import_chunk WHERE import_id = $1 ORDER BY ordinal DESC LIMIT 1"#,
         import.0
     )
     .fetch_optional(conn)
     .await?;
     Ok(match row {
-        None => SplitProgress {
-            chunks: 0,
-            end_byte: None,
-        },
+        None => SplitProgress { chunks: 0, end: None },
         Some(row) => SplitProgress {
             chunks: row.ordinal + 1,
-            end_byte: unsigned_option("a chunk's end", row.end_byte)?,
+            end: Some((
+                unsigned("an input's number", row.input.into())?,
+                unsigned_option("a chunk's end", row.end_byte)?.unwrap_or(0),
+            )),
         },
     })
 }

@@ -29,6 +29,7 @@ impl Purpose {
                 ("pgimport", "import_chunk", &["SELECT", "INSERT", "UPDATE"]),
                 ("pgimport", "import_payload", &["INSERT"]),
                 ("pgimport", "import_event", &["INSERT"]),
+                ("pgimport", "import_input", &["SELECT", "INSERT"]),
                 ("pgimport", "worker", &["SELECT"]),
                 ("apalis", "jobs", &["INSERT"]),
             ],

@@ -1,14 +1,11 @@
 //! Why a submission comes to nothing.
 
-use super::fitting::Fitting;
+use super::{fitting::Fitting, input_error::InputError};
 use crate::intake::IntakeError;
-use format::csv::read::HeaderError;
-use format::{csv::split::SplitError, jsonl::KeysError};
 use ledger::LedgerError;
-use model::{DialectError, ImportId};
+use model::{DialectError, ImportId, ImportState};
 use session::database::DatabaseError;
 use session::retry::MaybeTransient;
-use source::{EncodingError, SourceError};
 use target::{MappingError, TargetError, forms::FormError};
 
 /// Why nothing was submitted, or not to the end.
@@ -17,30 +14,13 @@ pub enum SubmitError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
     #[error(transparent)]
-    Source(#[from] SourceError),
-    #[error("{origin}: the header cannot be read")]
-    Header { origin: String, source: SplitError },
-    #[error("{origin}, line {line}: {source}")]
-    Names {
-        origin: String,
-        line: u64,
-        source: HeaderError,
-        fits: Option<Fitting>,
-    },
-    #[error("{origin}: {source}")]
-    Keys { origin: String, source: KeysError },
-    #[error(
-        "{origin}: no delimiter was found with which most records have the same number of fields: name it with -d, or look with `enqueue sniff`"
-    )]
-    NoDelimiter { origin: String },
+    Input(#[from] InputError),
     #[error(transparent)]
     Dialect(#[from] DialectError),
     #[error(transparent)]
     Form(#[from] FormError),
     #[error("NULL is forced or forbidden in the column '{column}', which the file does not fill; it fills: {known}")]
     NotLoaded { column: String, known: String },
-    #[error("{origin}: {source}")]
-    Encoding { origin: String, source: EncodingError },
     #[error(transparent)]
     Target(#[from] TargetError),
     #[error("{origin}: {source}", source = .source)]
@@ -49,12 +29,8 @@ pub enum SubmitError {
         source: MappingError,
         fits: Option<Fitting>,
     },
-    #[error("{origin}, import {import}")]
-    Intake {
-        origin: String,
-        import: ImportId,
-        source: IntakeError,
-    },
+    #[error("import {import}")]
+    Intake { import: ImportId, source: IntakeError },
     #[error(
         "the key '{key}' belongs to import {import}, which has another {what}: choose another key, or cancel that import first"
     )]
@@ -63,6 +39,18 @@ pub enum SubmitError {
         import: ImportId,
         what: &'static str,
     },
+    #[error(
+        "{origin} is in import {import} ({state}) already: leave it out, import each file by itself with --each, or load all of them again with --force"
+    )]
+    LoadedBefore {
+        origin: String,
+        import: ImportId,
+        state: ImportState,
+    },
+    #[error(
+        "the file is one of import {import}, which was interrupted: submit all of its files together to go on with it, or cancel it"
+    )]
+    PartOfInterrupted { import: ImportId },
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("cannot reach the database")]

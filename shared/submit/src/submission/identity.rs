@@ -1,14 +1,13 @@
 //! When two submissions are the same: keys.
 
-use std::path::PathBuf;
-
 use ledger::imports::Import;
 use model::{ImportSpec, Version1};
-use source::{Fingerprint, SourceError};
+use source::Fingerprint;
 use sqlx::postgres::types::Oid;
 use target::Target;
 
-use super::{KeyChoice, Prepared, Request, SourceSplitter, SubmitError};
+use super::{KeyChoice, Prepared, Request, SubmitError};
+use crate::chunks::SourceChunks;
 
 /// A key given twice must mean the same rows; one of a content names the target too, and whoever holds it for another made it up.
 pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared) -> Result<(), SubmitError> {
@@ -50,18 +49,8 @@ fn differs(import: &Import, now: &Fingerprint) -> bool {
 }
 
 /// Reads a stream to its end, to see whether the import that holds its key has the same content.
-pub(super) async fn check_stream(
-    import: &Import,
-    key: &str,
-    splitter: SourceSplitter,
-    origin: &str,
-) -> Result<(), SubmitError> {
-    let mut reader = splitter.into_reader().into_reader();
-    let now = tokio::task::spawn_blocking(move || reader.drain()).await?;
-    let now = now.map_err(|source| SourceError::Read {
-        path: PathBuf::from(origin),
-        source,
-    })?;
+pub(super) async fn check_stream(import: &Import, key: &str, chunks: SourceChunks) -> Result<(), SubmitError> {
+    let now = tokio::task::spawn_blocking(move || chunks.drain()).await??;
     if differs(import, &now) {
         return Err(SubmitError::KeyTaken {
             key: key.to_owned(),
@@ -72,7 +61,7 @@ pub(super) async fn check_stream(
     Ok(())
 }
 
-/// By what a submission is known again.
+/// By what a submission, or one of its inputs, is known again.
 pub(super) struct Keys {
     /// The key that a new import gets.
     pub new: String,
@@ -103,11 +92,8 @@ impl Keys {
         })
     }
 
-    pub(super) fn all(&self) -> Vec<&str> {
-        std::iter::once(&self.new)
-            .chain(&self.before)
-            .map(String::as_str)
-            .collect()
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.new).chain(&self.before).map(String::as_str)
     }
 }
 

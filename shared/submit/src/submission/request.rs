@@ -27,7 +27,8 @@ pub enum KeyChoice {
 /// What to submit.
 #[derive(Debug, Clone)]
 pub struct Request {
-    pub source: Source,
+    /// What is read, one after the other; at least one.
+    pub sources: Vec<Source>,
     /// The table as SQL would read its name.
     pub table: String,
     /// The target's column for each field, in place of the header's names.

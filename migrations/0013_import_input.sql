@@ -1,0 +1,48 @@
+-- The inputs of an import of several files. An import of one has none here: its own row says everything.
+SET LOCAL lock_timeout = '5s';
+
+CREATE TABLE pgimport.import_input (
+    import_id   bigint NOT NULL REFERENCES pgimport.import ON DELETE CASCADE,
+    input       integer NOT NULL CHECK (input >= 0),
+    name        text NOT NULL,
+    key         text,
+    fingerprint text NOT NULL,
+    size_bytes  bigint NOT NULL CHECK (size_bytes >= 0),
+    PRIMARY KEY (import_id, input)
+);
+
+COMMENT ON TABLE pgimport.import_input IS 'One row for each input of an import that has several, in the order in which they are read.';
+COMMENT ON COLUMN pgimport.import_input.import_id IS 'The import.';
+COMMENT ON COLUMN pgimport.import_input.input IS 'Its number, from 0: that of import_chunk.input and import_reject.input.';
+COMMENT ON COLUMN pgimport.import_input.name IS 'The file: an absolute path.';
+COMMENT ON COLUMN pgimport.import_input.key IS 'The key that an import of this input alone would have: who submits it again finds this import. Null where the input has no records, and where the import was not to be found by its content.';
+COMMENT ON COLUMN pgimport.import_input.fingerprint IS 'BLAKE3 of its bytes as they are, compressed or not; hexadecimal.';
+COMMENT ON COLUMN pgimport.import_input.size_bytes IS 'How many bytes those are.';
+
+CREATE INDEX import_input_key ON pgimport.import_input (key);
+
+CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON pgimport.import_input
+    FOR EACH ROW EXECUTE FUNCTION pgimport.guard_part();
+
+-- Who may see an import may see its inputs, who may write an import's events may add some. It belongs to whoever owns the rest, whoever
+-- runs this.
+DO $$
+DECLARE
+    held record;
+    owner regrole := (SELECT c.relowner::regrole FROM pg_catalog.pg_class AS c WHERE c.oid = 'pgimport.import'::regclass);
+BEGIN
+    FOR held IN
+        SELECT DISTINCT a.grantee, a.privilege_type
+        FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(c.relacl) AS a
+        WHERE (c.oid = 'pgimport.import'::regclass AND a.privilege_type = 'SELECT'
+            OR c.oid = 'pgimport.import_event'::regclass AND a.privilege_type IN ('SELECT', 'INSERT'))
+          AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE format('GRANT %s ON pgimport.import_input TO %s', held.privilege_type,
+            CASE held.grantee WHEN 0 THEN 'PUBLIC' ELSE held.grantee::regrole::text END);
+    END LOOP;
+    IF owner::oid <> (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user) THEN
+        EXECUTE format('ALTER TABLE pgimport.import_input OWNER TO %s', owner);
+    END IF;
+END
+$$;
