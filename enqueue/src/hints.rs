@@ -62,6 +62,9 @@ fn of_one(error: &(dyn Error + 'static)) -> Option<&'static str> {
         (_, Some(SplitError::RecordTooLong { .. })) => {
             Some("if the record is as long as that, submit it again with a larger --max-record")
         }
+        (_, Some(SplitError::GapTooLong { .. })) => {
+            Some("if there are as many empty lines, submit it again with a larger --max-record")
+        }
         _ => None,
     }
 }

@@ -176,23 +176,40 @@ fn inputs(dialect: &CsvDialect) -> impl Strategy<Value = Vec<u8>> + use<> {
     })
 }
 
-fn configs(dialect: &CsvDialect) -> impl Strategy<Value = SplitterConfig> + use<> {
-    let dialect = dialect.clone();
+/// What is put into chunks, and whether records may be cut short when they are long.
+type Sizes = (u64, usize, Option<usize>, usize);
+
+fn chunk_sizes() -> impl Strategy<Value = Sizes> {
     let max_record = prop_oneof![2 => Just(1 << 20), 1 => 60..120_usize];
-    (0..8_u64, 0..60_usize, prop::option::of(1..5_usize), max_record).prop_map(
-        move |(chunk_rows, chunk_bytes, fields, max_record)| {
-            let max_record = if dialect.stray_quotes == StrayQuotes::AsData {
-                1 << 20
-            } else {
-                max_record
-            };
-            SplitterConfig {
-                grammar: Grammar::new(&dialect, fields, max_record),
-                chunk_rows,
-                chunk_bytes,
-            }
-        },
-    )
+    (0..8_u64, 0..60_usize, prop::option::of(1..5_usize), max_record)
+}
+
+/// Of an input that has no line, and no lines between two records, that are too long.
+fn config(input: &[u8], dialect: &CsvDialect, sizes: Sizes) -> SplitterConfig {
+    let (chunk_rows, chunk_bytes, fields, max_record) = sizes;
+    let max_record = if dialect.stray_quotes == StrayQuotes::AsData {
+        1 << 20
+    } else {
+        max_record.max(longest_stretch(input, dialect.comment.as_deref()))
+    };
+    SplitterConfig {
+        grammar: Grammar::new(dialect, fields, max_record),
+        chunk_rows,
+        chunk_bytes,
+    }
+}
+
+/// **Bytes** of the longest line, or of the empty lines and comments that follow each other.
+fn longest_stretch(input: &[u8], comment: Option<&str>) -> usize {
+    let (mut longest, mut gap) = (0, 0);
+    let text = input.strip_prefix(BYTE_ORDER_MARK).unwrap_or(input);
+    for line in text.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')) {
+        let is_comment = comment.is_some_and(|comment| line.starts_with(comment.as_bytes()));
+        let is_gap = is_comment || matches!(line, b"\r" | b"\n");
+        gap = if is_gap { gap + line.len() } else { 0 };
+        longest = longest.max(gap).max(line.len());
+    }
+    longest
 }
 
 fn cases_of(dialects: impl Strategy<Value = CsvDialect>) -> impl Strategy<Value = Case> {
@@ -202,14 +219,15 @@ fn cases_of(dialects: impl Strategy<Value = CsvDialect>) -> impl Strategy<Value 
         sizes
     });
     dialects.prop_flat_map(move |dialect| {
-        let (inputs, configs) = (inputs(&dialect), configs(&dialect));
-        (inputs, configs, sizes.clone(), any::<bool>()).prop_map(move |(input, config, sizes, header)| Case {
-            input,
-            dialect: dialect.clone(),
-            config,
-            sizes,
-            header,
-        })
+        (inputs(&dialect), chunk_sizes(), sizes.clone(), any::<bool>()).prop_map(
+            move |(input, chunk_sizes, sizes, header)| Case {
+                config: config(&input, &dialect, chunk_sizes),
+                input,
+                dialect: dialect.clone(),
+                sizes,
+                header,
+            },
+        )
     })
 }
 

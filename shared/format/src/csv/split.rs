@@ -24,7 +24,8 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// How records are written, and how large chunks may become.
 #[derive(Debug, Clone)]
 pub struct SplitterConfig {
-    /// With the most **bytes** of a record: its line end and the empty lines after it count.
+    /// With the most **bytes** of a record, whose line end counts. The empty lines and comments before the next one may be as long once
+    /// more: they count for themselves.
     pub grammar: Grammar,
     /// Most records in one chunk; 0 counts as 1.
     pub chunk_rows: u64,
@@ -92,12 +93,18 @@ pub enum SplitError {
          close its quote if one is left open, or allow longer records"
     )]
     RecordTooLong { line: u64, byte: u64, limit: usize },
+    /// A chunk holds the lines after its last record, so these cannot be endless.
+    #[error(
+        "the empty lines and comments from line {line} (byte {byte}) on are longer than {limit} bytes: \
+         remove them, or allow longer records"
+    )]
+    GapTooLong { line: u64, byte: u64, limit: usize },
 }
 
 /// Cuts what a reader yields into [`Chunk`]s.
 ///
-/// Holds the chunk being built, a block read beyond it, and the record that lies across its end: at most about `chunk_bytes` and
-/// `max_record`. How the reader portions its bytes makes no difference to the chunks.
+/// Holds the chunk being built, a block read beyond it, and the record that lies across its end with the empty lines after it: at most about
+/// `chunk_bytes` and twice `max_record`. How the reader portions its bytes makes no difference to the chunks.
 pub struct Splitter<R> {
     reader: R,
     config: SplitterConfig,
@@ -112,6 +119,8 @@ pub struct Splitter<R> {
     accepted_records: u64,
     /// Where the latest record begins, or 0 while there are only empty lines.
     record_start: usize,
+    /// Where it ends, its line end included, or its beginning until that is seen.
+    record_end: usize,
     /// Whether a record lies past `accepted`, complete or not.
     has_candidate: bool,
     /// Whether that record is seen only in part.
@@ -138,6 +147,7 @@ impl<R: Read> Splitter<R> {
             accepted: 0,
             accepted_records: 0,
             record_start: 0,
+            record_end: 0,
             has_candidate: false,
             within_record: false,
             scanned: 0,
@@ -150,7 +160,8 @@ impl<R: Read> Splitter<R> {
     pub fn expect_fields(&mut self, fields: usize) {
         self.config.grammar.expect_fields(fields);
         // A record that was seen already is read anew.
-        (self.scanned, self.within_record, self.has_candidate, self.record_start) = (0, false, false, 0);
+        (self.scanned, self.within_record, self.has_candidate) = (0, false, false);
+        (self.record_start, self.record_end) = (0, 0);
     }
 
     /// Records are written like this, as far as is known by now. Nothing may have been looked at but by [`peek`](Self::peek).
@@ -231,7 +242,7 @@ impl<R: Read> Splitter<R> {
     ///
     /// # Errors
     ///
-    /// When reading fails, or when the next record is too long; the records before a long one are returned first. No
+    /// When reading fails, or when the next record or what follows it is too long; the records before it are returned first. No
     /// more can be read after an error: start a new splitter at [`position`](Self::position) to try again.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, SplitError> {
         self.next_records(self.config.chunk_rows)
@@ -284,10 +295,11 @@ impl<R: Read> Splitter<R> {
                         (self.within_record, self.has_candidate) = (false, false);
                         return Ok(None);
                     }
-                    Some(end) => (self.scanned, self.within_record) = (end, false),
+                    Some(end) => (self.scanned, self.record_end, self.within_record) = (end, end, false),
                     // It may turn out to end before what is seen of it, unless that is one line.
                     None if self.pending.len() - self.record_start > grammar.max_record() => {
-                        let outgrown = self.outgrown(self.pending.len())?;
+                        self.record_end = self.pending.len();
+                        let outgrown = self.outgrown(self.record_end)?;
                         return Ok(outgrown.then_some(self.accepted));
                     }
                     None => return Ok(None),
@@ -309,7 +321,7 @@ impl<R: Read> Splitter<R> {
                     if let Some(end) = self.at_border(border, max_records)? {
                         return Ok(Some(end));
                     }
-                    self.record_start = border;
+                    (self.record_start, self.record_end) = (border, border);
                     self.has_candidate = true;
                     self.within_record = true;
                 }
@@ -344,11 +356,12 @@ impl<R: Read> Splitter<R> {
         Ok(None)
     }
 
-    /// Whether the latest record, seen until `offset`, must be left to the next chunk. It is an error when no chunk
+    /// Whether the latest record, seen with what follows it until `offset`, must be left to the next chunk. It is an error when no chunk
     /// can take it.
     #[inline]
     fn outgrown(&mut self, offset: usize) -> Result<bool, SplitError> {
-        let too_long = offset - self.record_start > self.config.grammar.max_record();
+        let limit = self.config.grammar.max_record();
+        let too_long = self.record_end - self.record_start > limit || offset - self.record_end > limit;
         if self.accepted > 0 {
             return Ok(too_long || offset > self.config.chunk_bytes);
         }
@@ -357,12 +370,20 @@ impl<R: Read> Splitter<R> {
 
     #[cold]
     fn too_long(&self) -> SplitError {
-        let empty_lines = &self.pending[..self.record_start];
-        SplitError::RecordTooLong {
-            line: self.start.line + count_lines(empty_lines),
-            byte: self.start.byte + empty_lines.len() as u64,
-            limit: self.config.grammar.max_record(),
+        let limit = self.config.grammar.max_record();
+        let place = |offset: usize| {
+            let line = self.start.line + count_lines(&self.pending[..offset]);
+            (line, self.start.byte + offset as u64)
+        };
+        if self.record_end - self.record_start > limit {
+            let (line, byte) = place(self.record_start);
+            return SplitError::RecordTooLong { line, byte, limit };
         }
+        // The second byte of the record's line end is no empty line.
+        let crlf =
+            self.pending[..self.record_end].ends_with(b"\r") && self.pending[self.record_end..].starts_with(b"\n");
+        let (line, byte) = place(self.record_end + usize::from(crlf));
+        SplitError::GapTooLong { line, byte, limit }
     }
 
     /// Returns the accepted records, which end at `end`, and makes what follows them the beginning of the next chunk.
@@ -379,6 +400,7 @@ impl<R: Read> Splitter<R> {
             line: first.line + count_lines(&bytes),
         };
         self.record_start = self.record_start.saturating_sub(end);
+        self.record_end = self.record_end.saturating_sub(end);
         self.scanned = self.scanned.saturating_sub(end);
         self.accepted = 0;
         Chunk {

@@ -1,7 +1,7 @@
 use std::io::{self, Cursor, Read};
 
 use super::*;
-use model::CsvDialect;
+use model::{CsvDialect, StrayQuotes};
 
 const MAX_RECORD: usize = 1 << 20;
 
@@ -241,10 +241,66 @@ fn endless_empty_lines_fail_at_constant_memory() {
         .next_chunk()
         .unwrap_err();
     assert!(
-        matches!(error, SplitError::RecordTooLong { line: 1, byte: 0, .. }),
+        matches!(error, SplitError::GapTooLong { line: 1, byte: 0, .. }),
         "{error:?}"
     );
     assert!(endless.read <= 2 * MAX_RECORD + BLOCK_BYTES);
+
+    let mut endless = Endless { byte: b'\n', read: 0 };
+    let input = (&b"id\na\r\n"[..]).chain(&mut endless);
+    let mut splitter = Splitter::new(input, rows(1), Position::START);
+    splitter.read_header().unwrap();
+    let error = splitter.next_chunk().unwrap_err();
+    assert!(
+        matches!(error, SplitError::GapTooLong { line: 3, byte: 6, .. }),
+        "{error:?}"
+    );
+    drop(splitter);
+    assert!(endless.read <= 2 * MAX_RECORD + BLOCK_BYTES);
+}
+
+#[test]
+fn empty_lines_and_comments_do_not_make_a_record_long() {
+    let dialect = CsvDialect {
+        comment: Some("#".to_owned()),
+        ..CsvDialect::plain(b';', false)
+    };
+    let config = SplitterConfig {
+        grammar: Grammar::new(&dialect, None, 4),
+        ..rows(1)
+    };
+    let input = "\n\nabc\n\n\n\n\nabc\r\n#c\nabc";
+    assert_eq!(
+        texts(input, config.clone()),
+        ["\n\nabc\n\n\n\n\n", "abc\r\n#c\n", "abc"]
+    );
+    for (input, line, byte) in [("abc\n\n\n\n\n\nd", 2, 4), ("abc\r\n#cc\nd", 2, 5), ("#cccc", 1, 0)] {
+        let error = splitter(input, config.clone()).next_chunk().unwrap_err();
+        let SplitError::GapTooLong { limit: 4, .. } = error else {
+            panic!("{error:?}")
+        };
+        let place = format!("from line {line} (byte {byte}) on");
+        assert!(error.to_string().contains(&place), "{input:?}: {error}");
+    }
+}
+
+#[test]
+fn a_record_is_no_longer_for_the_empty_lines_after_it() {
+    let dialect = CsvDialect {
+        stray_quotes: StrayQuotes::Keep,
+        ..CsvDialect::strict(model::Delimiter::new(b"aba").unwrap(), false)
+    };
+    let record = b"abaefabadabaeaaabaabaaaabaef\"abaabaababaaaba\r";
+    let input = [record, "\r\n".repeat(20).as_bytes(), b"b\r"].concat();
+    let config = SplitterConfig {
+        grammar: Grammar::new(&dialect, None, 62),
+        chunk_rows: 0,
+        ..config(MAX_RECORD)
+    };
+    let mut splitter = Splitter::new(input.as_slice(), config, Position::START);
+    let chunk = splitter.next_chunk().unwrap().unwrap();
+    assert_eq!((chunk.bytes.len(), chunk.record_count), (record.len() + 40, 1));
+    assert_eq!(splitter.next_chunk().unwrap().unwrap().bytes, b"b\r");
 }
 
 #[test]
@@ -377,6 +433,6 @@ fn lines_that_are_not_csv_are_cut_at_their_ends_and_nowhere_else() {
     let error = Splitter::new(&mut endless, lines, Position::START)
         .next_chunk()
         .unwrap_err();
-    assert!(matches!(error, SplitError::RecordTooLong { .. }), "{error:?}");
+    assert!(matches!(error, SplitError::GapTooLong { .. }), "{error:?}");
     assert!(endless.read <= 2 * BLOCK_BYTES);
 }
