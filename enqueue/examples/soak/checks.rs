@@ -20,7 +20,7 @@ impl Soak<'_> {
 
     /// Every row is there once, nothing is left over, and no job waits.
     pub async fn check(&mut self, import: i64) {
-        let files: Vec<&CsvFile> = self.loaded.iter().map(|(_, file)| file).collect();
+        let files: Vec<&CsvFile> = self.loaded.iter().flat_map(|(_, files)| files).collect();
         let (lost, doubled) = self.world.difference(&files).await;
         self.tally.note_difference(lost, doubled);
         let mut found = vec![format!(

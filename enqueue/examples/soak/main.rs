@@ -66,7 +66,7 @@ struct Soak<'a> {
     cancel_percent: u32,
     fleet: Fleet<'a>,
     /// What should be in the table.
-    loaded: Vec<(i64, CsvFile)>,
+    loaded: Vec<(i64, Vec<CsvFile>)>,
     tally: Tally,
 }
 
@@ -83,12 +83,18 @@ impl Soak<'_> {
     /// One import from its submission to its end, and now and then an undo.
     async fn round(&mut self) {
         let rows = self.random.random_range(2_000..40_000);
-        let file = self.world.csv_file(rows).await;
+        let several = self.chance(40);
+        let mut files = Vec::new();
+        for rows in if several {
+            vec![rows / 3, rows / 2, rows / 6]
+        } else {
+            vec![rows]
+        } {
+            files.push(self.world.csv_file(rows).await);
+        }
         let chunk_rows = self.random.random_range(50..400).to_string();
         let method = if self.chance(50) { "insert" } else { "copy" };
-        let command = [
-            "-i",
-            file.path(),
+        let options = [
             "--chunk-rows",
             &chunk_rows,
             "--load-method",
@@ -96,8 +102,11 @@ impl Soak<'_> {
             "--max-pending",
             "64K",
         ];
+        let inputs = files.iter().flat_map(|file| ["-i", file.path()]);
+        let command: Vec<&str> = inputs.chain(options).collect();
         let cancels = self.chance(self.cancel_percent);
-        let by_old = self.chance(50);
+        // An earlier version knows no import of several files.
+        let by_old = self.chance(50) && !several;
         let (import, undone) = self.load(&command, by_old, cancels).await;
         // A submission that comes after the cancel, or waited for it, loads the file anew, as another import.
         let cancelled = undone == Some(import);
@@ -105,11 +114,11 @@ impl Soak<'_> {
             self.tally.count("file submitted anew after its cancel");
         }
         self.fleet.end_faults(&mut self.tally);
-        self.tally.note_import(rows);
+        self.tally.note_import(files.iter().map(|file| file.rows).sum());
         self.expect_state(import, if cancelled { "cancelled" } else { "loaded" })
             .await;
         if !cancelled {
-            self.loaded.push((import, file));
+            self.loaded.push((import, files));
         }
         self.check(import).await;
         if self.loaded.len() > KEPT {

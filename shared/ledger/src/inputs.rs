@@ -38,7 +38,7 @@ pub enum Taking {
 }
 
 /// Keeps others from taking keys of a target until the caller's transaction ends: whoever takes several, all others; who takes one, those
-/// who take several.
+/// who take several. What a process that froze holds, the server takes from it within seconds.
 ///
 /// # Errors
 /// [`LedgerError`] from the database, a lock timeout among them.
@@ -46,8 +46,12 @@ pub async fn lock_keys(conn: &mut PgConnection, target: Oid, taking: Taking) -> 
     // The upper byte sets these keys apart from other advisory locks.
     let key = 0x6b << 56 | i64::from(target.0);
     let statement = match taking {
-        Taking::One => "SELECT pg_catalog.pg_advisory_xact_lock_shared($1)",
-        Taking::Several => "SELECT pg_catalog.pg_advisory_xact_lock($1)",
+        Taking::One => {
+            "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '4s', true), pg_catalog.pg_advisory_xact_lock_shared($1)"
+        }
+        Taking::Several => {
+            "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '4s', true), pg_catalog.pg_advisory_xact_lock($1)"
+        }
     };
     sqlx::query(statement).bind(key).execute(conn).await?;
     Ok(())
