@@ -198,3 +198,157 @@ async fn what_is_not_json_lines_is_refused_with_what_to_do() {
     }
     world.load(&["-i", &empty, "--format", "jsonl", "--table", "things"]);
 }
+
+#[tokio::test]
+async fn values_are_those_of_their_columns_whatever_these_are_made_of() {
+    let world = World::new().await;
+    world
+        .execute(
+            "CREATE DOMAIN doc AS jsonb; CREATE DOMAIN docs AS doc; CREATE DOMAIN word AS text; CREATE TYPE mood AS ENUM ('a', 'b');
+             CREATE TABLE things (id bigserial PRIMARY KEY, n int, j json, b jsonb, d docs, w word, c char(3), y bytea, m mood, tags text[])",
+        )
+        .await;
+    let lines = [
+        // A string of JSON stays one, in a domain too.
+        r#"{"n":1,"j":"1","b":"null","d":"{\"a\":1}","w":["x"],"c":"","y":"","m":"a"}"#,
+        r#"{"n":2,"j":"\u0000","b":[1e131071],"d":{"a":{"a":1,"a":2}},"w":"","m":""}"#,
+        // What the server would refuse for the whole chunk.
+        r#"{"n":3,"b":"\u0000"}"#,
+        r#"{"n":4,"d":["a\u0000b"]}"#,
+        r#"{"n":5,"b":["\ud800"]}"#,
+        r#"{"n":6,"b":1e200000}"#,
+        r#"{"n":7,"tags":["a","b"]}"#,
+        r#"{"n":8,"m":{"a":1}}"#,
+        r#"{"n":[9]}"#,
+        r#"{"n":10,"tags":"{a,b}"}"#,
+    ];
+    let file = world.file("things.jsonl", lines.join("\n"));
+    let id = world
+        .enqueue(&["-i", &file, "--table", "things", "--format", "jsonl"])
+        .run()
+        .exits(0)
+        .id();
+    world.drain();
+    assert_json(
+        &world.status(id),
+        &json!({"state": "loaded", "loaded": 3, "rejected": 7}),
+    );
+    let rows = "SELECT concat_ws('|', n, j, left(b::text, 6), d, quote_literal(w), quote_literal(c), y, m, tags) FROM things ORDER BY n";
+    assert_eq!(
+        world.texts(rows).await,
+        [
+            r#"1|"1"|"null"|"{\"a\": 1}"|'["x"]'|''|\x|a"#.replace("\\\"a\\\": 1", "\\\"a\\\":1"),
+            r#"2|"\u0000"|[10000|{"a": {"a": 2}}|''"#.to_owned(),
+            "10|{a,b}".to_owned(),
+        ]
+    );
+    let reasons =
+        "SELECT line || ' ' || coalesce(column_name, '-') || ' ' || reason FROM pgimport.import_reject ORDER BY line";
+    assert_eq!(
+        world.texts(reasons).await,
+        [
+            "3 b a NUL character (\\u0000) in a string, which jsonb cannot hold",
+            "4 d a NUL character (\\u0000) in a string, which jsonb cannot hold",
+            "5 b half of a surrogate pair in a string",
+            "6 b a number beyond what jsonb can hold",
+            "7 tags an array or an object, and the column holds neither JSON nor text",
+            "8 m an array or an object, and the column holds neither JSON nor text",
+            "9 n an array or an object, and the column holds neither JSON nor text",
+        ]
+    );
+    world.enqueue(&["verify", &id.to_string(), &file]).run().exits(0);
+}
+
+#[tokio::test]
+async fn separators_are_those_of_strings_for_json_says_how_numbers_are_written() {
+    let world = World::new().await;
+    world
+        .execute("CREATE TABLE things (id bigserial PRIMARY KEY, p numeric)")
+        .await;
+    let file = world.file(
+        "things.jsonl",
+        "{\"p\":1.234}\n{\"p\":\"1.234\"}\n{\"p\":12.5}\n{\"p\":\"1,5\"}\n",
+    );
+    world.load(&[
+        "-i",
+        &file,
+        "--table",
+        "things",
+        "--format",
+        "jsonl",
+        "--decimal-separator",
+        ",",
+        "--thousands-separator",
+        ".",
+    ]);
+    assert_eq!(
+        world.texts("SELECT p::text FROM things ORDER BY id").await,
+        ["1.234", "1234", "12.5", "1.5"]
+    );
+}
+
+#[tokio::test]
+async fn keys_that_are_named_are_found_as_names_of_columns_are() {
+    let world = World::new().await;
+    world
+        .execute("CREATE TABLE things (id bigserial PRIMARY KEY, name text, n int, x text)")
+        .await;
+    let file = world.file("things.jsonl", "{\"Name\":\"a\",\"n\":1,\"other\":true}\n");
+    let load = |columns: &str| {
+        world
+            .enqueue(&[
+                "-i",
+                &file,
+                "--table",
+                "things",
+                "--format",
+                "jsonl",
+                "--columns",
+                columns,
+            ])
+            .run()
+            .exits(0)
+    };
+    let found = load("NAME, n");
+    assert!(!found.stderr.contains("has the key"), "{found:?}");
+    load("name,n,x").says("no object at the beginning of the source has the key 'x'");
+    // Of a stream nothing is known beforehand.
+    world
+        .enqueue(&["--table", "things", "--format", "jsonl", "--columns", "Name, n"])
+        .input("{\"Name\":\"a\",\"n\":1}\n")
+        .run()
+        .exits(0);
+    world.drain();
+    assert_eq!(
+        world.texts("SELECT concat_ws('|', name, n, x) FROM things").await,
+        ["a|1", "a|1", "a|1"]
+    );
+    // Keys that come late, in a first record that is longer than a sample.
+    let long = world.file(
+        "long.jsonl",
+        format!("{{\"name\":\"{}\",\"x\":\"y\"}}\n", "z".repeat(1 << 20)),
+    );
+    world.load(&["-i", &long, "--table", "things", "--format", "jsonl"]);
+    let pretty = world.file("pretty.json", "{\n \"n\": 1,\n \"x\":\n {\"n\": 2}\n}\n");
+    for arguments in [
+        &["-i", &pretty, "--table", "things", "--format", "jsonl"][..],
+        &[
+            "-i",
+            &pretty,
+            "--table",
+            "things",
+            "--format",
+            "jsonl",
+            "--columns",
+            "n",
+        ],
+        &["sniff", &pretty],
+    ] {
+        world
+            .enqueue(arguments)
+            .run()
+            .exits(1)
+            .says("line 1 ends within its JSON");
+    }
+    assert_eq!(world.number("SELECT count(*) FROM things").await, 4);
+}

@@ -186,6 +186,13 @@ fn describe(event: &Event, local: bool) -> String {
             let delimiter = output::delimiter(*delimiter);
             format!("the delimiter is {delimiter}, by the first records")
         }
+        Event::AbsentKeys(keys) => {
+            let keys: Vec<String> = keys.iter().map(|key| format!("'{}'", output::escape(key))).collect();
+            format!(
+                "no object at the beginning of the source has the key {}: its column is NULL where the key is missing",
+                keys.join(", ")
+            )
+        }
         Event::Empty => "the source has no records: nothing is loaded".to_owned(),
         Event::Superseded { import } => format!(
             "the file changed since import {import} of it was interrupted; undo what that one loaded with `{}`",

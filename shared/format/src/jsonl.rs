@@ -4,9 +4,10 @@
 //! A line is a record, so the splitter and the reader share the grammar of lines ([`Grammar::lines`]): no line end stands inside a record,
 //! for JSON writes it as `\n`. A byte-order mark at the beginning of a stream is passed by the splitter, as in CSV.
 //!
-//! Rejected records are written by [`raw_record`], and need no header.
+//! Rejected records are written as they stand, and need no header.
 
 mod fault;
+mod jsonb;
 mod keys;
 mod object;
 pub mod read;
@@ -14,5 +15,4 @@ pub mod shape;
 mod text;
 
 pub use crate::csv::grammar::Grammar;
-pub use crate::csv::write::raw_record;
 pub use keys::{KeysError, keys};

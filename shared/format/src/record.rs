@@ -71,9 +71,9 @@ impl Places {
         }
     }
 
-    /// The line on which the byte `target` lies; targets ascend. Lines are counted as the splitter counts them: each `\n`, and each `\r`
+    /// The line on which the byte `target` of `bytes` lies; targets ascend. Lines are counted as the splitter counts them: each `\n`, and each `\r`
     /// without one, ends a line.
-    fn line_of(&mut self, bytes: &[u8], target: usize) -> u64 {
+    pub(crate) fn line_of(&mut self, bytes: &[u8], target: usize) -> u64 {
         while self.at < target {
             let ends_line = match bytes.get(self.at) {
                 Some(b'\n') => true,

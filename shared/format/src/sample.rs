@@ -7,6 +7,15 @@ use crate::csv::BYTE_ORDER_MARK;
 /// **Bytes** of a sample that are looked at.
 pub const SAMPLE_BYTES: usize = 1 << 20;
 
+/// What a sample is of so many bytes or more: as many, however many came with them. The same stream gives the same sample.
+#[must_use]
+pub fn clip(sample: &[u8], complete: bool, most: usize) -> (&[u8], bool) {
+    match sample.get(..most) {
+        Some(clipped) if clipped.len() < sample.len() => (clipped, false),
+        _ => (sample, complete),
+    }
+}
+
 /// The lines of a sample that are there to their ends, without a byte-order mark. `complete`, if nothing comes after the sample: else its last
 /// line counts only if it has an end.
 #[must_use]

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use format::csv::split::{Chunk, Position, Splitter, SplitterConfig};
 use format::jsonl::read::{ObjectReader, is_free_of_nul};
-use format::jsonl::shape::ObjectShape;
+use format::jsonl::shape::{ObjectShape, Takes};
 use format::jsonl::{Grammar, keys};
 use format::record::Records as _;
 use model::UnknownKeys;
@@ -142,8 +142,8 @@ fn read(bytes: &[u8], shape: &ObjectShape, start: model::Position) -> Vec<Record
     let mut reader = ObjectReader::new(bytes, shape, start);
     let mut found = Vec::new();
     while reader.advance() {
-        let fields = match reader.fault() {
-            Some(fault) => Err(fault.to_string()),
+        let fields = match reader.defect() {
+            Some(defect) => Err(defect.reason),
             None => Ok(reader
                 .fields()
                 .map(|field| (field.value.to_vec(), field.quoted))
@@ -260,7 +260,7 @@ proptest! {
     #[test]
     fn what_serde_json_writes_is_read_back(maps in vec(maps(), 1..5)) {
         let text: String = maps.iter().map(|map| serde_json::to_string(map).expect("a map") + "\n").collect();
-        let names = match keys(text.as_bytes(), true) {
+        let names = match keys(text.as_bytes(), true, text.len()) {
             Ok(names) => names,
             Err(error) => {
                 prop_assert!(maps.iter().all(Map::is_empty), "{error}");
@@ -269,11 +269,14 @@ proptest! {
         };
         prop_assert!(maps.iter().flat_map(Map::keys).all(|key| names.contains(key)));
         let shape = ObjectShape::new(&names, UnknownKeys::Reject).expect("keys differ");
-        let as_json = shape.clone().with_json(0..names.len());
+        let as_json = shape.clone().taking(names.iter().map(|_| Takes::Json));
         let mut all_json = ObjectReader::new(text.as_bytes(), &as_json, start(1, 0, 1));
-        for (map, (_, _, fields)) in maps.iter().zip(read(text.as_bytes(), &shape, start(1, 0, 1))) {
+        let found = read(text.as_bytes(), &shape, start(1, 0, 1));
+        prop_assert_eq!(found.len(), maps.len());
+        for (map, (_, _, fields)) in maps.iter().zip(found) {
             let fields = fields.expect("a good record");
-            prop_assert!(all_json.advance() && all_json.fault().is_none());
+            prop_assert!(all_json.advance() && all_json.defect().is_none());
+            prop_assert_eq!((fields.len(), all_json.fields().len()), (names.len(), names.len()));
             for ((name, (text, quoted)), json) in names.iter().zip(fields).zip(all_json.fields()) {
                 let value = map.get(name).unwrap_or(&Value::Null);
                 let (expected, json_text) = match value {
@@ -323,7 +326,7 @@ proptest! {
                 }
             }
         }
-        let _ = keys(&input, complete);
+        let _ = keys(&input, complete, input.len());
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use format::{
     csv::{grammar::Grammar, read::RecordReader, sniff},
     jsonl::{
-        self,
+        self, KeysError,
         read::ObjectReader,
         shape::{ObjectShape, RepeatedName},
     },
@@ -67,6 +67,8 @@ pub enum SniffError {
     NoLine { origin: String },
     #[error("{origin}: {source}")]
     Keys { origin: String, source: RepeatedName },
+    #[error("{origin}: {source}")]
+    NotLines { origin: String, source: KeysError },
 }
 
 /// Looks at the beginning of a source. Blocks as long as it has to be read.
@@ -88,8 +90,11 @@ pub fn sniff(source: &Source) -> Result<Finding, SniffError> {
         return Err(SniffError::Empty { origin });
     }
     let begins_an_object = sample.lines.trim_ascii_start().starts_with(b"{");
-    match jsonl::keys(&sample.lines, true) {
+    match jsonl::keys(&sample.lines, true, sample.lines.len()) {
         Ok(keys) if begins_an_object => of_json(sample, keys, origin),
+        Err(source @ (KeysError::Unfinished { .. } | KeysError::Array { .. })) => {
+            Err(SniffError::NotLines { origin, source })
+        }
         _ => Ok(of_csv(sample)),
     }
 }

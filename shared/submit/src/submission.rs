@@ -199,6 +199,9 @@ impl<'a> Submission<'a> {
         if let (true, FormatSpec::Csv(dialect)) = (request.find_delimiter, &prepared.spec.format) {
             (self.observe)(Event::FoundDelimiter(dialect.delimiter));
         }
+        if !prepared.absent_keys.is_empty() {
+            (self.observe)(Event::AbsentKeys(prepared.absent_keys.clone()));
+        }
         Ok(prepared)
     }
 

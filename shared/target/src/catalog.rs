@@ -5,7 +5,8 @@ use std::sync::Arc;
 use sqlx::{PgConnection, postgres::types::Oid};
 
 use super::{
-    Characters, Column, ColumnType, Identity, SequenceIdentity, Target, TargetError, UndoTarget, quote_identifier,
+    Characters, Column, ColumnType, Identity, Nature, SequenceIdentity, Target, TargetError, UndoTarget,
+    quote_identifier,
 };
 
 /// The oid of the table that SQL would find under `name`.
@@ -270,7 +271,13 @@ async fn describe_columns(
         r#"SELECT a.attname::pg_catalog.text AS "name!", a.attnotnull AS "not_null!", a.atthasdef OR a.attidentity <> '' AS "has_default!",
                a.atttypmod AS "typmod!", a.atttypid AS "type_oid!", t.typarray AS "array_oid!",
                pg_catalog.format_type(a.atttypid, -1) AS "type_name!",
-               pg_catalog.format('%I.%I', n.nspname, t.typname) AS "sql_name!", t.typtype = 'd' AND t.typnotnull AS "domain_not_null!"
+               pg_catalog.format('%I.%I', n.nspname, t.typname) AS "sql_name!", t.typtype = 'd' AND t.typnotnull AS "domain_not_null!",
+               t.typcategory::pg_catalog.text AS "category!",
+               (WITH RECURSIVE below AS (
+                    SELECT t.oid, t.typbasetype
+                    UNION ALL
+                    SELECT b.oid, b.typbasetype FROM below JOIN pg_catalog.pg_type AS b ON b.oid = below.typbasetype)
+                SELECT below.oid FROM below WHERE below.typbasetype = 0) AS "base_oid!"
            FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
            JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
            WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attname <> $2
@@ -284,7 +291,13 @@ async fn describe_columns(
     Ok(rows
         .into_iter()
         .map(|row| {
-            let kind = column_type(row.type_oid, row.typmod, row.type_name, row.sql_name);
+            let kind = column_type(
+                row.type_oid,
+                row.typmod,
+                row.type_name,
+                row.sql_name,
+                nature(row.base_oid, &row.category),
+            );
             // Text is sent for text, varchar, and everything that the server casts.
             let (element_oid, array_oid, characters) = match kind {
                 ColumnType::Text { .. } | ColumnType::Other { .. } => (TEXT, TEXT_ARRAY, characters.cloned()),
@@ -310,7 +323,7 @@ const TEXT: Oid = Oid(25);
 const TEXT_ARRAY: Oid = Oid(1009);
 
 /// The oids are those of `pg_type.dat`, fixed for all versions.
-fn column_type(oid: Oid, typmod: i32, type_name: String, sql_name: String) -> ColumnType {
+fn column_type(oid: Oid, typmod: i32, type_name: String, sql_name: String, nature: Nature) -> ColumnType {
     /// The header that a length's modifier carries.
     const HEADER: i32 = 4;
     let precision = u8::try_from(typmod).ok();
@@ -332,7 +345,22 @@ fn column_type(oid: Oid, typmod: i32, type_name: String, sql_name: String) -> Co
         1114 => ColumnType::Timestamp { precision },
         1184 => ColumnType::Timestamptz { precision },
         2950 => ColumnType::Uuid,
-        _ => ColumnType::Other { type_name, sql_name },
+        _ => ColumnType::Other {
+            type_name,
+            sql_name,
+            nature,
+        },
+    }
+}
+
+/// By the type below all domains, and the category of string types, which extensions give to theirs.
+fn nature(base_oid: Oid, category: &str) -> Nature {
+    match base_oid.0 {
+        114 => Nature::Json,
+        3802 => Nature::Jsonb,
+        17 => Nature::Text,
+        _ if category == "S" => Nature::Text,
+        _ => Nature::Other,
     }
 }
 

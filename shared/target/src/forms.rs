@@ -123,6 +123,12 @@ impl Form {
         self.0 == Kind::WithoutNul
     }
 
+    /// Whether it says how numbers are written.
+    #[must_use]
+    pub fn is_of_numbers(&self) -> bool {
+        matches!(self.0, Kind::Number(_))
+    }
+
     /// Appends the field to `out`, which is empty, as Postgres writes it.
     ///
     /// # Errors

@@ -60,7 +60,33 @@ pub enum ColumnType {
         type_name: String,
         /// With its schema, quoted where SQL needs it.
         sql_name: String,
+        nature: Nature,
     },
+}
+
+/// What is known of a type whose values the server casts: of a domain, that of the type below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// The empty string is one of its values: strings of all kinds, and `bytea`.
+    Text,
+    Json,
+    Jsonb,
+    Other,
+}
+
+impl ColumnType {
+    /// Whether the empty string is one of its values.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(
+            self,
+            Self::Text { .. }
+                | Self::Other {
+                    nature: Nature::Text,
+                    ..
+                }
+        )
+    }
 }
 
 /// One column of the target.

@@ -10,14 +10,14 @@ use format::{
     jsonl::{
         self,
         read::ObjectReader,
-        shape::{ObjectShape, RepeatedName},
+        shape::{ObjectShape, RepeatedName, Takes},
     },
     record::{Defect, Field, Records},
 };
 use ledger::rejects::Reject;
 use model::{CsvDialect, FormatSpec, ImportSpec, LongRows, QuotedFields, ShortRows, Span};
 use target::{
-    Column, ColumnType,
+    Column, ColumnType, Nature,
     forms::{Form, FormError},
     values,
 };
@@ -53,6 +53,8 @@ struct RecordRules {
     long_rows: LongRows,
     /// What stood between the fields of a record that has too many.
     delimiter: Vec<u8>,
+    /// Whether the format itself says how an unquoted number is written.
+    numbers_are_plain: bool,
 }
 
 /// Why an import's records cannot be read.
@@ -87,7 +89,7 @@ impl NullRule {
                 empty_quoted: false,
             };
         }
-        let is_text = matches!(column.kind, ColumnType::Text { .. });
+        let is_text = column.kind.is_text();
         // A column of text that takes no NULL takes the empty string.
         let takes_empty = is_text && !column.nullable;
         let quoted = dialect.quoted_fields == QuotedFields::AsUnquoted || dialect.force_null.has(&column.name);
@@ -106,7 +108,7 @@ impl NullRule {
             unquoted: true,
             quoted: false,
             empty_unquoted: true,
-            empty_quoted: !matches!(column.kind, ColumnType::Text { .. }),
+            empty_quoted: !column.kind.is_text(),
         }
     }
 
@@ -135,6 +137,7 @@ impl RecordShape {
                     short_rows: dialect.short_rows,
                     long_rows: dialect.long_rows,
                     delimiter: dialect.delimiter.as_bytes().to_vec(),
+                    numbers_are_plain: false,
                 },
                 RecordFormat::Csv(Box::new(Grammar::new(
                     dialect,
@@ -143,12 +146,13 @@ impl RecordShape {
                 ))),
             ),
             FormatSpec::JsonLines(json) => {
-                let holds_json = columns.iter().enumerate().filter(|(_, column)| is_json(column));
-                let shape =
-                    ObjectShape::new(&json.keys, json.unknown_keys)?.with_json(holds_json.map(|(index, _)| index));
+                let shape = ObjectShape::new(&json.keys, json.unknown_keys)?.taking(columns.iter().map(takes));
                 (
                     columns.iter().map(NullRule::of_json).collect(),
-                    RecordRules::default(),
+                    RecordRules {
+                        numbers_are_plain: true,
+                        ..RecordRules::default()
+                    },
                     RecordFormat::JsonLines(shape),
                 )
             }
@@ -163,13 +167,17 @@ impl RecordShape {
     }
 }
 
-/// Whether a column's values are JSON, so that a string keeps its quotes.
-fn is_json(column: &Column) -> bool {
+/// What a column can hold of a JSON value.
+fn takes(column: &Column) -> Takes {
     match &column.kind {
-        ColumnType::Other { sql_name, .. } => {
-            matches!(sql_name.as_str(), "pg_catalog.json" | "pg_catalog.jsonb")
-        }
-        _ => false,
+        ColumnType::Text { .. } => Takes::Text,
+        ColumnType::Other { nature, .. } => match nature {
+            Nature::Json => Takes::Json,
+            Nature::Jsonb => Takes::Jsonb,
+            Nature::Text => Takes::Text,
+            Nature::Other => Takes::Scalars,
+        },
+        _ => Takes::Scalars,
     }
 }
 
@@ -314,6 +322,9 @@ fn push_fields(
             reason,
         };
         let mut is_null = null.is_null(field, &rules.null);
+        let form = form
+            .as_ref()
+            .filter(|form| field.quoted || !(rules.numbers_are_plain && form.is_of_numbers()));
         if let (Some(form), false) = (form, is_null) {
             rewritten.clear();
             form.rewrite(field.value, rewritten)

@@ -24,7 +24,11 @@ pub enum FaultKind {
     NotText { byte: usize },
     /// Where reading stopped: at what is wrong, or at the byte before it.
     #[error("not valid JSON at byte {byte} of the record: {what}")]
-    NotJson { byte: usize, what: String },
+    NotJson {
+        byte: usize,
+        what: String,
+        unfinished: bool,
+    },
     #[error("valid JSON, but not an object")]
     NotAnObject,
     #[error("an unknown key: {0}")]
@@ -33,18 +37,30 @@ pub enum FaultKind {
     RepeatedKey,
     #[error("half of a surrogate pair in a string")]
     LoneSurrogate,
+    #[error("an array or an object, and the column holds neither JSON nor text")]
+    Nested,
+    #[error("a NUL character (\\u0000) in a string, which jsonb cannot hold")]
+    NulInJson,
+    #[error("a number beyond what jsonb can hold")]
+    NumberTooLarge,
     #[error("a value that is nested more than {MAX_DEPTH} deep")]
     TooDeep,
 }
 
 impl FaultKind {
+    /// Whether a record ends where its JSON goes on.
+    pub(super) fn is_unfinished(&self) -> bool {
+        matches!(self, Self::NotJson { unfinished: true, .. })
+    }
+
     /// Of an error that is about the syntax.
     pub(super) fn syntax(error: &serde_json::Error) -> Self {
         let (line, byte) = (error.line(), error.column());
         let text = error.to_string();
         let place = format!(" at line {line} column {byte}");
         let what = text.strip_suffix(&place).unwrap_or(&text).to_owned();
-        Self::NotJson { byte, what }
+        let unfinished = error.is_eof();
+        Self::NotJson { byte, what, unfinished }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use super::{Grammar, fault::FaultKind, object::read_object};
 use crate::{
     record::Places,
-    sample::{SAMPLE_BYTES, whole_lines, without_mark},
+    sample::{clip, whole_lines, without_mark},
 };
 
 /// Objects of a sample that are looked at.
@@ -21,6 +21,8 @@ pub enum KeysError {
     NoRecord,
     #[error("the first record is longer than {0} bytes: is each object on one line?")]
     LongLine(usize),
+    #[error("line {line} ends within its JSON: JSON Lines has each object on one line (`jq -c .` writes that)")]
+    Unfinished { line: u64 },
     #[error("no line is a JSON object; line {line} is {kind}")]
     BadLine { line: u64, kind: FaultKind },
     #[error(
@@ -33,35 +35,40 @@ pub enum KeysError {
 
 /// The keys of the objects that a file begins with, in the order in which they first appear.
 ///
-/// `sample` is the beginning of the decompressed file; `complete`, if nothing comes after it: else its last line counts only if it has an end.
-/// At most 1 MiB and 1,000 objects are looked at. Lines that are no objects are passed: they will be rejects.
+/// `sample` is the beginning of the decompressed file, of which `most` bytes are looked at, and at most 1,000 objects; `complete`, if nothing
+/// comes after it: else its last line counts only if it has an end. Lines that are no objects are passed, for they will be rejects; but a first
+/// one that goes on where it ends says that this is JSON of another form, of which single lines would be read as what they are not.
 ///
 /// # Errors
 /// [`KeysError`], when no line is an object with a key.
-pub fn keys(sample: &[u8], complete: bool) -> Result<Vec<String>, KeysError> {
+pub fn keys(sample: &[u8], complete: bool, most: usize) -> Result<Vec<String>, KeysError> {
+    let (sample, complete) = clip(sample, complete, most);
     let whole = whole_lines(sample, complete);
     let grammar = Grammar::lines(whole.len());
     let mut places = Places::new(Position::of_line(1));
     let mut union = Names::default();
     let mut bad = None;
     let (mut objects, mut at) = (0, 0);
-    while objects < SAMPLE_OBJECTS && at < SAMPLE_BYTES {
+    while objects < SAMPLE_OBJECTS {
         let Some((begin, end, next)) = grammar.next_line(whole, at) else {
             break;
         };
         at = next;
         let record = whole.get(begin..end).unwrap_or_default();
-        if objects == 0 && bad.is_none() && record.starts_with(b"[") {
-            let line = places.position(whole, begin, 1).line.unwrap_or(1);
-            return Err(KeysError::Array { line });
-        }
         match read_object(record, Names::default()) {
+            Err(kind) if objects == 0 && bad.is_none() && kind.is_unfinished() => {
+                let line = places.line_of(whole, begin);
+                return Err(match record {
+                    [b'[', ..] => KeysError::Array { line },
+                    _ => KeysError::Unfinished { line },
+                });
+            }
             Ok(names) => {
                 objects += 1;
                 names.in_order.into_iter().for_each(|name| union.add(name));
             }
             Err(kind) if bad.is_none() => {
-                let line = places.position(whole, begin, 1).line.unwrap_or(1);
+                let line = places.line_of(whole, begin);
                 bad = Some(KeysError::BadLine { line, kind });
             }
             Err(_) => {}
@@ -116,9 +123,10 @@ impl<'b> Visitor<'b> for Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::SAMPLE_BYTES;
 
     fn found(sample: &str, complete: bool) -> Result<Vec<String>, String> {
-        keys(sample.as_bytes(), complete).map_err(|error| error.to_string())
+        keys(sample.as_bytes(), complete, SAMPLE_BYTES).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -131,9 +139,9 @@ mod tests {
             ),
             ("{\"a\":1,\"a\":2,\"\\u0062\":\"\\ud800\"}", vec!["a", "b"]),
             // Of a bad line nothing is taken.
-            ("{\"x\":1\n[2]\n{\"a\":1}\n{\"y\":1,}\n{}\n", vec!["a"]),
+            ("{\"x\":}\n[2]\n{\"a\":1}\n{\"y\":1,}\n{}\n", vec!["a"]),
         ] {
-            assert_eq!(keys(sample.as_bytes(), true).unwrap(), expected, "{sample:?}");
+            assert_eq!(found(sample, true).unwrap(), expected, "{sample:?}");
         }
     }
 
@@ -164,7 +172,15 @@ mod tests {
             ),
             (
                 "{\n  \"a\": 1\n}\n",
-                "no line is a JSON object; line 1 is not valid JSON at byte 1 of the record: EOF while parsing an object",
+                "line 1 ends within its JSON: JSON Lines has each object on one line (`jq -c .` writes that)",
+            ),
+            (
+                "{\"type\": \"x\", \"all\": [\n{\"a\":1},\n{\"a\":2}\n]}\n",
+                "line 1 ends within its JSON: JSON Lines has each object on one line (`jq -c .` writes that)",
+            ),
+            (
+                "[1, 2]\n",
+                "no line is a JSON object; line 1 is valid JSON, but not an object",
             ),
             (
                 "\u{feff}a;b\n1;2\n",
@@ -180,7 +196,15 @@ mod tests {
         let many = "{\"a\":1}\n".repeat(SAMPLE_OBJECTS) + "{\"b\":1}\n";
         assert_eq!(found(&many, true).unwrap(), ["a"]);
         let long = format!("{{\"a\":\"{}\"}}\n{{\"b\":1}}\n", "x".repeat(SAMPLE_BYTES));
-        assert_eq!(found(&long, true).unwrap(), ["a"]);
+        assert_eq!(
+            found(&long, true).unwrap_err(),
+            "the first record is longer than 1048576 bytes: is each object on one line?"
+        );
+        assert_eq!(keys(long.as_bytes(), true, 2 * SAMPLE_BYTES).unwrap(), ["a", "b"]);
+        // However much came with it.
+        let short = "{\"a\":1}\n".repeat(SAMPLE_BYTES / 8) + "{\"b\":1}\n";
+        let clipped = &short[..SAMPLE_BYTES + 5];
+        assert_eq!(found(clipped, false), found(&short, true));
         let bad = "x\n".repeat(SAMPLE_BYTES) + "{\"b\":1}\n";
         assert!(found(&bad, true).is_err());
     }

@@ -10,7 +10,8 @@ use serde_json::value::RawValue;
 
 use super::{
     fault::{FaultKind, RecordFault, ShownKey},
-    shape::ObjectShape,
+    jsonb,
+    shape::{ObjectShape, Takes},
     text::unescape,
 };
 
@@ -46,7 +47,7 @@ impl<'b> Cells<'b> {
     /// Reads an object; the cells of one with a fault are not to be relied on.
     pub(super) fn read(&mut self, line: &'b [u8], shape: &ObjectShape) -> Result<(), RecordFault> {
         self.cells.clear();
-        self.cells.resize(shape.len(), Cell::Missing);
+        self.cells.resize(shape.count(), Cell::Missing);
         self.unescaped.clear();
         let mut progress = Progress::default();
         let object = Object {
@@ -72,10 +73,13 @@ impl<'b> Cells<'b> {
     }
 
     /// The cell of a value that is known to be valid JSON.
-    fn cell(&mut self, json: &'b str, as_json: bool) -> Result<Cell<'b>, FaultKind> {
+    fn cell(&mut self, json: &'b str, takes: Takes) -> Result<Cell<'b>, FaultKind> {
+        if takes == Takes::Jsonb {
+            jsonb::check(json.as_bytes())?;
+        }
         Ok(match json.as_bytes() {
             [b'n', ..] => Cell::Null,
-            [b'"', inside @ .., b'"'] if !as_json => {
+            [b'"', inside @ .., b'"'] if matches!(takes, Takes::Scalars | Takes::Text) => {
                 if memchr::memchr(b'\\', inside).is_none() {
                     return Ok(Cell::Value(json.get(1..json.len() - 1).unwrap_or_default()));
                 }
@@ -86,6 +90,7 @@ impl<'b> Cells<'b> {
                     end: self.unescaped.len(),
                 }
             }
+            [b'[' | b'{', ..] if takes == Takes::Scalars => return Err(FaultKind::Nested),
             [b'[' | b'{', ..] if is_too_deep(json.as_bytes()) => return Err(FaultKind::TooDeep),
             [b'[' | b'{' | b'"', ..] => Cell::Value(json),
             _ => Cell::Bare(json),
@@ -161,7 +166,7 @@ impl<'b> Visitor<'b> for Object<'_, 'b> {
                         return Err(self.progress.fail(FaultKind::RepeatedKey));
                     }
                     let json = object.next_value::<&RawValue>()?.get();
-                    let cell = self.cells.cell(json, self.shape.is_json(index));
+                    let cell = self.cells.cell(json, self.shape.takes(index));
                     let cell = cell.map_err(|fault| self.progress.fail::<A::Error>(fault))?;
                     if let Some(place) = self.cells.cells.get_mut(index) {
                         *place = cell;
@@ -229,7 +234,7 @@ fn is_too_deep(json: &[u8]) -> bool {
 }
 
 /// What follows a string, from after its first quote.
-fn after_string(mut inside: &[u8]) -> &[u8] {
+pub(super) fn after_string(mut inside: &[u8]) -> &[u8] {
     while let Some(at) = memchr2(b'"', b'\\', inside) {
         let escaped = inside.get(at) == Some(&b'\\');
         inside = inside.get(at + 1 + usize::from(escaped)..).unwrap_or_default();

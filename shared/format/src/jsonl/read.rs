@@ -5,8 +5,7 @@
 use memchr::memmem;
 use model::Position;
 
-pub use super::fault::{FaultKind, RecordFault, ShownKey};
-use super::{Grammar, object::Cells, shape::ObjectShape};
+use super::{Grammar, fault::RecordFault, object::Cells, shape::ObjectShape};
 use crate::record::{Defect, Field, Places, Records};
 
 /// Reads records from bytes that begin with one.
@@ -48,8 +47,7 @@ impl<'b> ObjectReader<'b> {
     }
 
     /// What is wrong with the record, if that makes it a reject.
-    #[must_use]
-    pub fn fault(&self) -> Option<&RecordFault> {
+    fn fault(&self) -> Option<&RecordFault> {
         self.fault.as_ref()
     }
 

@@ -24,7 +24,21 @@ pub struct ObjectShape {
 #[derive(Debug, Clone)]
 struct Key {
     name: String,
-    as_json: bool,
+    takes: Takes,
+}
+
+/// What the column of a key can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Takes {
+    /// No arrays and no objects.
+    Scalars,
+    /// Them too, as the text of their JSON.
+    #[default]
+    Text,
+    /// Any JSON as it stands: a string keeps its quotes and escapes.
+    Json,
+    /// The same, but for what `jsonb` has no room for.
+    Jsonb,
 }
 
 impl ObjectShape {
@@ -41,7 +55,7 @@ impl ObjectShape {
         }
         let key = |name: &String| Key {
             name: name.clone(),
-            as_json: false,
+            takes: Takes::default(),
         };
         Ok(Self {
             keys: keys.iter().map(key).collect(),
@@ -50,27 +64,18 @@ impl ObjectShape {
         })
     }
 
-    /// The values of these keys, from 0, are wanted as JSON text, for a column that holds JSON: a string keeps its quotes and escapes.
+    /// What the columns hold, in the order of the keys.
     #[must_use]
-    pub fn with_json(mut self, keys: impl IntoIterator<Item = usize>) -> Self {
-        for index in keys {
-            if let Some(key) = self.keys.get_mut(index) {
-                key.as_json = true;
-            }
+    pub fn taking(mut self, columns: impl IntoIterator<Item = Takes>) -> Self {
+        for (key, takes) in self.keys.iter_mut().zip(columns) {
+            key.takes = takes;
         }
         self
     }
 
     /// How many keys there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.keys.len()
-    }
-
-    /// Whether no key is wanted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
     }
 
     /// Which key has this name; `likely` is looked at first.
@@ -82,8 +87,8 @@ impl ObjectShape {
         }
     }
 
-    pub(super) fn is_json(&self, key: usize) -> bool {
-        self.keys.get(key).is_some_and(|key| key.as_json)
+    pub(super) fn takes(&self, key: usize) -> Takes {
+        self.keys.get(key).map_or_else(Takes::default, |key| key.takes)
     }
 
     pub(super) fn ignores_unknown(&self) -> bool {

@@ -5,7 +5,7 @@ use format::csv::{grammar::Grammar, read::header_names, sniff};
 use format::{
     footer::WithoutFooter,
     jsonl::{self, KeysError},
-    sample::SAMPLE_BYTES,
+    sample::{SAMPLE_BYTES, clip},
 };
 use model::{CsvDialect, FormatSpec, SplitSpec, TextSpec};
 use source::{Source, SourceReader};
@@ -88,6 +88,7 @@ pub(crate) fn open(source: &Source, reading: &Reading) -> Result<Beginning, Inpu
         let (sample, complete) = splitter.peek(SAMPLE_BYTES).map_err(of_split)?;
         // A source without any record has no delimiter either.
         if !(complete && sample.trim_ascii().is_empty()) {
+            let (sample, complete) = clip(sample, complete, SAMPLE_BYTES);
             let found = sniff::delimiter(sample, complete, dialect);
             dialect.delimiter = found.ok_or_else(|| InputError::NoDelimiter { origin: origin.clone() })?;
         }
@@ -95,9 +96,11 @@ pub(crate) fn open(source: &Source, reading: &Reading) -> Result<Beginning, Inpu
     }
     let (header, header_bytes) = match &format {
         FormatSpec::Csv(dialect) => take_header(&mut splitter, dialect, reading.fields, &origin)?,
-        // Somebody named the keys, or they were found before.
-        FormatSpec::JsonLines(_) if reading.fields.is_some() => (None, Vec::new()),
-        FormatSpec::JsonLines(_) => (find_keys(&mut splitter, &origin)?.map(Ok), Vec::new()),
+        // They were found before.
+        FormatSpec::JsonLines(json) if !json.keys.is_empty() => (None, Vec::new()),
+        // Somebody named the keys, and a stream is not waited for.
+        FormatSpec::JsonLines(_) if reading.fields.is_some() && source.regular_file().is_none() => (None, Vec::new()),
+        FormatSpec::JsonLines(_) => (find_keys(&mut splitter, reading, &origin)?, Vec::new()),
     };
     Ok(Beginning {
         text,
@@ -150,17 +153,31 @@ fn take_header(
 }
 
 /// The keys of the objects at the beginning; none without any object.
-fn find_keys(splitter: &mut InputSplitter, origin: &str) -> Result<Option<Vec<String>>, InputError> {
-    let (sample, complete) = splitter.peek(SAMPLE_BYTES).map_err(|source| InputError::Header {
-        origin: origin.to_owned(),
-        source,
-    })?;
-    match jsonl::keys(sample, complete) {
-        Ok(keys) => Ok(Some(keys)),
-        Err(KeysError::NoRecord) => Ok(None),
-        Err(source) => Err(InputError::Keys {
+fn find_keys(
+    splitter: &mut InputSplitter,
+    reading: &Reading,
+    origin: &str,
+) -> Result<Option<Result<Vec<String>, InputError>>, InputError> {
+    let mut sample_of = |bytes: usize| {
+        let (sample, complete) = splitter.peek(bytes).map_err(|source| InputError::Header {
             origin: origin.to_owned(),
             source,
-        }),
+        })?;
+        Ok::<_, InputError>(jsonl::keys(sample, complete, bytes))
+    };
+    let found = match sample_of(SAMPLE_BYTES)? {
+        Err(KeysError::LongLine(_)) => sample_of(SAMPLE_BYTES.max(reading.split.max_record))?,
+        found => found,
+    };
+    let of_keys = |source| InputError::Keys {
+        origin: origin.to_owned(),
+        source,
+    };
+    match found {
+        Ok(keys) => Ok(Some(Ok(keys))),
+        Err(KeysError::NoRecord) => Ok(None),
+        // Of these each line would be read as what it is not.
+        Err(source @ (KeysError::Unfinished { .. } | KeysError::Array { .. })) => Err(of_keys(source)),
+        Err(source) => Ok(Some(Err(of_keys(source)))),
     }
 }

@@ -117,7 +117,7 @@ fn look_blocking(sources: Vec<Source>, mut reading: Reading) -> Result<Inputs, I
                         header_bytes: std::mem::take(&mut beginning.header_bytes),
                     });
                 }
-                Some(settled) => settled.compare(&origin, &mut beginning)?,
+                Some(settled) => settled.compare(&origin, &mut beginning, reading.fields.is_some())?,
             }
         }
         inputs.push(Input {
@@ -154,7 +154,8 @@ fn look_blocking(sources: Vec<Source>, mut reading: Reading) -> Result<Inputs, I
 
 impl Settled {
     /// Refuses an input that is not like the first, and learns what a later one may add.
-    fn compare(&mut self, origin: &str, other: &mut Beginning) -> Result<(), InputError> {
+    /// Where the columns are named, a header need not be one that can be read.
+    fn compare(&mut self, origin: &str, other: &mut Beginning, columns_named: bool) -> Result<(), InputError> {
         if other.text != self.text {
             let name = |text: &TextSpec| text.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned());
             return Err(InputError::OtherEncoding {
@@ -166,7 +167,7 @@ impl Settled {
         }
         let (Some(Ok(known)), Some(Ok(names))) = (&mut self.header, &other.header) else {
             return match other.header.take() {
-                Some(Err(error)) => Err(error),
+                Some(Err(error)) if !columns_named => Err(error),
                 _ => Ok(()),
             };
         };

@@ -26,6 +26,8 @@ pub(super) struct Prepared {
     pub fingerprint: Option<Fingerprint>,
     pub resumable: bool,
     pub keys: Option<Keys>,
+    /// Keys that were named, and that no object of the samples has.
+    pub absent_keys: Vec<String>,
     /// Those that each of several inputs would have alone; none where it has no records, or is not known by its content.
     pub input_keys: Vec<Option<Keys>>,
 }
@@ -55,7 +57,11 @@ impl Prepared {
             header => header.transpose()?,
         };
         let names = request.columns.as_deref().or(header.as_deref());
-        let layout = Layout::new(&target, &reading.format, names).map_err(|source| SubmitError::Mapping {
+        let (keys, absent_keys) = match (&reading.format, &request.columns) {
+            (FormatSpec::JsonLines(_), Some(named)) => find_named(named, header.as_deref()),
+            _ => (names.map(<[String]>::to_vec), Vec::new()),
+        };
+        let layout = Layout::new(&target, &reading.format, names, keys).map_err(|source| SubmitError::Mapping {
             origin: header_origin.clone(),
             source,
             fits: match request.columns {
@@ -111,11 +117,10 @@ impl Prepared {
         }
         let header = match &spec.format {
             FormatSpec::Csv(_) => header.map(|names| (header_origin, names)),
-            FormatSpec::JsonLines(_) => {
-                reading.fields = Some(fields);
-                None
-            }
+            FormatSpec::JsonLines(_) => None,
         };
+        // With the keys that were found.
+        reading.format = spec.format.clone();
         let expected = Expected {
             reading,
             fields,
@@ -131,6 +136,7 @@ impl Prepared {
             spec,
             fingerprint,
             keys,
+            absent_keys,
             input_keys,
         })
     }
@@ -194,18 +200,45 @@ struct Layout {
 }
 
 impl Layout {
-    /// With the names that the fields have, if they have any.
-    fn new(target: &Target, format: &FormatSpec, names: Option<&[String]>) -> Result<Self, target::MappingError> {
+    /// With the names that the fields have, if they have any, and how objects spell them.
+    fn new(
+        target: &Target,
+        format: &FormatSpec,
+        names: Option<&[String]>,
+        keys: Option<Vec<String>>,
+    ) -> Result<Self, target::MappingError> {
         let columns = map_fields(target, names)?;
         let format = match format {
             FormatSpec::Csv(dialect) => FormatSpec::Csv(dialect.clone()),
             FormatSpec::JsonLines(json) => FormatSpec::JsonLines(JsonLinesSpec {
-                keys: names.map_or_else(|| columns.clone(), <[String]>::to_vec),
+                keys: keys.unwrap_or_else(|| columns.clone()),
                 ..json.clone()
             }),
         };
         Ok(Self { format, columns })
     }
+}
+
+/// The keys that somebody named, as objects spell them: exactly, or else without regard to case and to white space round them, as with the
+/// names of columns; and those that no object of the samples has. Without samples, as they were named.
+fn find_named(named: &[String], known: Option<&[String]>) -> (Option<Vec<String>>, Vec<String>) {
+    let mut absent = Vec::new();
+    let spelled = named.iter().map(|name| {
+        let name = name.trim();
+        let Some(known) = known.filter(|known| !known.iter().any(|key| key == name)) else {
+            return name.to_owned();
+        };
+        let folded = name.to_lowercase();
+        let mut alike = known.iter().filter(|key| key.trim().to_lowercase() == folded);
+        match (alike.next(), alike.next()) {
+            (Some(key), None) => key.clone(),
+            _ => {
+                absent.push(name.to_owned());
+                name.to_owned()
+            }
+        }
+    });
+    (Some(spelled.collect()), absent)
 }
 
 /// The keys that an input would have if it were submitted alone.
@@ -225,7 +258,7 @@ fn input_keys_of(
         (FormatSpec::JsonLines(_), None) => input.names.as_deref(),
         _ => None,
     };
-    let own = names.and_then(|names| Layout::new(target, format, Some(names)).ok());
+    let own = names.and_then(|names| Layout::new(target, format, Some(names), Some(names.to_vec())).ok());
     match own {
         Some(layout) => Keys::of_content(content, target, &spec_of(layout)).map(Some),
         None => Keys::of_content(content, target, spec).map(Some),

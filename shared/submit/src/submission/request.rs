@@ -79,6 +79,8 @@ pub enum Event {
     },
     /// The delimiter that was asked for was found.
     FoundDelimiter(Delimiter),
+    /// Keys that were named, and that no object at the beginning has.
+    AbsentKeys(Vec<String>),
     /// The source has no records.
     Empty,
     /// The file changed since an interrupted import of it.

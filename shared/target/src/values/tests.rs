@@ -1,6 +1,6 @@
 mod datetime;
 
-use crate::ColumnType;
+use crate::{ColumnType, Nature};
 
 use super::encode;
 
@@ -44,6 +44,7 @@ fn text_is_checked_and_passed_through() {
     let other = ColumnType::Other {
         type_name: "jsonb".into(),
         sql_name: "pg_catalog.jsonb".into(),
+        nature: Nature::Other,
     };
     assert_eq!(bytes(&text, " grün "), " grün ".as_bytes());
     assert_eq!(bytes(&text, ""), b"");

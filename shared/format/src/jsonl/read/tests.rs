@@ -1,3 +1,4 @@
+use super::super::shape::Takes;
 use super::*;
 use crate::jsonl::object::MAX_DEPTH;
 use model::UnknownKeys;
@@ -97,7 +98,7 @@ fn fields_come_in_the_order_of_the_keys() {
 
 #[test]
 fn a_key_wanted_as_json_keeps_its_strings_as_they_stand() {
-    let shape = shape(&["a", "b"]).with_json([1, 7]);
+    let shape = shape(&["a", "b"]).taking([Takes::Text, Takes::Json, Takes::Json]);
     for (line, fields) in [
         (r#"{"a":"x\n","b":"x\n"}"#, ["[x\n]", r#"["x\n"]"#]),
         (r#"{"a":null,"b":null}"#, ["", ""]),
