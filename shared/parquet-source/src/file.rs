@@ -24,6 +24,8 @@ const ENCRYPTED_MARK: &[u8; MARK_BYTES] = b"PARE";
 
 /// **Bytes** that tell.
 pub const MARK_BYTES: usize = 4;
+/// **Bytes** of a file with nothing but the mark at both ends and the length of the footer.
+const LEAST_BYTES: u64 = 12;
 
 /// Whether a file that begins like this is a Parquet file, if only an encrypted one.
 #[must_use]
@@ -97,10 +99,10 @@ fn damaged(damage: Damage) -> ParquetError {
 
 /// What the footer says; `None` when there is none.
 fn footer(input: &Input) -> Result<Option<Result<ParquetMetaData, ParquetError>>, Damage> {
-    let Some(mark) = input.length().checked_sub(MARK_BYTES as u64) else {
+    if input.length() < LEAST_BYTES {
         return Ok(None);
-    };
-    let mark = input.get_bytes(mark, MARK_BYTES)?;
+    }
+    let mark = input.get_bytes(input.length() - MARK_BYTES as u64, MARK_BYTES)?;
     if mark == ENCRYPTED_MARK.as_slice() {
         return Ok(Some(Err(ParquetError::Encrypted)));
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow_schema::{FieldRef, Schema};
 use parquet::{
     arrow::{
-        ProjectionMask,
+        ARROW_SCHEMA_META_KEY, ProjectionMask,
         arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions},
     },
     basic::LogicalType,
@@ -46,8 +46,9 @@ impl Plan {
         refuse_unknown(descriptor.root_schema())?;
         let load = |options| guarded(|| Ok(ArrowReaderMetadata::try_new(Arc::clone(metadata), options)?));
         let base = load(ArrowReaderOptions::new().with_skip_arrow_metadata(true)).map_err(footer)?;
-        let arrow = load(ArrowReaderOptions::new()).ok();
-        let arrow = arrow.as_ref().map(|arrow| arrow.schema().fields());
+        let arrow = has_arrow_schema(metadata).then(|| load(ArrowReaderOptions::new()));
+        let arrow = arrow.as_ref().and_then(|arrow| arrow.as_ref().ok());
+        let arrow = arrow.map(|arrow| arrow.schema().fields());
 
         let mut shapes = Vec::new();
         let (mut first, mut second) = (Vec::<FieldRef>::new(), Vec::<FieldRef>::new());
@@ -79,6 +80,11 @@ impl Plan {
             shapes,
         })
     }
+}
+
+fn has_arrow_schema(metadata: &ParquetMetaData) -> bool {
+    let pairs = metadata.file_metadata().key_value_metadata();
+    pairs.is_some_and(|pairs| pairs.iter().any(|pair| pair.key == ARROW_SCHEMA_META_KEY))
 }
 
 fn footer(damage: Damage) -> ParquetError {

@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn each_day_follows_the_one_before() {
         let (mut year, mut month, mut day) = (-800, 1, 1);
-        for days in -1_011_718..1_500_000 {
+        for days in -1_011_722..1_500_000 {
             let counted = if year > 0 { year } else { 1 - year };
             let era = if year > 0 { "" } else { " BC" };
             let expected = format!("{counted:04}-{month:02}-{day:02}{era}");
