@@ -1,5 +1,4 @@
 //! Writes a Parquet file as CSV to standard output, and how fast that was to standard error.
-#![allow(clippy::print_stderr)]
 
 use std::{env, error::Error, fs::File, io, time::Instant};
 

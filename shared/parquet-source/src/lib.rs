@@ -10,6 +10,12 @@
 //! decompressed, and the dictionary, if there is one. Text and bytes are not copied out of these. Beside that one batch of at most
 //! [`BATCH_ROWS`] rows, of fewer where rows are long, and one block of text of about [`BLOCK_BYTES`], or one record if that is longer.
 //! A page has 1 MiB in most files, but nothing keeps a writer from pages of up to 2 GiB. A row group is never in memory as a whole.
+//!
+//! # What is not noticed
+//!
+//! A value that was changed in a page without a checksum, if it can still be decoded: most writers leave checksums out. That a file with a
+//! plain footer has encrypted columns: they are read as damaged ones. Groups within groups on thousands of levels, which no writer makes,
+//! overflow the stack of the `parquet` crate.
 
 #![warn(clippy::unwrap_used, clippy::expect_used)]
 

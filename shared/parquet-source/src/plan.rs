@@ -15,7 +15,7 @@ use parquet::{
     },
     basic::LogicalType,
     file::metadata::ParquetMetaData,
-    schema::types::Type,
+    schema::types::{SchemaDescriptor, Type},
 };
 
 use crate::{
@@ -23,6 +23,9 @@ use crate::{
     error::{Damage, guarded},
     shape::Shape,
 };
+
+/// Levels of groups, lists and maps in a column; a list takes two.
+const MOST_LEVELS: usize = 200;
 
 /// How a file is read.
 #[derive(Debug, Clone)]
@@ -43,6 +46,7 @@ pub(crate) struct SecondReading {
 impl Plan {
     pub(crate) fn new(metadata: &Arc<ParquetMetaData>) -> Result<Self, ParquetError> {
         let descriptor = metadata.file_metadata().schema_descr();
+        refuse_deep(descriptor)?;
         refuse_unknown(descriptor.root_schema())?;
         let load = |options| guarded(|| Ok(ArrowReaderMetadata::try_new(Arc::clone(metadata), options)?));
         let base = load(ArrowReaderOptions::new().with_skip_arrow_metadata(true)).map_err(footer)?;
@@ -91,6 +95,18 @@ fn footer(damage: Damage) -> ParquetError {
     ParquetError::Damaged {
         place: Place::Footer,
         damage,
+    }
+}
+
+/// Refuses what nobody means and no stack holds.
+fn refuse_deep(descriptor: &SchemaDescriptor) -> Result<(), ParquetError> {
+    let mut paths = descriptor.columns().iter().map(|leaf| leaf.path().parts());
+    match paths.find(|path| path.len() > MOST_LEVELS) {
+        None => Ok(()),
+        Some(path) => Err(ParquetError::Column {
+            column: path.first().cloned().unwrap_or_default(),
+            problem: "has parts within parts on more than 200 levels",
+        }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Files as wholes: their columns, row groups, codecs, and the dialect of what is read.
 
-use std::{io::Read as _, sync::Arc};
+use std::{io::Read, sync::Arc};
 
 use arrow_array::*;
 use arrow_schema::{DataType, Field, Schema};
@@ -61,7 +61,7 @@ fn row_groups_follow_each_other() {
     let expected = format!("\"a\",\"b\"\n{}", numbers_text(0, 9000));
     assert_eq!(read(&data).unwrap(), expected);
     // However little is asked for at a time.
-    let mut stream = open(&data).unwrap().into_csv();
+    let mut stream: Box<dyn Read + Send> = Box::new(open(&data).unwrap().into_csv());
     let mut text = Vec::new();
     let mut buffer = [0; 7];
     loop {

@@ -121,7 +121,7 @@ fn what_is_called_text_and_is_not_is_never_changed() {
     // A string is checked; of others the bytes are passed on, for whoever loads them to refuse.
     let text = file::<ByteArrayType>("optional binary a (STRING);", &values, &[1], &[]);
     let error = read(&text).unwrap_err();
-    assert!(matches!(support_error(&error), ParquetError::Damaged { .. }), "{error}");
+    assert!(matches!(error_of(&error), ParquetError::Damaged { .. }), "{error}");
     for annotation in ["(ENUM)", "(JSON)"] {
         let data = file::<ByteArrayType>(&format!("optional binary a {annotation};"), &values, &[1], &[]);
         let mut out = Vec::new();
@@ -130,7 +130,7 @@ fn what_is_called_text_and_is_not_is_never_changed() {
     }
 }
 
-fn support_error(error: &std::io::Error) -> &ParquetError {
+fn error_of(error: &std::io::Error) -> &ParquetError {
     error.get_ref().unwrap().downcast_ref().unwrap()
 }
 
@@ -149,35 +149,38 @@ fn a_repeated_field_is_a_list() {
     assert_eq!(fields(&data), ["[1,2]", "[]", "[3]"]);
 }
 
-#[test]
-fn a_map_whose_keys_have_parts_is_refused() {
-    let column = "optional group m (MAP) { repeated group key_value { required group key { required int32 a; } optional int32 value; } }";
+/// A file with this column and no rows.
+fn empty(column: &str) -> Vec<u8> {
     let schema = parse_message_type(&format!("message rows {{ {column} }}")).unwrap();
     let mut bytes = Vec::new();
     let properties = Arc::new(WriterProperties::default());
-    SerializedFileWriter::new(&mut bytes, Arc::new(schema), properties)
-        .unwrap()
-        .close()
-        .unwrap();
-    let Err(ParquetError::Column { column, .. }) = open(&bytes) else {
-        panic!("not refused")
-    };
-    assert_eq!(column, "m");
+    let writer = SerializedFileWriter::new(&mut bytes, Arc::new(schema), properties).unwrap();
+    writer.close().unwrap();
+    bytes
 }
 
 #[test]
-fn a_variant_is_refused() {
-    let column = "optional group v (VARIANT) { required binary metadata; required binary value; }";
-    let schema = parse_message_type(&format!("message rows {{ {column} }}")).unwrap();
-    let mut bytes = Vec::new();
-    let properties = Arc::new(WriterProperties::default());
-    SerializedFileWriter::new(&mut bytes, Arc::new(schema), properties)
-        .unwrap()
-        .close()
-        .unwrap();
-    let error = open(&bytes).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "column \"v\" holds VARIANT values, which cannot be read: write them as JSON"
+fn columns_that_cannot_be_read_are_refused() {
+    let key = "required group key { required int32 a; }";
+    let map = format!("optional group m (MAP) {{ repeated group key_value {{ {key} optional int32 value; }} }}");
+    let deep = format!(
+        "{} required int32 a; {}",
+        "required group m {".repeat(250),
+        "}".repeat(250)
     );
+    let variant = "optional group m (VARIANT) { required binary metadata; required binary value; }";
+    for (column, expected) in [
+        (
+            map.as_str(),
+            "has a map whose keys are lists or groups, which JSON has no keys for",
+        ),
+        (&deep, "has parts within parts on more than 200 levels"),
+        (
+            variant,
+            "holds VARIANT values, which cannot be read: write them as JSON",
+        ),
+    ] {
+        let error = open(&empty(column)).unwrap_err();
+        assert_eq!(error.to_string(), format!("column \"m\" {expected}"));
+    }
 }
