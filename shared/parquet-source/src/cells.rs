@@ -122,7 +122,7 @@ impl Cells {
                 }
                 out.push(b'}');
             }
-            _ if self.is_json_number(row) => self.text(row, out),
+            _ if self.is_json_as_it_is(row) => self.text(row, out),
             _ => self.json_string(row, out),
         }
         Ok(())
@@ -151,7 +151,7 @@ impl Cells {
     }
 
     /// Whether the text of a value is JSON as it is.
-    fn is_json_number(&self, row: usize) -> bool {
+    fn is_json_as_it_is(&self, row: usize) -> bool {
         match &self.values {
             Values::Boolean(_)
             | Values::Signed(_)
