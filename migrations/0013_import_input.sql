@@ -24,7 +24,36 @@ CREATE INDEX import_input_key ON pgimport.import_input (key);
 CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON pgimport.import_input
     FOR EACH ROW EXECUTE FUNCTION pgimport.guard_part();
 
--- Who may see an import may see its inputs, who may write an import's events may add some. It belongs to whoever owns the rest, whoever
+-- Programs of before know no imports of several files, and look at import.key alone. Newer ones look under this lock before they insert, and
+-- say so; for the others it is done here.
+CREATE FUNCTION pgimport.guard_key() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+    DECLARE
+        holder bigint;
+    BEGIN
+        IF current_setting('pgimport.keys_locked', true) IS DISTINCT FROM 'on' THEN
+            PERFORM pg_advisory_xact_lock_shared((107::bigint << 56) | NEW.target_oid::bigint);
+            -- A statement of its own: it sees what the lock was waited for.
+            SELECT p.import_id INTO holder
+            FROM pgimport.import_input AS p JOIN pgimport.import AS i ON i.id = p.import_id
+            WHERE p.key = NEW.key AND i.state <> 'cancelled' AND i.key IS NOT NULL
+            LIMIT 1;
+            IF FOUND THEN
+                RAISE EXCEPTION 'a file with this content is one of import %, which has several', holder
+                    USING ERRCODE = 'unique_violation', HINT = 'This program is older than imports of several files: use a newer one.';
+            END IF;
+        END IF;
+        RETURN NEW;
+    END
+    $$;
+
+COMMENT ON FUNCTION pgimport.guard_key() IS 'Keeps programs that know no imports of several files from loading one of those files again.';
+
+CREATE TRIGGER guard_key BEFORE INSERT ON pgimport.import
+    FOR EACH ROW WHEN (NEW.key IS NOT NULL) EXECUTE FUNCTION pgimport.guard_key();
+
+-- Who may see an import may see its inputs, who may submit imports may add some. It belongs to whoever owns the rest, whoever
 -- runs this.
 DO $$
 DECLARE
@@ -34,15 +63,14 @@ BEGIN
     FOR held IN
         SELECT DISTINCT a.grantee, a.privilege_type
         FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(c.relacl) AS a
-        WHERE (c.oid = 'pgimport.import'::regclass AND a.privilege_type = 'SELECT'
-            OR c.oid = 'pgimport.import_event'::regclass AND a.privilege_type IN ('SELECT', 'INSERT'))
-          AND a.grantee <> c.relowner
+        WHERE c.oid = 'pgimport.import'::regclass AND a.privilege_type IN ('SELECT', 'INSERT') AND a.grantee <> c.relowner
     LOOP
         EXECUTE format('GRANT %s ON pgimport.import_input TO %s', held.privilege_type,
             CASE held.grantee WHEN 0 THEN 'PUBLIC' ELSE held.grantee::regrole::text END);
     END LOOP;
     IF owner::oid <> (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = current_user) THEN
         EXECUTE format('ALTER TABLE pgimport.import_input OWNER TO %s', owner);
+        EXECUTE format('ALTER FUNCTION pgimport.guard_key() OWNER TO %s', owner);
     END IF;
 END
 $$;

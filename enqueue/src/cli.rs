@@ -44,7 +44,7 @@ impl Cli {
         if self.command.is_some() {
             return;
         }
-        if let Err(error) = self.submit.format.check() {
+        if let Err(error) = self.submit.format.check(&self.submit.values) {
             Self::command().error(ErrorKind::ArgumentConflict, error).exit();
         }
         let input = &self.submit.input;

@@ -29,6 +29,7 @@ fn hint(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
             return Some(of_fitting(fits));
         }
         let hint = match error.downcast_ref::<SubmitError>() {
+            Some(SubmitError::Input(InputError::Parquet { .. })) => Some("--format parquet reads it"),
             // It shows its source as itself.
             Some(SubmitError::Target(source)) => of_target(source),
             _ => of_one(error),

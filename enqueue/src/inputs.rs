@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::Context as _;
 
+use crate::output;
+
 /// The files in the order in which they were named, those of a directory or a pattern by their names; none twice.
 ///
 /// A directory stands for the files in it, but for hidden ones and those of directories below. A name that is no file is left as it is: to
@@ -22,13 +24,20 @@ pub fn expand(inputs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             files.push(input.clone());
         } else {
             match pattern(input) {
-                Some(pattern) => files.extend(fitting(pattern)?),
+                Some(pattern) => {
+                    let found = fitting(pattern)?;
+                    if found.is_empty() {
+                        output::say(&format!("no file is like '{pattern}'"));
+                    }
+                    files.extend(found);
+                }
                 None => files.push(input.clone()),
             }
         }
     }
+    // However it is spelled, and through whatever link.
     let mut seen = HashSet::new();
-    files.retain(|file| seen.insert(file.clone()));
+    files.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
     Ok(files)
 }
 
@@ -51,7 +60,11 @@ fn pattern(input: &Path) -> Option<&str> {
 }
 
 fn fitting(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let paths = glob::glob(pattern).with_context(|| format!("'{pattern}' is no pattern"))?;
+    let options = glob::MatchOptions {
+        require_literal_leading_dot: true,
+        ..glob::MatchOptions::new()
+    };
+    let paths = glob::glob_with(pattern, options).with_context(|| format!("'{pattern}' is no pattern"))?;
     let mut files = Vec::new();
     for path in paths {
         let path = path.with_context(|| format!("cannot look for '{pattern}'"))?;
@@ -83,6 +96,7 @@ mod tests {
         };
         assert_eq!(names(&[""]), ["a.csv", "b.csv", "c.txt"]);
         assert_eq!(names(&["b.csv", "*.csv"]), ["b.csv", "a.csv"]);
+        assert_eq!(names(&["*", "below/../a.csv"]), ["a.csv", "b.csv", "c.txt"]);
         assert_eq!(names(&["none.csv", "none*"]), ["none.csv"]);
         assert_eq!(names(&["below"]), [""; 0]);
     }

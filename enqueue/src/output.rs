@@ -123,6 +123,9 @@ pub fn delimiter(delimiter: Delimiter) -> String {
     }
 }
 
+/// Files of an import that are shown.
+const SHOWN_FILES: usize = 20;
+
 /// What came of an import, what to look at, and how to undo it.
 #[must_use]
 pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
@@ -130,6 +133,12 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
     let mut lines = vec![format!("import {id}: {}", status.state)];
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<9} {text}"));
     line("source", escape(&status.source));
+    for file in status.files.iter().take(SHOWN_FILES) {
+        line("", escape(file));
+    }
+    if let Some(more @ 1..) = status.files.len().checked_sub(SHOWN_FILES) {
+        line("", format!("… and {more} more: --json has all of them"));
+    }
     line("records", group(status.records));
     let renamed = status
         .renamed_from

@@ -32,7 +32,9 @@ impl<W: AsyncWrite + Unpin> ReasonWriter<W> {
     /// # Errors
     /// From what it writes to.
     pub async fn write(&mut self, reject: &Reject) -> anyhow::Result<()> {
-        let line = reject.position.line.map(|line| line.to_string()).unwrap_or_default();
+        // What has no lines has rows.
+        let line = reject.position.line.or(reject.position.record);
+        let line = line.map(|line| line.to_string()).unwrap_or_default();
         let column = reject.column.as_deref().unwrap_or_default();
         let number = usize::try_from(reject.position.input)?;
         let file = self.inputs.get(number).cloned().unwrap_or_default();

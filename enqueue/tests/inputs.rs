@@ -109,9 +109,10 @@ async fn files_that_are_not_alike_are_refused_before_anything_is_stored() {
         .flat_map(u16::to_le_bytes)
         .collect();
     let utf16 = world.file("utf16.csv", utf16);
-    refused(&["-i", &utf16], 1, "utf16.csv is UTF-16LE text by its byte-order mark");
+    refused(&["-i", &utf16], 1, "utf16.csv is UTF-16LE text and");
     let copy = world.file("copy.csv", orders("A", 2));
     refused(&["-i", &copy], 1, "copy.csv has the same content as");
+    refused(&["-i", &copy, "--key", "k"], 1, "copy.csv has the same content as");
     refused(&["-i", "none.csv"], 1, "cannot open none.csv");
     refused(&["-i", "/dev/null"], 1, "/dev/null can be read only once");
     refused(&["-i", "-"], 2, "standard input can be read only once");
@@ -162,13 +163,20 @@ async fn a_file_is_loaded_once_whether_alone_or_among_others() {
         .run()
         .exits(1)
         .says("B.csv is in import 1 (loaded) already");
+    // However it is spelled, it is one file.
+    let spelled = format!("{}/./A.csv", world.dir().display());
+    world
+        .enqueue(&["-i", &a, "-i", &spelled, "-i", &b])
+        .run()
+        .exits(0)
+        .says("as import 1 (loaded)");
     // Alone first, then among others.
     assert_eq!(world.enqueue(&["-i", &c]).run().exits(0).id(), 2);
     world
         .enqueue(&["-i", world.path("*.csv").to_str().unwrap()])
         .run()
         .exits(1)
-        .says(".csv is in import 2");
+        .says("C.csv is being loaded by import 2 (and 2 more of these files are in imports)");
     // One by one, each is answered by whoever has it.
     let each = world
         .enqueue(&["-i", world.path("*.csv").to_str().unwrap(), "--each"])
@@ -218,7 +226,7 @@ async fn who_submits_a_file_alone_and_who_submits_it_among_others_wait_for_one_a
     world.until_some(waiting).await;
     lock.release().await;
     assert_eq!(one.finished().await.exits(0).id(), 2);
-    several.finished().await.exits(1).says("B.csv is in import 2");
+    several.finished().await.exits(1).says("B.csv is being loaded by import 2");
     world.drain();
     assert_eq!(world.sale_orders().await, 3);
 }
@@ -258,7 +266,9 @@ async fn an_import_of_several_files_goes_on_where_its_submitter_was_killed() {
         .run(&["-i", b.path(), "--chunk-rows", "200"])
         .await
         .exits(1)
-        .says("the file is one of import 1, which was interrupted");
+        .says("is one of import 1, which was interrupted");
+    let listed = world.run(&["status", "1"]).await.exits(0);
+    assert!(listed.stdout.contains(b.path()), "{listed:?}");
     let again = world.run(&command).await.exits(0).says("going on in its place");
     assert_eq!(again.id(), 1);
     world.assert_settled(1, "loaded").await;
@@ -295,6 +305,11 @@ async fn a_file_that_changes_before_its_turn_fails_the_import() {
         .exits(1)
         .says(&format!("{name} changed while it was read"));
     world.assert_settled(1, "failed").await;
+    // What is to be done is said, whoever comes with one of them.
+    for again in [&["-i", a.path()][..], &["-i", a.path(), "-i", b.path()]] {
+        let again = world.run(again).await.exits(1);
+        assert!(again.stderr.contains("is one of import 1, which failed"), "{again:?}");
+    }
     world.run(&["cancel", "1", "--wait"]).await;
     world.assert_settled(1, "cancelled").await;
     assert_eq!(world.sale_orders().await, 0);
@@ -348,4 +363,105 @@ async fn several_files_may_be_json_lines_checked_or_without_a_header() {
     );
     world.load(&["-i", &v, "-i", &w, "-d", "auto", "--table", "t"]);
     assert_eq!(world.number("SELECT sum(a) FROM t").await, 1 + 2 + 3 + 4 + 5 + 6 + 7);
+}
+
+#[tokio::test]
+async fn records_of_spaces_are_records_and_a_file_without_any_is_not_read() {
+    let world = World::new().await;
+    world
+        .execute("CREATE TABLE t (id bigserial PRIMARY KEY, a text, b text)")
+        .await;
+    let one = world.file("one.tsv", "a\tb\nx\ty\n");
+    let blank = world.file("blank.tsv", "a\tb\n\t\n");
+    let load = ["-i", &one, "-i", &blank, "-d", "\\t", "--table", "t"];
+    assert_eq!(world.enqueue(&load).run().exits(0).id(), 1);
+    world
+        .enqueue(&["-i", &blank, "-d", "\\t", "--table", "t"])
+        .run()
+        .exits(0)
+        .says("as import 1");
+    world.drain();
+    assert_eq!(world.number("SELECT count(*) FROM t").await, 2);
+    // A byte-order mark alone, beside text of another encoding, is nothing to read.
+    let utf16: Vec<u8> = "\u{feff}u;v\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let (utf16, mark) = (
+        world.file("utf16.csv", utf16),
+        world.file("mark.csv", b"\xef\xbb\xbf\n"),
+    );
+    world.load(&["-i", &utf16, "-i", &mark, "--no-header", "--table", "t"]);
+    let empty = [world.file("e1.csv", ""), world.file("e2.csv", "\n")];
+    let nothing = world
+        .enqueue(&["-i", &empty[0], "-i", &empty[1], "-d", "auto", "--table", "t"])
+        .run()
+        .exits(0);
+    assert!(!nothing.stderr.contains("the delimiter is"), "{nothing:?}");
+    world.drain();
+    let nothing = world.path("nothing");
+    fs::create_dir(&nothing).unwrap();
+    world
+        .enqueue(&["verify", "1", nothing.to_str().unwrap()])
+        .run()
+        .exits(1)
+        .says("no file was found to compare with");
+}
+
+#[tokio::test]
+async fn a_set_that_takes_the_place_of_another_may_share_files_with_it() {
+    let world = World::new().await;
+    let [base, first, second] =
+        ["base", "first", "second"].map(|shop| world.file(&format!("{shop}.csv"), orders(shop, 3)));
+    world.load(&["-i", &base, "-i", &first, "--replace"]);
+    world.load(&["-i", &base, "-i", &second, "--replace"]);
+    world.drain();
+    assert_eq!(world.shops().await, ["base", "second"]);
+    assert_eq!(world.sale_orders().await, 6);
+    // Alone, it is all that stays.
+    world.load(&["-i", &base, "--replace"]);
+    world.drain();
+    assert_eq!(
+        (world.shops().await, world.sale_orders().await),
+        (vec!["base".to_owned()], 3)
+    );
+}
+
+#[tokio::test]
+async fn keys_of_the_failed_are_free_where_nothing_was_stored_and_names_are_told_where_they_stand() {
+    let world = World::new().await;
+    world.execute("CREATE TABLE t (id bigserial PRIMARY KEY, a text)").await;
+    let long = world.file("long.csv", format!("a\n{}\n", "x".repeat(5000)));
+    let short = world.file("short.csv", "a\ny\n");
+    let both = ["-i", &long, "-i", &short, "--table", "t"];
+    world
+        .enqueue(&[&both[..], &["--max-record", "1K"]].concat())
+        .run()
+        .exits(1)
+        .says("is longer than 1024 bytes");
+    world.load(&both);
+    let keys = ["a", "a", "zz"].map(|key| format!("{{\"{key}\":1}}\n"));
+    let [k1, k2, k3] = [0, 1, 2].map(|n| world.file(&format!("k{n}.jsonl"), format!("{}{}", keys[n], "\n".repeat(n))));
+    world
+        .enqueue(&["-i", &k1, "-i", &k2, "-i", &k3, "--format", "jsonl", "--table", "t"])
+        .run()
+        .exits(1)
+        .says("k2.jsonl: the file's column 'zz'");
+}
+
+#[tokio::test]
+async fn a_program_that_knows_no_sets_cannot_load_one_of_their_files_again() {
+    let world = World::new().await;
+    let [a, b] = ["A", "B"].map(|shop| world.file(&format!("{shop}.csv"), orders(shop, 3)));
+    world.load(&["-i", &a, "-i", &b]);
+    // What such a program does, but for its words: it takes a key that it found free.
+    let mut conn = world.connect().await;
+    let taken = sqlx::query(
+        "INSERT INTO pgimport.import (state, source, resumable, target, target_oid, id_column, columns, options, key, submitter, lease_until)
+         SELECT 'splitting', 'x', true, i.target, i.target_oid, i.id_column, i.columns, i.options, p.key, 'x', now()
+         FROM pgimport.import AS i JOIN pgimport.import_input AS p ON p.import_id = i.id WHERE p.input = 0",
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap_err();
+    assert!(taken.to_string().contains("one of import 1"), "{taken}");
+    world.undo(1, &[]);
+    assert!(world.enqueue(&["-i", &a]).run().exits(0).id() > 1);
 }

@@ -249,7 +249,7 @@ impl Verification {
     }
 }
 
-/// Compares the rejects that were counted with those that are kept. Returns the lines of these.
+/// Compares the rejects that were counted with those that are kept. Returns the numbers of these.
 async fn verify_rejects(
     conn: &mut PgConnection,
     key: ChunkKey,
@@ -269,7 +269,7 @@ async fn verify_rejects(
             )
         },
     );
-    Ok(stored.iter().map(|reject| reject.position.line).collect())
+    Ok(stored.iter().map(|reject| reject.position.record).collect())
 }
 
 /// Compares the rows that were counted with those that are registered and those that are there. Returns the registered ids.

@@ -2,14 +2,16 @@
 
 use clap::{Args, ValueEnum};
 use model::{
-    BadBytes, ColumnChoice, CsvDialect, Delimiter, Escape, FormatSpec, JsonLinesSpec, LongRows, Quote, ShortRows,
-    StrayQuotes, TextSpec, UnknownKeys,
+    BadBytes, ColumnChoice, Container, CsvDialect, Delimiter, Escape, FormatSpec, JsonLinesSpec, LongRows, Quote,
+    ShortRows, StrayQuotes, TextSpec, UnknownKeys,
 };
+
+use super::ValuesArgs;
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Format")]
 pub struct FormatArgs {
-    /// What the file is: --format jsonl for one JSON object a line, whose keys name the columns
+    /// What the file is: --format jsonl for one JSON object a line, whose keys name the columns; --format parquet
     #[arg(long, value_enum, default_value_t = FileFormat::Csv)]
     pub format: FileFormat,
     /// How the text is encoded, by a label of the WHATWG standard; auto is UTF-8, or what a byte-order mark says: --encoding windows-1252
@@ -74,6 +76,9 @@ pub enum FileFormat {
     Csv,
     /// JSON Lines
     Jsonl,
+    /// Parquet, with the columns' names and types
+    #[cfg(feature = "parquet")]
+    Parquet,
 }
 
 /// What stands between two fields; `None` to see from the file.
@@ -122,6 +127,11 @@ impl FormatArgs {
     /// The encoding that was asked for.
     pub fn text(&self) -> TextSpec {
         TextSpec {
+            container: match self.format {
+                FileFormat::Csv | FileFormat::Jsonl => Container::Plain,
+                #[cfg(feature = "parquet")]
+                FileFormat::Parquet => Container::Parquet,
+            },
             encoding: self.encoding.0.map(str::to_owned),
             on_bad_bytes: match self.on_bad_bytes {
                 Bad::Reject => BadBytes::Reject,
@@ -134,6 +144,9 @@ impl FormatArgs {
     pub fn format(&self, columns_are_named: bool) -> FormatSpec {
         match self.format {
             FileFormat::Csv => FormatSpec::Csv(self.dialect()),
+            // In which its rows are written for those who load them.
+            #[cfg(feature = "parquet")]
+            FileFormat::Parquet => FormatSpec::Csv(source::parquet_dialect()),
             FileFormat::Jsonl => FormatSpec::JsonLines(JsonLinesSpec {
                 keys: Vec::new(),
                 // Who names some of the keys leaves the others.
@@ -152,14 +165,26 @@ impl FormatArgs {
     }
 
     /// What is wrong with the arguments together.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self, values: &ValuesArgs) -> Result<(), String> {
         let dialect = self.dialect();
         let usual = CsvDialect::strict(Delimiter::default(), true);
+        let says_no_dialect = dialect == usual && !self.finds_delimiter();
+        #[cfg(feature = "parquet")]
+        let says_text =
+            self.encoding.0.is_some() || self.on_bad_bytes != Bad::Reject || values.say_how_text_is_written();
+        #[cfg(not(feature = "parquet"))]
+        let _ = values;
         match self.format {
             FileFormat::Csv => dialect.check().map_err(|error| error.to_string()),
-            FileFormat::Jsonl if dialect == usual && !self.finds_delimiter() => Ok(()),
+            FileFormat::Jsonl if says_no_dialect => Ok(()),
             FileFormat::Jsonl => {
                 Err("the options that say how CSV is written have no meaning with --format jsonl".to_owned())
+            }
+            #[cfg(feature = "parquet")]
+            FileFormat::Parquet if says_no_dialect && !says_text => Ok(()),
+            #[cfg(feature = "parquet")]
+            FileFormat::Parquet => {
+                Err("the options that say how text is written have no meaning with --format parquet".to_owned())
             }
         }
     }

@@ -42,6 +42,25 @@ pub struct ColumnFormat {
 }
 
 impl ValuesArgs {
+    /// Whether they say how dates or numbers are written, which only text leaves open.
+    #[cfg(feature = "parquet")]
+    pub fn say_how_text_is_written(&self) -> bool {
+        let ValuesSpec {
+            on_nul: _,
+            time_zone: _,
+            date_format,
+            timestamp_format,
+            column_formats,
+            decimal_separator,
+            thousands_separator,
+        } = self.values();
+        date_format.is_some()
+            || timestamp_format.is_some()
+            || !column_formats.is_empty()
+            || decimal_separator.is_some()
+            || thousands_separator.is_some()
+    }
+
     /// How values are written, as it was asked for.
     pub fn values(&self) -> ValuesSpec {
         let of_all = |formats: &[ColumnFormat]| {

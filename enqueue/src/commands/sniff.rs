@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use model::{CsvDialect, Escape, FormatSpec};
+use model::{Container, CsvDialect, Escape, FormatSpec};
 use serde_json::json;
 use source::Source;
 use submit::sniff::{self, Finding};
@@ -22,13 +22,14 @@ pub async fn run(args: SniffArgs) -> anyhow::Result<Exit> {
     let command = command(&finding, name.as_deref());
     if args.json {
         let (format, dialect) = match &finding.format {
+            _ if is_parquet(&finding) => ("parquet", None),
             FormatSpec::Csv(dialect) => ("csv", Some(dialect)),
             FormatSpec::JsonLines(_) => ("jsonl", None),
         };
         output::print_json(&json!({
             "format": format,
             "dialect": dialect.map(described),
-            "encoding": encoding(&finding),
+            "encoding": (!is_parquet(&finding)).then(|| encoding(&finding)),
             "compression": finding.compression.map(|compression| compression.to_string()),
             "header_line": finding.header_line,
             "records": finding.records,
@@ -68,6 +69,10 @@ fn escape(dialect: &CsvDialect) -> Option<String> {
     }
 }
 
+fn is_parquet(finding: &Finding) -> bool {
+    finding.text.container == Container::Parquet
+}
+
 fn encoding(finding: &Finding) -> &str {
     finding.text.encoding.as_deref().unwrap_or("UTF-8")
 }
@@ -84,6 +89,7 @@ fn command(finding: &Finding, name: Option<&str>) -> String {
         option("--encoding", encoding);
     }
     match &finding.format {
+        _ if is_parquet(finding) => option("--format", "parquet"),
         FormatSpec::JsonLines(_) => option("--format", "jsonl"),
         FormatSpec::Csv(dialect) => {
             let usual = CsvDialect::strict(model::Delimiter::default(), true);
@@ -117,8 +123,11 @@ fn text(finding: &Finding, command: &str) -> String {
     if let Some(compression) = finding.compression {
         say("compression", &compression.to_string());
     }
-    say("encoding", encoding(finding));
+    if !is_parquet(finding) {
+        say("encoding", encoding(finding));
+    }
     match &finding.format {
+        _ if is_parquet(finding) => say("format", "Parquet"),
         FormatSpec::JsonLines(_) => {
             say("format", "JSON Lines");
             say(
@@ -160,9 +169,11 @@ fn text(finding: &Finding, command: &str) -> String {
     let _ = writeln!(out, "\n{:<SHOWN_CHARS$}  {:<12}  decided on line", "column", "type");
     for (number, column) in (1..).zip(&finding.columns) {
         let name = column.name.clone().unwrap_or_else(|| format!("field {number}"));
-        let line = column
-            .decided_on_line
-            .map_or_else(|| "no value".to_owned(), |line| line.to_string());
+        let line = match column.decided_on_line {
+            Some(line) => line.to_string(),
+            None if is_parquet(finding) => "by the file's footer".to_owned(),
+            None => "no value".to_owned(),
+        };
         let _ = writeln!(out, "{:<SHOWN_CHARS$}  {:<12}  {line}", shown(&name), column.type_name);
     }
     let _ = writeln!(out, "\nfirst rows");

@@ -36,6 +36,7 @@ async fn show(args: &StatusArgs, open: &Open) -> anyhow::Result<Exit> {
         };
         display.finish();
     }
+    read::name_files(&mut *open.connection().await?, &mut status).await?;
     if args.json {
         output::print_json(&status)?;
     } else {

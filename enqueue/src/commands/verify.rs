@@ -17,6 +17,9 @@ pub async fn run(args: VerifyArgs) -> anyhow::Result<Exit> {
 
 async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
     let files = inputs::expand(&args.files)?;
+    if files.is_empty() && !args.files.is_empty() {
+        anyhow::bail!("no file was found to compare with: neither directory nor pattern has any");
+    }
     let report = worker::verify(&mut open.role_connection().await?, args.id, &files).await?;
     if args.json {
         output::print_json(&report)?;

@@ -25,7 +25,11 @@ pub struct Input {
 pub struct Holder {
     pub import: ImportId,
     pub state: ImportState,
+    /// Whether its submitter was silent for too long; says something only while it is splitting.
+    pub lease_expired: bool,
     pub key: String,
+    /// How many more of the keys this and other imports have.
+    pub more: u64,
 }
 
 /// Who looks whether keys are taken before it takes them, in one transaction.
@@ -43,41 +47,55 @@ pub enum Taking {
 /// # Errors
 /// [`LedgerError`] from the database, a lock timeout among them.
 pub async fn lock_keys(conn: &mut PgConnection, target: Oid, taking: Taking) -> Result<(), LedgerError> {
-    // The upper byte sets these keys apart from other advisory locks.
+    // The upper byte sets these keys apart from other advisory locks; `pgimport.guard_key()` takes the same for programs of before.
     let key = 0x6b << 56 | i64::from(target.0);
     let statement = match taking {
         Taking::One => {
-            "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '4s', true), pg_catalog.pg_advisory_xact_lock_shared($1)"
+            "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '4s', true),
+                 pg_catalog.set_config('pgimport.keys_locked', 'on', true), pg_catalog.pg_advisory_xact_lock_shared($1)"
         }
         Taking::Several => {
-            "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '4s', true), pg_catalog.pg_advisory_xact_lock($1)"
+            "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', '4s', true),
+                 pg_catalog.set_config('pgimport.keys_locked', 'on', true), pg_catalog.pg_advisory_xact_lock($1)"
         }
     };
     sqlx::query(statement).bind(key).execute(conn).await?;
     Ok(())
 }
 
-/// The newest import that holds one of these keys, as its own or for one of its inputs.
+/// The newest import that holds one of these keys, as its own or for one of its inputs. One whose own key was taken away holds none. With
+/// `but_loaded`, one that is loaded does not count: its place shall be taken.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn find_holder(conn: &mut PgConnection, keys: &[&str]) -> Result<Option<Holder>, LedgerError> {
+pub async fn find_holder(
+    conn: &mut PgConnection,
+    keys: &[&str],
+    but_loaded: bool,
+) -> Result<Option<Holder>, LedgerError> {
     let row = sqlx::query!(
-        r#"SELECT i.id AS "id!", i.state AS "state!: ImportState", held.key AS "key!"
+        r#"SELECT i.id AS "id!", i.state AS "state!: ImportState", i.lease_until < clock_timestamp() AS "lease_expired!", held.key AS "key!",
+               count(*) OVER () AS "count!"
            FROM (SELECT id, key FROM pgimport.import WHERE key = ANY ($1) AND state <> 'cancelled'
                  UNION ALL
                  SELECT import_id, key FROM pgimport.import_input WHERE key = ANY ($1)) AS held
            JOIN pgimport.import AS i ON i.id = held.id
-           WHERE i.state <> 'cancelled' ORDER BY i.id DESC LIMIT 1"#,
-        keys as &[&str]
+           WHERE i.state <> 'cancelled' AND i.key IS NOT NULL AND NOT ($2 AND i.state = 'loaded') ORDER BY i.id DESC LIMIT 1"#,
+        keys as &[&str],
+        but_loaded
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Holder {
-        import: ImportId(row.id),
-        state: row.state,
-        key: row.key,
-    }))
+    row.map(|row| {
+        Ok(Holder {
+            import: ImportId(row.id),
+            state: row.state,
+            lease_expired: row.lease_expired,
+            key: row.key,
+            more: unsigned("the keys that are held", row.count - 1)?,
+        })
+    })
+    .transpose()
 }
 
 /// Stores the inputs of an import that has several.

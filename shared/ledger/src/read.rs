@@ -12,6 +12,7 @@ use crate::{
     LedgerError,
     chunks::{self, Totals},
     imports::{StoredSpec, read_undo},
+    inputs,
     number::{unsigned, unsigned_option},
 };
 
@@ -23,6 +24,9 @@ pub struct ImportStatus {
     pub source: String,
     /// How many files that are, or one stream.
     pub inputs: u64,
+    /// Those of several, in their order, where they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
     /// The table as it is called now.
     pub target: String,
     /// The table's name when the import was submitted, if it has another now.
@@ -87,6 +91,18 @@ impl ImportStatus {
 /// [`LedgerError`] from the database.
 pub async fn status(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportStatus>, LedgerError> {
     Ok(statuses(conn, Some(import), 1).await?.pop())
+}
+
+/// Names the files of an import that has several.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn name_files(conn: &mut PgConnection, status: &mut ImportStatus) -> Result<(), LedgerError> {
+    if status.inputs > 1 {
+        let inputs = inputs::list(conn, status.import_id).await?;
+        status.files = inputs.into_iter().map(|input| input.name).collect();
+    }
+    Ok(())
 }
 
 /// Reads the newest imports, at most `limit`, the newest first.
@@ -200,6 +216,7 @@ async fn statuses(
             source: row.source,
             // An import of one has no row for it.
             inputs: count(row.inputs)?.max(1),
+            files: Vec::new(),
             renamed_from: (row.target != target).then_some(row.target),
             target,
             records: totals.records,

@@ -14,7 +14,7 @@ pub use dialect::{
     ColumnChoice, CsvDialect, Delimiter, DialectError, Escape, LongRows, Quote, QuotedFields, ShortRows, StrayQuotes,
 };
 pub use json_lines::{JsonLinesSpec, UnknownKeys};
-pub use text::{BadBytes, TextSpec};
+pub use text::{BadBytes, Container, TextSpec};
 pub use values::{OnNul, ValuesSpec};
 pub use version1::{Version1, Version1Options};
 

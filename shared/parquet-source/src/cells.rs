@@ -170,7 +170,8 @@ impl Cells {
             Values::Boolean(values) => out.extend_from_slice(if values.value(row) { b"true" } else { b"false" }),
             Values::Signed(values) => text::integer(out, values[row]),
             Values::Unsigned(values) => text::integer(out, values[row]),
-            Values::Single(values) => text::single(out, values[row]),
+            // As a wider number: with fewer digits it would be another one there.
+            Values::Single(values) => text::double(out, values[row].into()),
             Values::Double(values) => text::double(out, values[row]),
             Values::Decimal(values, scale) => text::decimal(out, values[row], *scale),
             Values::Decimal256(values, scale) => text::decimal_256(out, values[row], *scale),

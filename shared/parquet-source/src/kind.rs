@@ -24,8 +24,8 @@ pub enum Kind {
     Boolean,
     /// `INT32`, `INT64` and `INT`: decimal digits. Unsigned ones of 32 **bits** need a `bigint`, those of 64 a `numeric(20)`.
     Integer { bits: u8, signed: bool },
-    /// `FLOAT16`, `FLOAT`, `DOUBLE`, of so many **bits**: the shortest decimal that reads as the same number of this width (a `FLOAT16` is
-    /// written as a `FLOAT`), `NaN`, `Infinity`, `-Infinity`.
+    /// `FLOAT16`, `FLOAT`, `DOUBLE`, of so many **bits**: the shortest decimal that reads as the same number in double precision, and so as
+    /// the same in single precision too; `NaN`, `Infinity`, `-Infinity`.
     Float { bits: u8 },
     /// `DECIMAL`: with as many digits after the point as `scale` says.
     Decimal { precision: u8, scale: i8 },

@@ -1,6 +1,12 @@
 //! A file as a stream of CSV.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use crate::{
     Damage, ParquetError,
@@ -29,6 +35,7 @@ pub struct CsvStream {
     given: usize,
     room: Vec<u8>,
     end: Option<Result<(), ParquetError>>,
+    rows: Arc<AtomicU64>,
 }
 
 impl CsvStream {
@@ -44,7 +51,14 @@ impl CsvStream {
             given: 0,
             room: Vec::new(),
             end: None,
+            rows: Arc::default(),
         }
+    }
+
+    /// **Rows** that were written so far: for whoever shows how far it is.
+    #[must_use]
+    pub fn rows(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.rows)
     }
 
     /// Writes the next block.
@@ -89,6 +103,7 @@ impl CsvStream {
             self.block.push(b'\n');
             self.whole = self.block.len();
             self.row += 1;
+            self.rows.fetch_add(1, Ordering::Relaxed);
         }
         Ok(true)
     }

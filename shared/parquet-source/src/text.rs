@@ -5,7 +5,7 @@ mod number;
 mod time;
 
 pub(crate) use bytes::{hexadecimal, uuid};
-pub(crate) use number::{decimal, decimal_256, double, integer, single};
+pub(crate) use number::{decimal, decimal_256, double, integer};
 pub(crate) use time::{Interval, date, date_of_millis, duration, int96, interval, time_of_day, timestamp};
 
 use std::{fmt, io::Write as _};

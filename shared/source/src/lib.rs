@@ -1,9 +1,10 @@
-//! Where the bytes come from: a file or standard input, hashed as they are read, then decompressed and decoded to UTF-8.
+//! Where the bytes come from: a file or standard input, hashed as they are read, then decompressed and decoded to UTF-8, or made into text.
 
 #![warn(clippy::unwrap_used)]
 
 pub mod codec;
 mod compression;
+mod container;
 mod expansion;
 mod raw;
 mod text;
@@ -14,10 +15,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model::TextSpec;
+use model::{Container, TextSpec};
 use raw::RawReader;
 
 pub use compression::{Compression, DecompressError};
+pub use container::DecodeError;
+#[cfg(feature = "parquet")]
+pub use container::{Column, Kind, dialect as parquet_dialect};
 pub use expansion::{ExpansionError, ExpansionLimit};
 pub use text::{EncodingError, MARK_BYTES, encoding_name, marked_encoding};
 
@@ -77,17 +81,24 @@ impl Source {
     /// # Errors
     /// [`SourceError`], naming the path.
     pub fn open(&self) -> Result<OpenedSource, SourceError> {
-        let bytes: Box<dyn Read + Send> = match self {
-            Self::StandardInput => Box::new(io::stdin()),
+        let (bytes, file): (Box<dyn Read + Send>, _) = match self {
+            Self::StandardInput => (Box::new(io::stdin()), None),
             Self::File(path) if path.is_dir() => return Err(SourceError::Directory { path: path.clone() }),
-            Self::File(path) => Box::new(File::open(path).map_err(|source| SourceError::Open {
-                path: path.clone(),
-                source,
-            })?),
+            Self::File(path) => {
+                let of_open = |source| SourceError::Open {
+                    path: path.clone(),
+                    source,
+                };
+                let file = File::open(path).map_err(of_open)?;
+                // The same file, whatever has its name by now.
+                let again = path.is_file().then(|| file.try_clone()).transpose().map_err(of_open)?;
+                (Box::new(file), again)
+            }
         };
         let path = PathBuf::from(self.describe());
-        OpenedSource::new(RawReader::new(bytes), ExpansionLimit::default())
-            .map_err(|source| SourceError::Read { path, source })
+        let opened = OpenedSource::new(RawReader::new(bytes), ExpansionLimit::default())
+            .map_err(|source| SourceError::Read { path, source })?;
+        Ok(OpenedSource { file, ..opened })
     }
 }
 
@@ -146,6 +157,8 @@ pub struct OpenedSource {
     bytes: Box<dyn Read + Send>,
     compression: Option<Compression>,
     beginning: Vec<u8>,
+    /// If it can be read from any place.
+    file: Option<File>,
 }
 
 impl OpenedSource {
@@ -169,6 +182,7 @@ impl OpenedSource {
             bytes,
             compression,
             beginning,
+            file: None,
         })
     }
 
@@ -186,14 +200,29 @@ impl OpenedSource {
         marked_encoding(&self.beginning)
     }
 
+    /// Whether it is a Parquet file, by its first bytes.
+    #[must_use]
+    pub fn is_parquet(&self) -> bool {
+        container::is_parquet(&self.beginning)
+    }
+
     /// Reads the text.
     ///
     /// # Errors
-    /// [`EncodingError::Unknown`].
-    pub fn decode(self, text: &TextSpec) -> Result<SourceReader, EncodingError> {
+    /// [`DecodeError`].
+    pub fn decode(self, text: &TextSpec) -> Result<SourceReader, DecodeError> {
+        let (text, rows) = match text.container {
+            Container::Plain => (text::reader(self.bytes, text)?, None),
+            Container::Parquet => {
+                let file = self.file.filter(|_| self.compression.is_none());
+                let (text, rows) = container::open(file.ok_or(DecodeError::Stream)?)?;
+                (text, Some(rows))
+            }
+        };
         Ok(SourceReader {
             raw: self.raw,
-            text: text::reader(self.bytes, text)?,
+            text,
+            rows,
         })
     }
 }
@@ -202,13 +231,25 @@ impl OpenedSource {
 pub struct SourceReader {
     raw: RawReader,
     text: Box<dyn Read + Send>,
+    /// Of a Parquet file, which is hashed by itself.
+    rows: Option<container::Rows>,
 }
 
 impl SourceReader {
     /// **Bytes** of the source that were read so far: compressed and encoded as they are.
     #[must_use]
     pub fn raw_bytes(&self) -> u64 {
-        self.raw.count()
+        match &self.rows {
+            Some(rows) => rows.bytes(),
+            None => self.raw.count(),
+        }
+    }
+
+    /// What the columns of a Parquet file hold; `None` of any other source.
+    #[cfg(feature = "parquet")]
+    #[must_use]
+    pub fn columns(&self) -> Option<&[Column]> {
+        self.rows.as_ref().map(|rows| rows.columns.as_slice())
     }
 
     /// Reads what is left of the source, for the fingerprint alone.
@@ -230,8 +271,6 @@ impl Read for SourceReader {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-
-    use model::BadBytes;
 
     use super::*;
 
@@ -259,7 +298,7 @@ mod tests {
             );
             let spec = TextSpec {
                 encoding: marked.map(str::to_owned),
-                on_bad_bytes: BadBytes::Reject,
+                ..TextSpec::default()
             };
             let mut reader = source.decode(&spec).unwrap();
             let mut read = String::new();

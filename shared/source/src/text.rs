@@ -187,6 +187,7 @@ mod tests {
         let spec = TextSpec {
             encoding: encoding.map(str::to_owned),
             on_bad_bytes,
+            ..TextSpec::default()
         };
         let mut out = Vec::new();
         let source = Box::new(Slow(bytes.to_vec(), 0, step));

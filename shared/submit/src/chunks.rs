@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
-use model::{Position, Span};
+use format::csv::split::SplitError;
+use model::{Container, Position, Span};
 use source::Fingerprint;
 
 use crate::submission::{Beginning, Input, InputError, InputSplitter, Reading, compare_headers, of_split, open};
 
-/// How every input after the first is read.
+/// How inputs are read that were not opened yet.
 pub(crate) struct Expected {
     pub reading: Reading,
     /// Fields of a record.
@@ -21,8 +22,9 @@ pub struct SourceChunks {
     expected: Expected,
     open: Option<OpenInput>,
     waiting: VecDeque<Input>,
-    /// What was read of those before.
+    /// What was read of those before, and **bytes** of all of them.
     ended: Vec<Fingerprint>,
+    ended_bytes: u64,
 }
 
 struct OpenInput {
@@ -32,15 +34,19 @@ struct OpenInput {
 }
 
 impl SourceChunks {
-    /// Begins with the first of `inputs`, which was opened before.
-    pub(crate) fn new(inputs: Vec<Input>, first: Beginning, expected: Expected) -> Self {
+    /// Begins with the first of `inputs`, if that was opened before.
+    pub(crate) fn new(inputs: Vec<Input>, first: Option<Beginning>, expected: Expected) -> Self {
         let mut waiting = VecDeque::from(inputs);
-        let open = waiting.pop_front().map(|input| OpenInput::new(input, first, &expected));
+        let open = first.and_then(|first| {
+            let input = waiting.pop_front()?;
+            Some(OpenInput::new(input, first, &expected))
+        });
         Self {
             expected,
             open,
             waiting,
             ended: Vec::new(),
+            ended_bytes: 0,
         }
     }
 
@@ -51,24 +57,22 @@ impl SourceChunks {
     pub fn next_chunk(&mut self) -> Result<Option<(Span, Vec<u8>)>, InputError> {
         loop {
             let Some(open) = &mut self.open else {
-                let Some(input) = self.waiting.pop_front() else {
+                if !self.open_next()? {
                     return Ok(None);
-                };
-                self.open = Some(self.expected.open(input)?);
+                }
                 continue;
             };
             let chunk = open.splitter.next_chunk().map_err(of_split(&open.input.origin))?;
             let Some(chunk) = chunk else {
-                if let Some(open) = self.open.take() {
-                    self.ended.push(open.end()?);
-                }
+                self.end_open()?;
                 continue;
             };
             let start = Position {
                 input: open.input.number,
                 record: Some(open.next_record),
                 byte: Some(chunk.span.start),
-                line: Some(chunk.first_line),
+                // What was never text has rows alone.
+                line: (self.expected.reading.text.container == Container::Plain).then_some(chunk.first_line),
             };
             open.next_record += chunk.record_count;
             let span = Span {
@@ -80,23 +84,42 @@ impl SourceChunks {
         }
     }
 
+    /// Turns to the next input; `false` when there is none. Of one without records only the content is looked at.
+    fn open_next(&mut self) -> Result<bool, InputError> {
+        let Some(input) = self.waiting.pop_front() else {
+            return Ok(false);
+        };
+        if !input.has_no_records {
+            self.open = Some(self.expected.open(input)?);
+        } else if let Some(found) = input.source.fingerprint()? {
+            check_same(&input, &found)?;
+            self.ended.push(found);
+        }
+        Ok(true)
+    }
+
+    fn end_open(&mut self) -> Result<(), InputError> {
+        if let Some(open) = self.open.take() {
+            let found = open.end()?;
+            self.ended_bytes += found.size;
+            self.ended.push(found);
+        }
+        Ok(())
+    }
+
     /// **Bytes** of the inputs that were read so far.
     pub(crate) fn raw_bytes(&self) -> u64 {
-        let ended: u64 = self.ended.iter().map(|input| input.size).sum();
         let open = self.open.as_ref();
-        ended + open.map_or(0, |open| open.splitter.reader().reader().raw_bytes())
+        self.ended_bytes + open.map_or(0, |open| open.splitter.reader().reader().raw_bytes())
     }
 
     /// Reads what is left of the inputs, for their fingerprint alone.
     pub(crate) fn drain(mut self) -> Result<Fingerprint, InputError> {
         loop {
-            if let Some(open) = self.open.take() {
-                self.ended.push(open.end()?);
-            }
-            let Some(input) = self.waiting.pop_front() else {
+            self.end_open()?;
+            if !self.open_next()? {
                 return Ok(Fingerprint::of_all(&self.ended));
-            };
-            self.open = Some(self.expected.open(input)?);
+            }
         }
     }
 
@@ -132,16 +155,19 @@ impl OpenInput {
     /// Reads what is no record any more: it belongs to the content all the same.
     fn end(self) -> Result<Fingerprint, InputError> {
         let mut reader = self.splitter.into_reader().into_reader();
-        let Input {
-            origin, fingerprint, ..
-        } = self.input;
-        let found = reader.drain().map_err(|source| InputError::Split {
-            origin: origin.clone(),
-            source: format::csv::split::SplitError::Read(source),
-        })?;
-        match fingerprint {
-            Some(before) if before != found => Err(InputError::Changed { origin }),
-            _ => Ok(found),
-        }
+        let found = reader.drain().map_err(SplitError::Read);
+        let found = found.map_err(of_split(&self.input.origin))?;
+        check_same(&self.input, &found)?;
+        Ok(found)
+    }
+}
+
+/// Refuses what is no longer as it was at first.
+fn check_same(input: &Input, found: &Fingerprint) -> Result<(), InputError> {
+    match &input.fingerprint {
+        Some(before) if before != found => Err(InputError::Changed {
+            origin: input.origin.clone(),
+        }),
+        _ => Ok(()),
     }
 }

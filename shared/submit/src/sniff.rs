@@ -12,9 +12,9 @@ use format::{
     record::{Field, Records},
     sample::{SAMPLE_BYTES, whole_lines},
 };
-use model::{CsvDialect, Delimiter, FormatSpec, JsonLinesSpec, Position, TextSpec, UnknownKeys};
+use model::{Container, CsvDialect, Delimiter, FormatSpec, JsonLinesSpec, Position, TextSpec, UnknownKeys};
 use serde::Serialize;
-use source::{Compression, EncodingError, Source, SourceError};
+use source::{Compression, DecodeError, Source, SourceError};
 use target::guess::{TypeGuess, is_typed};
 
 /// Rows that are shown.
@@ -58,7 +58,7 @@ pub enum SniffError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("{origin}: {source}")]
-    Encoding { origin: String, source: EncodingError },
+    Decode { origin: String, source: DecodeError },
     #[error("{origin}: cannot be read")]
     Read { origin: String, source: std::io::Error },
     #[error("{origin} has no record")]
@@ -78,6 +78,10 @@ pub enum SniffError {
 pub fn sniff(source: &Source) -> Result<Finding, SniffError> {
     let origin = source.describe();
     let mut sample = read_sample(source, &TextSpec::default(), &origin)?;
+    #[cfg(feature = "parquet")]
+    if let Some(columns) = sample.columns.take() {
+        return Ok(of_parquet(sample, &columns));
+    }
     let is_utf8 = std::str::from_utf8(&sample.lines).is_ok();
     if sample.text.encoding.is_none() && !is_utf8 && source.regular_file().is_some() {
         let usual = TextSpec {
@@ -105,20 +109,28 @@ struct Sample {
     text: TextSpec,
     /// Whole lines.
     lines: Vec<u8>,
+    /// What the columns hold, of a Parquet file.
+    #[cfg(feature = "parquet")]
+    columns: Option<Vec<source::Column>>,
 }
 
 fn read_sample(source: &Source, text: &TextSpec, origin: &str) -> Result<Sample, SniffError> {
-    let of_encoding = |source| SniffError::Encoding {
+    let of_decode = |source| SniffError::Decode {
         origin: origin.to_owned(),
         source,
     };
     let opened = source.open()?;
     let compression = opened.compression();
     let mut text = text.clone();
-    if text.encoding.is_none() {
-        text.encoding = opened.marked_encoding().map_err(of_encoding)?.map(str::to_owned);
+    if opened.is_parquet() {
+        text.container = Container::Parquet;
+    } else if text.encoding.is_none() {
+        let marked = opened.marked_encoding().map_err(|error| of_decode(error.into()))?;
+        text.encoding = marked.map(str::to_owned);
     }
-    let mut reader = opened.decode(&text).map_err(of_encoding)?;
+    let mut reader = opened.decode(&text).map_err(of_decode)?;
+    #[cfg(feature = "parquet")]
+    let columns = reader.columns().map(<[_]>::to_vec);
     let mut bytes = Vec::new();
     let more = SAMPLE_BYTES as u64 + 1;
     reader
@@ -140,6 +152,8 @@ fn read_sample(source: &Source, text: &TextSpec, origin: &str) -> Result<Sample,
         compression,
         text,
         lines,
+        #[cfg(feature = "parquet")]
+        columns,
     })
 }
 
@@ -165,6 +179,38 @@ fn of_json(sample: Sample, keys: Vec<String>, origin: String) -> Result<Finding,
         columns,
         rows,
     })
+}
+
+/// The footer says what the columns are; the values are looked at for the first rows alone.
+#[cfg(feature = "parquet")]
+fn of_parquet(sample: Sample, columns: &[source::Column]) -> Finding {
+    let dialect = source::parquet_dialect();
+    let grammar = Grammar::new(&dialect, Some(columns.len()), sample.lines.len());
+    let mut reader = RecordReader::new(&sample.lines, grammar, Position::of_line(1));
+    // The header.
+    reader.advance();
+    let mut found = Columns::new(columns.iter().map(|column| Some(column.name.clone())).collect());
+    found.null.clone_from(&dialect.null);
+    while reader.advance() {
+        found.add(&mut reader);
+    }
+    let agreeing = found.agreeing;
+    let (mut columns_found, rows) = found.end();
+    for (found, column) in columns_found.iter_mut().zip(columns) {
+        found.type_name = crate::submission::parquet::sql_type(column.kind);
+        found.decided_on_line = None;
+    }
+    Finding {
+        compression: sample.compression,
+        text: sample.text,
+        format: FormatSpec::Csv(dialect),
+        // One that the sample cuts off is none.
+        records: agreeing,
+        agreeing,
+        header_line: None,
+        columns: columns_found,
+        rows,
+    }
 }
 
 fn of_csv(sample: Sample) -> Finding {
@@ -222,6 +268,8 @@ fn names<'f>(fields: impl Iterator<Item = Field<'f>>) -> Option<Vec<String>> {
 /// What is found out of columns, record by record.
 struct Columns {
     names: Vec<Option<String>>,
+    /// Unquoted fields that are NULL, beside the empty one.
+    null: Vec<String>,
     guesses: Vec<TypeGuess>,
     rows: Vec<Vec<Option<String>>>,
     records: u64,
@@ -234,6 +282,7 @@ impl Columns {
         Self {
             guesses: vec![TypeGuess::default(); names.len()],
             names,
+            null: Vec::new(),
             rows: Vec::new(),
             records: 0,
             agreeing: 0,
@@ -250,7 +299,8 @@ impl Columns {
         let line = record.position().line.unwrap_or(1);
         let mut row = Vec::new();
         for (guess, field) in self.guesses.iter_mut().zip(record.fields()) {
-            let is_null = field.value.is_empty() && !field.quoted;
+            let reads_as_null = field.value.is_empty() || self.null.iter().any(|text| text.as_bytes() == field.value);
+            let is_null = reads_as_null && !field.quoted;
             if !is_null {
                 guess.add(field.value, line);
             }

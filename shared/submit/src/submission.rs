@@ -15,7 +15,7 @@ use ledger::{
     inputs::{Holder, Taking, find_holder, lock_keys},
     sessions,
 };
-use model::{FormatSpec, ImportId, ImportSpec, ImportState, ProcessName};
+use model::{FormatSpec, ImportId, ImportSpec, ImportState, ProcessName, Replace};
 use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
 use target::Target;
@@ -26,11 +26,13 @@ mod fitting;
 mod identity;
 mod input_error;
 mod inputs;
+#[cfg(feature = "parquet")]
+pub(crate) mod parquet;
 mod prepared;
 mod request;
 
 pub(crate) use beginning::{Beginning, InputSplitter, Reading, open};
-pub use error::SubmitError;
+pub use error::{LoadedBefore, SubmitError};
 pub use fitting::Fitting;
 use identity::{Keys, check_same, check_stream};
 pub use input_error::InputError;
@@ -98,7 +100,12 @@ impl<'a> Submission<'a> {
             let (existing, part) = match self.find_or_insert(&new, &prepared).await? {
                 Some(Inserted::New(import)) => break (import, None),
                 Some(Inserted::Existing(existing)) => (existing, false),
-                Some(Inserted::Part(holder)) if prepared.inputs.len() > 1 => {
+                // One file is answered with the import that has it, as long as nothing is wrong with that.
+                Some(Inserted::Part(holder))
+                    if prepared.inputs.len() > 1
+                        || holder.state == ImportState::Failed
+                        || holder.state == ImportState::Splitting && holder.lease_expired =>
+                {
                     return Err(prepared.loaded_before(holder));
                 }
                 Some(Inserted::Part(holder)) => (holder.import, true),
@@ -119,7 +126,7 @@ impl<'a> Submission<'a> {
             }
         };
         if let Some(spec) = taken_over {
-            prepared.cut_as(*spec).await?;
+            prepared.cut_as(*spec);
         }
         self.split(import, request, prepared).await
     }
@@ -153,6 +160,8 @@ impl<'a> Submission<'a> {
             tx.commit().await?;
             return Ok(inserted);
         };
+        // What is loaded makes room for this import.
+        let replaces = prepared.spec.completion.replace != Replace::Never;
         let own: Vec<&str> = keys.all().collect();
         let (taking, parts) = if prepared.inputs.len() > 1 {
             let parts = prepared.input_keys.iter().flatten().flat_map(Keys::all).collect();
@@ -166,7 +175,7 @@ impl<'a> Submission<'a> {
             if let Some(existing) = imports::find_by_key(&mut tx, &own).await? {
                 return Ok(Some(Inserted::Existing(existing)));
             }
-            if let Some(holder) = find_holder(&mut tx, &parts).await? {
+            if let Some(holder) = find_holder(&mut tx, &parts, replaces).await? {
                 return Ok(Some(Inserted::Part(holder)));
             }
             let inserted = insert(&mut tx).await?;
@@ -196,7 +205,7 @@ impl<'a> Submission<'a> {
         let target = Target::describe(&mut conn, oid).await?;
         drop(conn);
         let prepared = Prepared::new(request, target).await?;
-        if let (true, FormatSpec::Csv(dialect)) = (request.find_delimiter, &prepared.spec.format) {
+        if let (true, FormatSpec::Csv(dialect)) = (prepared.found_delimiter, &prepared.spec.format) {
             (self.observe)(Event::FoundDelimiter(dialect.delimiter));
         }
         if !prepared.absent_keys.is_empty() {
@@ -223,8 +232,11 @@ impl<'a> Submission<'a> {
             };
             check_same(&import, request, prepared)?;
             let event = match import.state {
-                ImportState::Splitting if part && import.lease_expired => {
-                    return Err(SubmitError::PartOfInterrupted { import: existing });
+                // Looked at again, it says why it cannot go on from here.
+                ImportState::Splitting | ImportState::Failed
+                    if part && (import.lease_expired || import.state == ImportState::Failed) =>
+                {
+                    return Ok(Answer::Gone);
                 }
                 ImportState::Splitting => {
                     if prepared.resumable && import.lease_expired && self.take_over(existing).await? {
@@ -281,13 +293,15 @@ impl<'a> Submission<'a> {
 
     async fn split(&self, import: ImportId, request: &Request, prepared: Prepared) -> Result<Submitted, SubmitError> {
         let _ = self.progress.own_import.set(import);
-        let superseded = self
-            .through_outages(async |conn| {
-                Ok(imports::find_interrupted(conn, &prepared.origin, prepared.target.oid, import).await?)
-            })
-            .await?;
-        if let Some(superseded) = superseded {
-            (self.observe)(Event::Superseded { import: superseded });
+        if let [only] = prepared.inputs.as_slice() {
+            let superseded = self
+                .through_outages(async |conn| {
+                    Ok(imports::find_interrupted(conn, &only.origin, prepared.target.oid, import).await?)
+                })
+                .await?;
+            if let Some(superseded) = superseded {
+                (self.observe)(Event::Superseded { import: superseded });
+            }
         }
         let producer = Producer::start(prepared.chunks);
         let _ = self.progress.read.set(producer.progress());

@@ -358,7 +358,7 @@ fn nature(base_oid: Oid, category: &str) -> Nature {
     match base_oid.0 {
         114 => Nature::Json,
         3802 => Nature::Jsonb,
-        17 => Nature::Text,
+        17 => Nature::Bytes,
         _ if category == "S" => Nature::Text,
         _ => Nature::Other,
     }

@@ -5,7 +5,7 @@
 
 #![warn(clippy::unwrap_used)]
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use sqlx::{PgConnection, postgres::types::Oid};
 
@@ -67,11 +67,35 @@ pub enum ColumnType {
 /// What is known of a type whose values the server casts: of a domain, that of the type below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nature {
-    /// The empty string is one of its values: strings of all kinds, and `bytea`.
+    /// Strings of all kinds.
     Text,
+    /// `bytea`.
+    Bytes,
     Json,
     Jsonb,
     Other,
+}
+
+/// For people, without a length or a precision.
+impl fmt::Display for ColumnType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text { max_chars: None } => "text",
+            Self::Text { .. } => "varchar",
+            Self::Int2 => "smallint",
+            Self::Int4 => "integer",
+            Self::Int8 => "bigint",
+            Self::Bool => "boolean",
+            Self::Float4 => "real",
+            Self::Float8 => "double precision",
+            Self::Numeric { .. } => "numeric",
+            Self::Date => "date",
+            Self::Timestamp { .. } => "timestamp",
+            Self::Timestamptz { .. } => "timestamptz",
+            Self::Uuid => "uuid",
+            Self::Other { type_name, .. } => type_name,
+        })
+    }
 }
 
 impl ColumnType {
@@ -82,7 +106,7 @@ impl ColumnType {
             self,
             Self::Text { .. }
                 | Self::Other {
-                    nature: Nature::Text,
+                    nature: Nature::Text | Nature::Bytes,
                     ..
                 }
         )

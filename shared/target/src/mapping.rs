@@ -32,6 +32,20 @@ pub enum MappingError {
     NoColumns { table: String },
 }
 
+impl MappingError {
+    /// The number of the field at fault, from 0, if it is about one.
+    #[must_use]
+    pub fn field(&self) -> Option<usize> {
+        match self {
+            Self::Unknown { position, .. }
+            | Self::Twice { position, .. }
+            | Self::Id { position, .. }
+            | Self::Ambiguous { position, .. } => position.checked_sub(1),
+            Self::Required { .. } | Self::NoColumns { .. } => None,
+        }
+    }
+}
+
 /// The target's column for each field, by the names that a header or `--columns` gives; without names, all columns in the table's order.
 ///
 /// Names match exactly, or else without regard to case and to white space round them.

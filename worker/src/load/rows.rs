@@ -175,7 +175,7 @@ fn takes(column: &Column) -> Takes {
             Nature::Json => Takes::Json,
             Nature::Jsonb => Takes::Jsonb,
             Nature::Text => Takes::Text,
-            Nature::Other => Takes::Scalars,
+            Nature::Bytes | Nature::Other => Takes::Scalars,
         },
         _ => Takes::Scalars,
     }

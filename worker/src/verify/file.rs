@@ -43,7 +43,7 @@ impl FileComparison {
         conn: &mut PgConnection,
         chunk: &ChunkRow,
         ranges: &[IdRange],
-        reject_lines: &[Option<u64>],
+        rejected: &[Option<u64>],
         report: &mut Verification,
     ) -> Result<(), VerifyError> {
         let Some(text) = self.text_of(chunk.span.start.input) else {
@@ -58,14 +58,14 @@ impl FileComparison {
                 return Ok(());
             }
         };
-        let lines: Vec<Option<u64>> = parsed.rejects.iter().map(|reject| reject.position.line).collect();
-        if lines != reject_lines {
+        let records: Vec<Option<u64>> = parsed.rejects.iter().map(|reject| reject.position.record).collect();
+        if records != rejected {
             report.differ(
                 DifferenceKind::Parse,
-                lines.len().abs_diff(reject_lines.len()).max(1) as u64,
+                records.len().abs_diff(rejected.len()).max(1) as u64,
                 || {
-                    let (before, now) = (numbers(reject_lines), numbers(&lines));
-                    format!("chunk {}: the lines {before} were rejected, now {now}", chunk.ordinal)
+                    let (before, now) = (numbers(rejected), numbers(&records));
+                    format!("chunk {}: the records {before} were rejected, now {now}", chunk.ordinal)
                 },
             );
             return Ok(());
@@ -115,7 +115,7 @@ impl FileComparison {
     }
 }
 
-/// Lines, for people.
+/// Records, for people.
 fn numbers(lines: &[Option<u64>]) -> String {
     let numbers: Vec<String> = lines.iter().flatten().map(u64::to_string).collect();
     format!("[{}]", numbers.join(", "))

@@ -45,6 +45,7 @@ fn spec() -> ImportSpec {
     ImportSpec {
         source: SourceSpec { kind: SourceKind::File },
         text: TextSpec {
+            container: Container::Parquet,
             encoding: Some("UTF-16LE".to_owned()),
             on_bad_bytes: BadBytes::Replace,
         },
@@ -101,6 +102,7 @@ fn others(value: &Value) -> Vec<Value> {
         json!("reject"),
         json!("none"),
         json!("as_unquoted"),
+        json!("plain"),
         Value::Null,
     ];
     others.extend(value.as_bool().map(|value| json!(!value)));
@@ -125,7 +127,7 @@ fn every_field_is_in_the_key_or_known_to_change_no_row() {
     let json = serde_json::to_value(spec()).unwrap();
     let mut all = Vec::new();
     leaves(&json, "", &mut all);
-    assert_eq!(all.len(), 40, "{all:?}");
+    assert_eq!(all.len(), 41, "{all:?}");
     for leaf in all {
         let changed: Vec<ImportSpec> = others(json.pointer(&leaf).unwrap())
             .into_iter()

@@ -21,7 +21,11 @@ fn every_type_of_pyarrow_is_read() {
             ["-9223372036854775808", r"\N", "9223372036854775807"],
         ),
         ("half", Kind::Float { bits: 16 }, ["0.5", r"\N", "65504"]),
-        ("single", Kind::Float { bits: 32 }, ["0.1", r"\N", "NaN"]),
+        (
+            "single",
+            Kind::Float { bits: 32 },
+            ["0.10000000149011612", r"\N", "NaN"],
+        ),
         ("double", Kind::Float { bits: 64 }, ["1e300", r"\N", "-Infinity"]),
         (
             "price",

@@ -73,7 +73,13 @@ fn floats_of_every_width() {
     let array = Float16Array::from(vec![Some(half(0.5)), None, Some(half(65504.0)), Some(half(f32::NAN))]);
     always_reads_as(array, Kind::Float { bits: 16 }, &["0.5", r"\N", "65504", "NaN"]);
     let array = Float32Array::from(vec![0.1, f32::MAX, f32::MIN_POSITIVE, -0.0, f32::INFINITY]);
-    let expected = ["0.1", "3.4028235e38", "1.1754944e-38", "-0", "Infinity"];
+    let expected = [
+        "0.10000000149011612",
+        "3.4028234663852886e38",
+        "1.1754943508222875e-38",
+        "-0",
+        "Infinity",
+    ];
     always_reads_as(array, Kind::Float { bits: 32 }, &expected);
     let array = Float64Array::from(vec![0.1, f64::MAX, 5e-324, 1e16, f64::NEG_INFINITY, f64::NAN]);
     let expected = [

@@ -7,7 +7,7 @@ use format::{
     jsonl::{self, KeysError},
     sample::{SAMPLE_BYTES, clip},
 };
-use model::{CsvDialect, FormatSpec, SplitSpec, TextSpec};
+use model::{Container, CsvDialect, FormatSpec, SplitSpec, TextSpec};
 use source::{Source, SourceReader};
 
 use super::{
@@ -45,17 +45,9 @@ pub(crate) struct Beginning {
     pub header: Option<Result<Vec<String>, InputError>>,
     /// The header as it stands there, if it is a record.
     pub header_bytes: Vec<u8>,
-}
-
-impl Beginning {
-    /// Whether nothing but white space follows. Waits for the sample that it looks at: not for streams.
-    pub(crate) fn has_no_records(&mut self, origin: &str) -> Result<bool, InputError> {
-        let (sample, complete) = self.splitter.peek(SAMPLE_BYTES).map_err(|source| InputError::Header {
-            origin: origin.to_owned(),
-            source,
-        })?;
-        Ok(complete && sample.trim_ascii().is_empty())
-    }
+    /// What the columns hold, of a Parquet file.
+    #[cfg(feature = "parquet")]
+    pub columns: Option<Vec<source::Column>>,
 }
 
 /// Opens an input and takes the header off. Reading may block for as long as it likes.
@@ -65,17 +57,24 @@ pub(crate) fn open(source: &Source, reading: &Reading) -> Result<Beginning, Inpu
         origin: origin.clone(),
         source,
     };
-    let of_encoding = |source| InputError::Encoding {
+    let of_decode = |source| InputError::Decode {
         origin: origin.clone(),
         source,
     };
     let opened = source.open()?;
     let mut text = reading.text.clone();
-    if text.encoding.is_none() {
-        let marked = opened.marked_encoding().map_err(of_encoding)?;
-        text.encoding = marked.map(str::to_owned);
+    if text.container == Container::Plain {
+        if opened.is_parquet() {
+            return Err(InputError::Parquet { origin });
+        }
+        if text.encoding.is_none() {
+            let marked = opened.marked_encoding().map_err(|error| of_decode(error.into()))?;
+            text.encoding = marked.map(str::to_owned);
+        }
     }
-    let reader = opened.decode(&text).map_err(of_encoding)?;
+    let reader = opened.decode(&text).map_err(of_decode)?;
+    #[cfg(feature = "parquet")]
+    let columns = reader.columns().map(<[_]>::to_vec);
     let skip_footer = match &reading.format {
         FormatSpec::Csv(dialect) => dialect.skip_footer,
         FormatSpec::JsonLines(_) => 0,
@@ -108,6 +107,8 @@ pub(crate) fn open(source: &Source, reading: &Reading) -> Result<Beginning, Inpu
         splitter,
         header,
         header_bytes,
+        #[cfg(feature = "parquet")]
+        columns,
     })
 }
 

@@ -1,8 +1,10 @@
 //! Why a submission comes to nothing.
 
+use std::fmt;
+
 use super::{fitting::Fitting, input_error::InputError};
 use crate::intake::IntakeError;
-use ledger::LedgerError;
+use ledger::{LedgerError, inputs::Holder};
 use model::{DialectError, ImportId, ImportState};
 use session::database::DatabaseError;
 use session::retry::MaybeTransient;
@@ -39,18 +41,8 @@ pub enum SubmitError {
         import: ImportId,
         what: &'static str,
     },
-    #[error(
-        "{origin} is in import {import} ({state}) already: leave it out, import each file by itself with --each, or load all of them again with --force"
-    )]
-    LoadedBefore {
-        origin: String,
-        import: ImportId,
-        state: ImportState,
-    },
-    #[error(
-        "the file is one of import {import}, which was interrupted: submit all of its files together to go on with it, or cancel it"
-    )]
-    PartOfInterrupted { import: ImportId },
+    #[error(transparent)]
+    LoadedBefore(Box<LoadedBefore>),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("cannot reach the database")]
@@ -63,6 +55,53 @@ pub enum SubmitError {
         "import {import} of the same rows was interrupted, and belongs to the role '{role}': only that role or a member of it can go on, or cancel it"
     )]
     NotYours { import: ImportId, role: String },
+}
+
+/// A file that an import has already, alone or among others.
+#[derive(Debug)]
+pub struct LoadedBefore {
+    pub(super) origin: String,
+    pub(super) holder: Holder,
+}
+
+impl std::error::Error for LoadedBefore {}
+
+impl fmt::Display for LoadedBefore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { origin, holder } = self;
+        let import = holder.import;
+        let others = match holder.more {
+            0 => String::new(),
+            more => format!(" (and {more} more of these files are in imports)"),
+        };
+        match holder.state {
+            ImportState::Splitting if holder.lease_expired => write!(
+                f,
+                "{origin} is one of import {import}, which was interrupted: submit exactly its files in their order to go on with it (`enqueue status {import}` lists them), or cancel it"
+            ),
+            ImportState::Splitting | ImportState::Loading => {
+                write!(
+                    f,
+                    "{origin} is being loaded by import {import}{others}: leave it out, or wait and submit again"
+                )
+            }
+            ImportState::Failed => write!(
+                f,
+                "{origin} is one of import {import}, which failed: mend it with `enqueue retry {import}`, or cancel it and submit its files again"
+            ),
+            ImportState::Cancelling => {
+                write!(
+                    f,
+                    "{origin} is one of import {import}, which is being cancelled: submit again when that is done"
+                )
+            }
+            ImportState::Loaded | ImportState::Kept | ImportState::Cancelled => write!(
+                f,
+                "{origin} is in import {import} ({}) already{others}: leave out what is loaded, import each file by itself with --each, or load all of them again with --force",
+                holder.state
+            ),
+        }
+    }
 }
 
 impl MaybeTransient for SubmitError {

@@ -2,7 +2,7 @@
 
 use format::csv::{read::HeaderError, split::SplitError};
 use format::jsonl::KeysError;
-use source::{EncodingError, SourceError};
+use source::{DecodeError, SourceError};
 
 use super::fitting::Fitting;
 
@@ -12,7 +12,15 @@ pub enum InputError {
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("{origin}: {source}")]
-    Encoding { origin: String, source: EncodingError },
+    Decode { origin: String, source: DecodeError },
+    #[error("{origin} is a Parquet file")]
+    Parquet { origin: String },
+    #[cfg(feature = "parquet")]
+    #[error("{origin}: {source}")]
+    Type {
+        origin: String,
+        source: Box<super::parquet::UnfitColumn>,
+    },
     #[error("{origin}: the header cannot be read")]
     Header { origin: String, source: SplitError },
     #[error("{origin}, line {line}: {source}")]
@@ -39,7 +47,7 @@ pub enum InputError {
         difference: String,
     },
     #[error(
-        "{origin} is {encoding} text by its byte-order mark, {first} is {first_encoding}: the files of one import have the same encoding, and --each makes each an import of its own"
+        "{origin} is {encoding} text and {first} is {first_encoding}, by their byte-order marks or for want of one: the files of one import have the same encoding, and --each makes each an import of its own"
     )]
     OtherEncoding {
         origin: String,

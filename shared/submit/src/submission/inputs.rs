@@ -1,9 +1,9 @@
 //! The inputs of an import: all looked at before anything is stored, then read one after the other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use format::csv::split::SplitError;
-use model::{FormatSpec, TextSpec};
+use model::{FormatSpec, SplitSpec, TextSpec};
 use source::{Fingerprint, Source};
 
 use super::{
@@ -21,25 +21,45 @@ pub(crate) struct Input {
     pub origin: String,
     /// Of a regular file.
     pub fingerprint: Option<Fingerprint>,
-    /// The fields' names, if it has any that can be read.
-    pub names: Option<Vec<String>>,
-    /// Whether it certainly has none; known only where there are several inputs.
+    /// The keys of its objects, where it has some of its own.
+    pub keys: Option<Vec<String>>,
+    /// Whether it certainly has no records; known only where there are several inputs.
     pub has_no_records: bool,
+    /// What its columns hold, of a Parquet file.
+    #[cfg(feature = "parquet")]
+    pub columns: Option<Vec<source::Column>>,
 }
 
-/// What the inputs of an import have in common, and the first of them.
+/// What the inputs of an import have in common.
 pub(crate) struct Inputs {
     /// Never empty.
     pub inputs: Vec<Input>,
-    /// The first input, at its first record.
-    pub first: Beginning,
+    /// The only input, at its first record; of several none is kept open.
+    pub only: Option<Beginning>,
     /// How all of them are read.
     pub reading: Reading,
-    /// The fields' names, or why they cannot be read.
-    pub header: Option<Result<Vec<String>, InputError>>,
-    /// Where they were found, and the header as it stands there.
-    pub header_origin: String,
-    pub header_bytes: Vec<u8>,
+    /// Whether the delimiter was asked for and found.
+    pub found_delimiter: bool,
+    pub header: Header,
+}
+
+/// What the fields of all inputs are called.
+#[derive(Default)]
+pub(crate) struct Header {
+    /// Their names, or why they cannot be read; none where no input has a header.
+    pub names: Option<Result<Vec<String>, InputError>>,
+    /// The header as it stands in the first input that has one.
+    pub bytes: Vec<u8>,
+    /// In which input names are first found: the number of the first of these, from 0, and what the input is called.
+    origins: Vec<(usize, String)>,
+}
+
+impl Header {
+    /// The input in which a field's name is first found, by the field's number, from 0.
+    pub(crate) fn origin_of(&self, field: usize) -> &str {
+        let at = self.origins.partition_point(|(first, _)| *first <= field);
+        self.origins.get(at.saturating_sub(1)).map_or("", |(_, origin)| origin)
+    }
 }
 
 /// What inputs are called together.
@@ -59,12 +79,6 @@ pub(crate) async fn look(sources: &[Source], reading: Reading) -> Result<Inputs,
     in_thread(move || look_blocking(sources, reading)).await
 }
 
-/// Opens the first input to be read as an earlier submission did.
-pub(crate) async fn reopen(source: &Source, reading: &Reading) -> Result<Beginning, InputError> {
-    let (source, reading) = (source.clone(), reading.clone());
-    in_thread(move || beginning::open(&source, &reading)).await
-}
-
 /// Does what may block for ever, which a task of the runtime may not: it would keep the process from ending.
 async fn in_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, InputError> + Send + 'static,
@@ -77,47 +91,42 @@ async fn in_thread<T: Send + 'static>(
     })?
 }
 
-/// What the inputs before have settled.
-struct Settled {
-    origin: String,
-    text: TextSpec,
-    header: Option<Result<Vec<String>, InputError>>,
-    header_bytes: Vec<u8>,
-}
-
-fn look_blocking(sources: Vec<Source>, mut reading: Reading) -> Result<Inputs, InputError> {
-    let several = sources.len() > 1;
+fn look_blocking(sources: Vec<Source>, reading: Reading) -> Result<Inputs, InputError> {
+    if let [only] = sources.as_slice() {
+        return look_at_one(only, reading);
+    }
     let mut inputs: Vec<Input> = Vec::with_capacity(sources.len());
-    let mut first = None;
     let mut settled: Option<Settled> = None;
+    // One record is enough to say that there is any.
+    let mut probe = Reading {
+        split: SplitSpec {
+            chunk_rows: 1,
+            ..reading.split
+        },
+        ..reading.clone()
+    };
     for (number, source) in (0..).zip(sources) {
         let origin = source.describe();
         let fingerprint = source.fingerprint()?;
-        if several && fingerprint.is_none() {
+        if fingerprint.is_none() {
             // To open a directory, or what is not there, says what is wrong with it.
             source.open()?;
             return Err(InputError::Stream { origin });
         }
-        let mut beginning = beginning::open(&source, &reading)?;
-        let has_no_records = several && beginning.has_no_records(&origin)?;
-        let names = match &beginning.header {
-            Some(Ok(names)) => Some(names.clone()),
-            _ => None,
-        };
+        let mut beginning = beginning::open(&source, &probe)?;
+        let has_no_records = matches!(beginning.splitter.next_chunk(), Ok(None));
+        let keys = own_keys(&beginning);
+        #[cfg(feature = "parquet")]
+        let columns = beginning.columns.take();
         // A file without anything in it says nothing of the others.
         if !(has_no_records && beginning.header.is_none()) {
             match &mut settled {
                 None => {
-                    reading.format = beginning.format.clone();
-                    reading.find_delimiter = false;
-                    settled = Some(Settled {
-                        origin: origin.clone(),
-                        text: beginning.text.clone(),
-                        header: beginning.header.take(),
-                        header_bytes: std::mem::take(&mut beginning.header_bytes),
-                    });
+                    probe.format = beginning.format.clone();
+                    probe.find_delimiter = false;
+                    settled = Some(Settled::new(&origin, beginning));
                 }
-                Some(settled) => settled.compare(&origin, &mut beginning, reading.fields.is_some())?,
+                Some(settled) => settled.compare(&origin, beginning, reading.fields.is_some())?,
             }
         }
         inputs.push(Input {
@@ -125,61 +134,121 @@ fn look_blocking(sources: Vec<Source>, mut reading: Reading) -> Result<Inputs, I
             source,
             origin,
             fingerprint,
-            names,
+            keys,
             has_no_records,
+            #[cfg(feature = "parquet")]
+            columns,
         });
-        first.get_or_insert(beginning);
     }
-    let Some(mut first) = first else {
-        return Err(InputError::Reader {
-            origin: "no source".to_owned(),
-        });
-    };
-    reading.text = settled
-        .as_ref()
-        .map_or_else(|| first.text.clone(), |settled| settled.text.clone());
-    let (header_origin, header, header_bytes) = match settled {
-        Some(settled) => (settled.origin, settled.header, settled.header_bytes),
-        None => (String::new(), first.header.take(), Vec::new()),
-    };
+    let text = settled.as_ref().map_or(reading.text, |settled| settled.text.clone());
     Ok(Inputs {
         inputs,
-        first,
-        reading,
-        header,
-        header_origin,
-        header_bytes,
+        only: None,
+        found_delimiter: reading.find_delimiter && !probe.find_delimiter,
+        reading: Reading {
+            text,
+            split: reading.split,
+            ..probe
+        },
+        header: settled.map(|settled| settled.header).unwrap_or_default(),
     })
 }
 
+fn look_at_one(source: &Source, reading: Reading) -> Result<Inputs, InputError> {
+    let fingerprint = source.fingerprint()?;
+    let mut only = beginning::open(source, &reading)?;
+    let origin = source.describe();
+    Ok(Inputs {
+        inputs: vec![Input {
+            number: 0,
+            source: source.clone(),
+            origin: origin.clone(),
+            fingerprint,
+            keys: None,
+            has_no_records: false,
+            #[cfg(feature = "parquet")]
+            columns: only.columns.take(),
+        }],
+        found_delimiter: reading.find_delimiter,
+        reading: Reading {
+            text: only.text.clone(),
+            format: only.format.clone(),
+            find_delimiter: false,
+            ..reading
+        },
+        header: Header {
+            names: only.header.take(),
+            bytes: std::mem::take(&mut only.header_bytes),
+            origins: vec![(0, origin)],
+        },
+        only: Some(only),
+    })
+}
+
+fn own_keys(beginning: &Beginning) -> Option<Vec<String>> {
+    match (&beginning.format, &beginning.header) {
+        (FormatSpec::JsonLines(_), Some(Ok(keys))) => Some(keys.clone()),
+        _ => None,
+    }
+}
+
+/// What the inputs before have settled.
+struct Settled {
+    text: TextSpec,
+    header: Header,
+    /// The names of the header, to be found.
+    known: HashSet<String>,
+}
+
 impl Settled {
-    /// Refuses an input that is not like the first, and learns what a later one may add.
-    /// Where the columns are named, a header need not be one that can be read.
-    fn compare(&mut self, origin: &str, other: &mut Beginning, columns_named: bool) -> Result<(), InputError> {
+    fn new(origin: &str, first: Beginning) -> Self {
+        let known = match &first.header {
+            Some(Ok(names)) => names.iter().cloned().collect(),
+            _ => HashSet::new(),
+        };
+        Self {
+            text: first.text,
+            header: Header {
+                names: first.header,
+                bytes: first.header_bytes,
+                origins: vec![(0, origin.to_owned())],
+            },
+            known,
+        }
+    }
+
+    /// Refuses an input that is not like the first, and learns what a later one may add. Where the columns are named, a header need not be
+    /// one that can be read.
+    fn compare(&mut self, origin: &str, other: Beginning, columns_named: bool) -> Result<(), InputError> {
         if other.text != self.text {
             let name = |text: &TextSpec| text.encoding.clone().unwrap_or_else(|| "UTF-8".to_owned());
             return Err(InputError::OtherEncoding {
                 origin: origin.to_owned(),
                 encoding: name(&other.text),
-                first: self.origin.clone(),
+                first: self.header.origin_of(0).to_owned(),
                 first_encoding: name(&self.text),
             });
         }
-        let (Some(Ok(known)), Some(Ok(names))) = (&mut self.header, &other.header) else {
-            return match other.header.take() {
-                Some(Err(error)) if !columns_named => Err(error),
-                _ => Ok(()),
-            };
+        let (known, names) = match (&mut self.header.names, other.header) {
+            (Some(Ok(known)), Some(Ok(names))) => (known, names),
+            (_, Some(Err(error))) if !columns_named => return Err(error),
+            _ => return Ok(()),
         };
         match &other.format {
-            FormatSpec::Csv(_) => compare_headers(origin, names, &self.origin, known),
+            FormatSpec::Csv(_) => {
+                let first = self.header.origins.first().map_or("", |(_, origin)| origin);
+                compare_headers(origin, &names, first, known)?;
+            }
             // An object names its own fields.
             FormatSpec::JsonLines(_) => {
-                let new: Vec<String> = names.iter().filter(|name| !known.contains(name)).cloned().collect();
-                known.extend(new);
-                Ok(())
+                let first_new = known.len();
+                known.extend(names.into_iter().filter(|name| self.known.insert(name.clone())));
+                if known.len() > first_new {
+                    self.header.origins.push((first_new, origin.to_owned()));
+                }
             }
         }
+        Ok(())
     }
 }
 

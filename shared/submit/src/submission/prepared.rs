@@ -6,11 +6,11 @@ use source::Fingerprint;
 use target::{Target, forms::Form, map_fields};
 
 use super::{
-    KeyChoice, Request, SubmitError,
+    KeyChoice, LoadedBefore, Request, SubmitError,
     beginning::Reading,
     fitting::fitting,
     identity::Keys,
-    inputs::{Input, Inputs, describe, look, refuse_same_content, reopen},
+    inputs::{Input, Inputs, describe, look, refuse_same_content},
 };
 use crate::chunks::{Expected, SourceChunks};
 
@@ -26,6 +26,8 @@ pub(super) struct Prepared {
     pub fingerprint: Option<Fingerprint>,
     pub resumable: bool,
     pub keys: Option<Keys>,
+    /// Whether the delimiter was asked for and found.
+    pub found_delimiter: bool,
     /// Keys that were named, and that no object of the samples has.
     pub absent_keys: Vec<String>,
     /// Those that each of several inputs would have alone; none where it has no records, or is not known by its content.
@@ -45,14 +47,13 @@ impl Prepared {
         };
         let Inputs {
             inputs,
-            first,
+            only,
             mut reading,
-            header,
-            header_origin,
-            header_bytes,
+            found_delimiter,
+            header: mut found,
         } = look(&request.sources, reading).await?;
         // Names that somebody gave need no header that can be read.
-        let header = match header {
+        let header = match found.names.take() {
             Some(Err(_)) if request.columns.is_some() => None,
             header => header.transpose()?,
         };
@@ -62,11 +63,11 @@ impl Prepared {
             _ => (names.map(<[String]>::to_vec), Vec::new()),
         };
         let layout = Layout::new(&target, &reading.format, names, keys).map_err(|source| SubmitError::Mapping {
-            origin: header_origin.clone(),
+            origin: found.origin_of(source.field().unwrap_or(0)).to_owned(),
             source,
             fits: match request.columns {
                 Some(_) => None,
-                None => fitting(&target, &header_bytes, &reading.format),
+                None => fitting(&target, &found.bytes, &reading.format),
             },
         })?;
         if let FormatSpec::Csv(dialect) = &reading.format {
@@ -77,6 +78,8 @@ impl Prepared {
         target.check_method(request.load.method, &layout.columns)?;
         let filled: Vec<_> = target.select(&layout.columns)?.into_iter().cloned().collect();
         Form::of_columns(&request.values, &filled)?;
+        #[cfg(feature = "parquet")]
+        super::parquet::check_types(&inputs, &filled, request.values.time_zone.is_some())?;
         let fingerprint = all_fingerprints(&inputs);
         let spec_of = |layout: Layout| ImportSpec {
             source: SourceSpec {
@@ -101,7 +104,10 @@ impl Prepared {
         let mut input_keys = Vec::new();
         match (&request.key, &fingerprint) {
             (KeyChoice::Force, _) | (KeyChoice::Content, None) => {}
-            (KeyChoice::Given(key), _) => keys = Some(Keys::given(key)),
+            (KeyChoice::Given(key), _) => {
+                refuse_same_content(&inputs)?;
+                keys = Some(Keys::given(key));
+            }
             (KeyChoice::Content, Some(content)) => {
                 keys = Some(Keys::of_content(content, &target, &spec)?);
                 if inputs.len() > 1 {
@@ -116,7 +122,7 @@ impl Prepared {
             input_keys.resize_with(inputs.len(), || None);
         }
         let header = match &spec.format {
-            FormatSpec::Csv(_) => header.map(|names| (header_origin, names)),
+            FormatSpec::Csv(_) => header.map(|names| (found.origin_of(0).to_owned(), names)),
             FormatSpec::JsonLines(_) => None,
         };
         // With the keys that were found.
@@ -128,7 +134,7 @@ impl Prepared {
         };
         Ok(Self {
             origin: describe(&inputs),
-            chunks: SourceChunks::new(inputs.clone(), first, expected),
+            chunks: SourceChunks::new(inputs.clone(), only, expected),
             // Who has no key cannot be found again by the same command.
             resumable: fingerprint.is_some() && keys.is_some(),
             inputs,
@@ -136,16 +142,14 @@ impl Prepared {
             spec,
             fingerprint,
             keys,
+            found_delimiter,
             absent_keys,
             input_keys,
         })
     }
 
     /// Has the chunks cut as an earlier submission cut them.
-    pub(super) async fn cut_as(&mut self, spec: ImportSpec) -> Result<(), SubmitError> {
-        let Some(first) = self.inputs.first() else {
-            return Ok(());
-        };
+    pub(super) fn cut_as(&mut self, spec: ImportSpec) {
         let fields = spec.mapping.fields.len();
         let reading = Reading {
             text: spec.text,
@@ -154,15 +158,13 @@ impl Prepared {
             split: spec.split,
             fields: Some(fields),
         };
-        let beginning = reopen(&first.source, &reading).await?;
         // What is in a header was looked at before, and the content is the same.
         let expected = Expected {
             reading,
             fields,
             header: None,
         };
-        self.chunks = SourceChunks::new(self.inputs.clone(), beginning, expected);
-        Ok(())
+        self.chunks = SourceChunks::new(self.inputs.clone(), None, expected);
     }
 
     /// The inputs for the ledger, which has none of an import of one.
@@ -185,11 +187,8 @@ impl Prepared {
         let has_key = |keys: &Option<Keys>| keys.iter().flat_map(Keys::all).any(|key| key == holder.key);
         let inputs = std::iter::zip(&self.inputs, &self.input_keys);
         let mut those = inputs.filter_map(|(input, keys)| has_key(keys).then_some(&input.origin));
-        SubmitError::LoadedBefore {
-            origin: those.next().unwrap_or(&self.origin).clone(),
-            import: holder.import,
-            state: holder.state,
-        }
+        let origin = those.next().unwrap_or(&self.origin).clone();
+        SubmitError::LoadedBefore(Box::new(LoadedBefore { origin, holder }))
     }
 }
 
@@ -255,7 +254,7 @@ fn input_keys_of(
     };
     // The keys of objects may be others in each of them.
     let names = match (format, &request.columns) {
-        (FormatSpec::JsonLines(_), None) => input.names.as_deref(),
+        (FormatSpec::JsonLines(_), None) => input.keys.as_deref(),
         _ => None,
     };
     let own = names.and_then(|names| Layout::new(target, format, Some(names), Some(names.to_vec())).ok());
