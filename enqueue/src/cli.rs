@@ -12,7 +12,7 @@ use model::{ImportId, LoadMethod};
 pub use format::FormatArgs;
 pub use values::ValuesArgs;
 
-/// Loads a CSV file into a PostgreSQL table, through a queue that survives every crash
+/// Loads CSV, JSON Lines and Parquet files into a PostgreSQL table, through a queue that survives every crash
 #[derive(Debug, Parser)]
 #[command(
     version,
