@@ -96,8 +96,8 @@ impl Source {
             }
         };
         let path = PathBuf::from(self.describe());
-        let opened = OpenedSource::new(RawReader::new(bytes), ExpansionLimit::default())
-            .map_err(|source| SourceError::Read { path, source })?;
+        let opened =
+            OpenedSource::new(bytes, ExpansionLimit::default()).map_err(|source| SourceError::Read { path, source })?;
         Ok(OpenedSource { file, ..opened })
     }
 }
@@ -162,7 +162,12 @@ pub struct OpenedSource {
 }
 
 impl OpenedSource {
-    fn new(mut raw: RawReader, limit: ExpansionLimit) -> io::Result<Self> {
+    /// Looks at the beginning of `bytes`, and takes their compression off, if they have one.
+    ///
+    /// # Errors
+    /// From `bytes`, or when what is compressed is damaged from its beginning on.
+    pub fn new(bytes: Box<dyn Read + Send>, limit: ExpansionLimit) -> io::Result<Self> {
+        let mut raw = RawReader::new(bytes);
         let beginning = raw.peek(Compression::MARK_BYTES)?;
         let compression = Compression::recognise(&beginning);
         let (bytes, beginning): (Box<dyn Read + Send>, _) = match compression {
@@ -318,7 +323,7 @@ mod tests {
             ratio: 100,
             after: 1 << 20,
         };
-        let source = OpenedSource::new(RawReader::new(Box::new(io::Cursor::new(bomb.clone()))), limit).unwrap();
+        let source = OpenedSource::new(Box::new(io::Cursor::new(bomb.clone())), limit).unwrap();
         let mut reader = source.decode(&TextSpec::default()).unwrap();
         let error = io::copy(&mut reader, &mut io::sink()).unwrap_err();
         assert!(error.to_string().contains("more than 100 times as many"), "{error}");
