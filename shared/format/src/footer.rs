@@ -59,7 +59,8 @@ impl<R: Read> WithoutFooter<R> {
     /// Reads a block, and sees how much before the footer is certain.
     fn fill(&mut self) -> io::Result<()> {
         self.held.drain(..self.given);
-        self.given = 0;
+        // Reading may be interrupted, and asked for again.
+        (self.given, self.safe) = (0, 0);
         let before = self.held.len();
         self.held.resize(before + BLOCK_BYTES, 0);
         let read = self.held.get_mut(before..).map_or(Ok(0), |room| self.reader.read(room));
@@ -126,17 +127,22 @@ mod tests {
         // However it is portioned.
         for size in 1..4 {
             let mut pieces = String::new();
-            let mut reader = WithoutFooter::new(Slow(input.as_bytes(), size), lines, 1000);
+            let mut reader = WithoutFooter::new(Slow(input.as_bytes(), size, false), lines, 1000);
             reader.read_to_string(&mut pieces).unwrap();
             assert_eq!(pieces, all, "{input:?}");
         }
         all
     }
 
-    struct Slow<'a>(&'a [u8], usize);
+    /// Yields so many bytes at a time, and is interrupted before each.
+    struct Slow<'a>(&'a [u8], usize, bool);
 
     impl Read for Slow<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.2 = !self.2;
+            if self.2 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let length = buffer.len().min(self.1);
             self.0.read(&mut buffer[..length])
         }
