@@ -315,6 +315,45 @@ mod tests {
     }
 
     #[test]
+    fn an_interruption_between_two_streams_ends_nothing() {
+        /// One byte at a time, and an interruption before each.
+        struct Hesitant(io::Cursor<Vec<u8>>, bool);
+
+        impl Read for Hesitant {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.1 = !self.1;
+                if self.1 {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                let length = buffer.len().min(1);
+                self.0.read(&mut buffer[..length])
+            }
+        }
+
+        let gzip = || {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(b"a;b\n").unwrap();
+            gzip.finish().unwrap()
+        };
+        let lz4 = || {
+            let mut lz4 = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            lz4.write_all(b"a;b\n").unwrap();
+            lz4.finish().unwrap()
+        };
+        for twice in [[gzip(), gzip()].concat(), [lz4(), lz4()].concat()] {
+            let hesitant = Hesitant(io::Cursor::new(twice), false);
+            let source = OpenedSource::new(Box::new(hesitant), ExpansionLimit::default()).unwrap();
+            let mut text = String::new();
+            source
+                .decode(&TextSpec::default())
+                .unwrap()
+                .read_to_string(&mut text)
+                .unwrap();
+            assert_eq!(text, "a;b\na;b\n");
+        }
+    }
+
+    #[test]
     fn text_out_of_all_proportion_is_refused() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         gzip.write_all(&vec![0; 4 << 20]).unwrap();

@@ -67,11 +67,21 @@ impl RawReader {
     }
 }
 
+/// Reads on after an interruption, so that no reader above this one has to be asked again in the middle of what it does.
+fn read_uninterrupted(inner: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match inner.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
+    }
+}
+
 impl Read for RawReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut bytes = self.lock();
         let read = if bytes.peeked.is_empty() {
-            bytes.inner.read(buffer)?
+            read_uninterrupted(&mut bytes.inner, buffer)?
         } else {
             let read = buffer.len().min(bytes.peeked.len());
             for (to, from) in buffer.iter_mut().zip(bytes.peeked.drain(..read)) {
