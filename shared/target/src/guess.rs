@@ -92,7 +92,10 @@ fn keeps(kind: &ColumnType, value: &[u8], room: &mut Vec<u8>) -> bool {
         ColumnType::Bool => [&b"true"[..], b"false"]
             .iter()
             .any(|word| value.eq_ignore_ascii_case(word)),
-        ColumnType::Uuid => value.len() == 36,
+        ColumnType::Uuid => {
+            let hyphens = value.iter().enumerate().filter(|(_, byte)| **byte == b'-');
+            value.len() == 36 && hyphens.map(|(at, _)| at).eq([8, 13, 18, 23])
+        }
         ColumnType::Date => value.len() == 10 && value.contains(&b'-'),
         _ => value.len() > 10 && value.get(4) == Some(&b'-') && value.contains(&b':'),
     };
@@ -139,6 +142,9 @@ mod tests {
             (&["2026-01-31 12:00Z", "2026-01-31 12:00"], "text", Some(2)),
             (&["2026-01-31", "2026-01-31 12:00"], "text", Some(2)),
             (&["0189aaaa-bbbb-7ccc-8ddd-eeeeffff0000"], "uuid", Some(1)),
+            // An id of other groups is no UUID to whoever wrote it.
+            (&["0189-aaaa-bbbb-7ccc-8dddeeeeffff0000"], "text", Some(1)),
+            (&["{0189aaaabbbb-7ccc-8dddeeeeffff0000}"], "text", Some(1)),
             (&[""], "text", Some(1)),
             (&[], "text", None),
         ] {
