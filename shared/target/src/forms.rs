@@ -39,6 +39,8 @@ pub enum NotOfForm {
     Pattern(String),
     #[error("not a number with {0}")]
     Number(String),
+    #[error("not valid UTF-8")]
+    NotUtf8,
 }
 
 /// How the values of a column are written.
@@ -136,6 +138,10 @@ impl Form {
     pub fn rewrite(&self, field: &[u8], out: &mut Vec<u8>) -> Result<(), NotOfForm> {
         match &self.0 {
             Kind::WithoutNul => {
+                // Without what stood between them, bytes could become a character that nobody wrote.
+                if field.contains(&0) && std::str::from_utf8(field).is_err() {
+                    return Err(NotOfForm::NotUtf8);
+                }
                 out.extend(field.iter().filter(|byte| **byte != 0));
                 Ok(())
             }
@@ -155,5 +161,21 @@ impl Form {
                 .rewrite(field, out)
                 .ok_or_else(|| NotOfForm::Number(separators.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_does_not_become_text_without_its_nul_bytes() {
+        let form = Form(Kind::WithoutNul);
+        let stripped = |field: &[u8]| {
+            let mut out = Vec::new();
+            form.rewrite(field, &mut out).map(|()| out)
+        };
+        assert_eq!(stripped("\0ä\0b".as_bytes()), Ok("äb".as_bytes().to_vec()));
+        assert_eq!(stripped(b"\xc3\0\xa4"), Err(NotOfForm::NotUtf8));
     }
 }
