@@ -28,6 +28,9 @@ const TYPES: [(&str, ColumnType); 7] = [
     ("timestamptz", ColumnType::Timestamptz { precision: None }),
 ];
 
+/// Digits of a second that Postgres keeps.
+const MICROSECOND_DIGITS: usize = 6;
+
 impl Default for TypeGuess {
     fn default() -> Self {
         Self {
@@ -96,13 +99,27 @@ fn keeps(kind: &ColumnType, value: &[u8], room: &mut Vec<u8>) -> bool {
             let hyphens = value.iter().enumerate().filter(|(_, byte)| **byte == b'-');
             value.len() == 36 && hyphens.map(|(at, _)| at).eq([8, 13, 18, 23])
         }
-        ColumnType::Date => value.len() == 10 && value.contains(&b'-'),
-        _ => value.len() > 10 && value.get(4) == Some(&b'-') && value.contains(&b':'),
+        ColumnType::Date => value.len() == 10 && value.get(4) == Some(&b'-') && value.get(7) == Some(&b'-'),
+        _ => value.len() > 10 && value.get(4) == Some(&b'-') && is_shown_by_clocks(value),
     };
     room.clear();
     // A time without a zone is another one in each.
     let zoned = !matches!(kind, ColumnType::Timestamptz { .. }) || values::local_time(value).is_none();
     written_so && zoned && values::encode(kind, value, room).is_ok()
+}
+
+/// Whether a time is kept as it is: not the end of a day or a leap second, which become the beginning of the next day or minute, nor one that is
+/// rounded, nor with spaces round it.
+fn is_shown_by_clocks(value: &[u8]) -> bool {
+    let mut parts = value.splitn(3, |byte| *byte == b':');
+    let (Some(before), Some(_), after) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let fraction = value.iter().skip_while(|byte| **byte != b'.').skip(1);
+    !before.ends_with(b"24")
+        && !after.is_some_and(|seconds| seconds.starts_with(b"60"))
+        && fraction.take_while(|byte| byte.is_ascii_digit()).count() <= MICROSECOND_DIGITS
+        && values::trim(value).len() == value.len()
 }
 
 #[cfg(test)]
@@ -142,6 +159,14 @@ mod tests {
             (&["2026-01-31 12:00Z", "2026-01-31 12:00"], "text", Some(2)),
             (&["2026-01-31", "2026-01-31 12:00"], "text", Some(2)),
             (&["0189aaaa-bbbb-7ccc-8ddd-eeeeffff0000"], "uuid", Some(1)),
+            (&["12026-1-31"], "text", Some(1)),
+            (&[" 2026-1-31"], "text", Some(1)),
+            (&["2026-01-31 24:00"], "text", Some(1)),
+            (&["2026-01-31 23:59:60Z"], "text", Some(1)),
+            (&["2026-01-31 12:00 "], "text", Some(1)),
+            (&["2026-01-31 12:00:00.123456"], "timestamp", Some(1)),
+            (&["2026-01-31 12:00:00.1234567"], "text", Some(1)),
+            (&["2026-01-31 12:00:24"], "timestamp", Some(1)),
             // An id of other groups is no UUID to whoever wrote it.
             (&["0189-aaaa-bbbb-7ccc-8dddeeeeffff0000"], "text", Some(1)),
             (&["{0189aaaabbbb-7ccc-8dddeeeeffff0000}"], "text", Some(1)),
