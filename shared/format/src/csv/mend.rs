@@ -28,10 +28,11 @@ pub(super) fn only_reading(grammar: &Grammar, line: &[u8], fields: usize) -> Opt
         line,
         fields,
         path: Vec::new(),
+        untried: Vec::new(),
         found: None,
         bytes_left: PASSES * (line.len() + 100),
     };
-    search.from(0)?;
+    search.run()?;
     search.found
 }
 
@@ -40,14 +41,41 @@ struct Search<'a> {
     line: &'a [u8],
     fields: usize,
     path: Vec<Piece>,
+    /// What was not tried yet, the last of it first. A line may have more fields than a stack has room for calls.
+    untried: Vec<Step>,
     found: Option<Vec<Piece>>,
     /// **Bytes** that may still be looked at.
     bytes_left: usize,
 }
 
+/// One way to read a field.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// How many fields come before it.
+    before: usize,
+    piece: Piece,
+    /// Where the next field begins, if there is one.
+    next: Option<usize>,
+}
+
 impl Search<'_> {
-    /// Tries every reading of the rest of the line; `None` when there is no use in going on.
-    fn from(&mut self, at: usize) -> Option<()> {
+    /// Tries every reading of the line; `None` when there is no use in going on.
+    fn run(&mut self) -> Option<()> {
+        self.try_field(0)?;
+        while let Some(Step { before, piece, next }) = self.untried.pop() {
+            self.path.truncate(before);
+            self.path.push(piece);
+            match next {
+                Some(next) => self.try_field(next)?,
+                None if self.path.len() == self.fields => self.complete()?,
+                None => {}
+            }
+        }
+        Some(())
+    }
+
+    /// Finds the ways to read the field that begins there.
+    fn try_field(&mut self, at: usize) -> Option<()> {
         if self.path.len() >= self.fields {
             return Some(());
         }
@@ -62,34 +90,31 @@ impl Search<'_> {
         self.look_at(field_end.saturating_sub(at))?;
         if !opens {
             let (piece, next) = unquoted?;
-            return self.take(piece, next);
+            self.will_try(piece, next);
+            return Some(());
         }
         let quoted = self.quoted(begin);
         let quoted_end = quoted.map_or(self.line.len(), |(piece, _)| piece.end);
         self.look_at(quoted_end.saturating_sub(begin))?;
-        if let Some((piece, next)) = quoted {
-            self.take(piece, next)?;
-        }
         let (piece, next) = unquoted?;
         let inside = self.line.get(begin + 1..piece.end).unwrap_or_default();
-        let alone = self.grammar.quote.is_some_and(|quote| memchr(quote, inside).is_none());
-        if alone { self.take(piece, next) } else { Some(()) }
+        if self.grammar.quote.is_some_and(|quote| memchr(quote, inside).is_none()) {
+            self.will_try(piece, next);
+        }
+        if let Some((piece, next)) = quoted {
+            self.will_try(piece, next);
+        }
+        Some(())
+    }
+
+    fn will_try(&mut self, piece: Piece, next: Option<usize>) {
+        let before = self.path.len();
+        self.untried.push(Step { before, piece, next });
     }
 
     fn look_at(&mut self, bytes: usize) -> Option<()> {
         self.bytes_left = self.bytes_left.checked_sub(bytes + 1)?;
         Some(())
-    }
-
-    fn take(&mut self, piece: Piece, next: Option<usize>) -> Option<()> {
-        self.path.push(piece);
-        let going_on = match next {
-            Some(next) => self.from(next),
-            None if self.path.len() == self.fields => self.complete(),
-            None => Some(()),
-        };
-        self.path.pop();
-        going_on
     }
 
     /// Whether the quotes that are data in unquoted fields are just that.

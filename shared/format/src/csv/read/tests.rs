@@ -191,6 +191,14 @@ fn a_line_of_nothing_but_quotes_takes_no_time_to_speak_of() {
 }
 
 #[test]
+fn a_line_of_many_fields_is_mended_like_any_other() {
+    let line = "1;".repeat(299_999) + "5\" pipe";
+    let found = all(&line, &keeping(), Some(300_000));
+    assert_eq!((found[0].0.len(), found[0].1), (300_000, None));
+    assert_eq!(found[0].0[299_999], "5\" pipe");
+}
+
+#[test]
 fn a_header_that_is_not_text_has_no_names() {
     assert_eq!(header_names(b"a;\"b c\"\n", &strict()).unwrap(), ["a", "b c"]);
     assert_eq!(header_names(b"\xff\xfea;b\n", &strict()), Err(HeaderError::NotText));
