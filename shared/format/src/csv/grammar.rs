@@ -63,7 +63,10 @@ pub(super) struct Cells {
     pub cells: Vec<Cell>,
     /// The values that do not stand in the source as they are.
     pub unescaped: Vec<u8>,
+    /// The first quote in a wrong place.
     pub stray: Option<StrayQuote>,
+    /// Whether any quote is left open.
+    pub never_closed: bool,
 }
 
 /// Where a field's value lies.
@@ -92,6 +95,7 @@ impl Cells {
         self.cells.clear();
         self.unescaped.clear();
         self.stray = None;
+        self.never_closed = false;
     }
 
     /// The value of a field of the record in `bytes`.
@@ -117,6 +121,7 @@ impl Cells {
     fn note(&mut self, kind: StrayQuoteKind) {
         let field = self.cells.len();
         self.stray.get_or_insert(StrayQuote { field, kind });
+        self.never_closed |= kind == StrayQuoteKind::NeverClosed;
     }
 }
 

@@ -141,20 +141,17 @@ impl Grammar {
         if end.is_none() && !too_long && !ended {
             return None;
         }
-        let never_closed = cells
-            .stray
-            .is_some_and(|stray| stray.kind == StrayQuoteKind::NeverClosed);
         let first_line = || {
             let rest = bytes.get(start..)?;
             let length = memchr2(b'\r', b'\n', rest);
             length.map(|length| start + length).or(ended.then_some(bytes.len()))
         };
-        if too_long || never_closed {
-            // The quote closes nothing, as far as can be seen: the record is its first line.
+        if too_long || cells.never_closed {
+            // The quote closes nothing, as far as can be seen: the record is its first line, and what is wrong is what is wrong there.
             let line_end = first_line()?;
-            if !never_closed {
-                cells.note(StrayQuoteKind::NeverClosed);
-            }
+            cells.clear();
+            self.walk(bytes.get(..line_end).unwrap_or_default(), start, true, cells);
+            cells.note(StrayQuoteKind::NeverClosed);
             if !self.mend(bytes, start, line_end, cells) {
                 // Some of the fields lie beyond it.
                 cells.cells.clear();

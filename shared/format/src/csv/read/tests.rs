@@ -144,6 +144,21 @@ fn a_quote_in_a_wrong_place_is_found() {
 }
 
 #[test]
+fn a_quote_that_is_left_open_costs_its_line_whatever_else_is_wrong_with_it() {
+    use StrayQuoteKind::{Inside, NeverClosed};
+    for dialect in [strict(), keeping()] {
+        // In turn: beside another on its line, and on a line after the one that the record begins on.
+        let found = all("5\" pipe;\"open\n1;2\n3;4\n", &dialect, None);
+        assert_eq!(found[0].1, Some(Inside));
+        assert_eq!(found.len(), 3, "{found:?}");
+        let found = all("\"a\nb\"c;\"d\n1;2\n", &dialect, None);
+        assert_eq!(found[0].1, Some(NeverClosed));
+        assert_eq!(found[1].1, Some(Inside));
+        assert_eq!(found.len(), 3, "{found:?}");
+    }
+}
+
+#[test]
 fn what_was_meant_is_kept_where_it_is_certain() {
     for (line, meant) in [
         ("5\" pipe;x;y", ["5\" pipe", "x", "y"]),
