@@ -35,7 +35,7 @@ def main():
         likely = max(range(len(delimiters)), key=lambda at: file.count(delimiters[at]))
         for flags in (1, 0, 2 + 8, 4 + 8 + 16 + 32, 32):
             for stray in range(3):
-                write("csv", knobs(10, likely, flags, 0, stray % 2, stray, 3, flags % 8, 2, 1, 0x53) + file)
+                write("csv", knobs(11, likely, flags, 0, stray % 2, stray, 3, flags % 8, 2, 1, 0x53) + file)
         write("sniffer", knobs(3) + file, knobs(3, 1) + file, knobs(3, 3, 1, 1) + file)
         for compression in range(5):
             for what in range(6):

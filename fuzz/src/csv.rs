@@ -4,7 +4,7 @@ use std::io::Read;
 
 use format::{
     csv::{
-        grammar::Grammar,
+        grammar::{Grammar, StrayQuoteKind},
         read::{RecordReader, header_names},
         split::{Chunk, Position, SplitError, Splitter, SplitterConfig},
         write,
@@ -17,7 +17,7 @@ use model::{CsvDialect, Delimiter, Escape, Quote, StrayQuotes};
 use crate::{BYTE_ORDER_MARK, Knobs, Pieces, line_after};
 
 /// Knobs before the text.
-const KNOBS: usize = 10;
+const KNOBS: usize = 11;
 /// Borders at which splitting is begun anew.
 const BORDERS: usize = 4;
 
@@ -92,7 +92,7 @@ fn case<'d>(mut knobs: Knobs<'_>, input: &'d [u8]) -> Option<Case<'d>> {
         dialect
     };
     dialect.check().ok()?;
-    let fields = counted.then(|| knobs.number(6));
+    let fields = Some(knobs.number(6)).filter(|_| counted);
     let max_record = knobs.pick(&[1 << 20, 1 << 20, 0, 1, 5, 20, 60, 200]);
     let config = SplitterConfig {
         grammar: Grammar::new(&dialect, fields, max_record),
@@ -174,8 +174,8 @@ fn check_chunks(case: &Case<'_>, outcome: &Outcome) {
     }
 }
 
-/// A record: its bytes, its fields with whether they were quoted, and whether it is a reject.
-type Record = (Vec<u8>, Vec<(Vec<u8>, bool)>, bool);
+/// A record: its bytes, its fields with whether they were quoted, or why it is a reject.
+type Record = (Vec<u8>, Result<Vec<(Vec<u8>, bool)>, StrayQuoteKind>);
 
 /// Reads `bytes`, which begin at `start` in the input.
 fn read(case: &Case<'_>, start: usize, line: u64, bytes: &[u8]) -> Vec<Record> {
@@ -190,12 +190,13 @@ fn read(case: &Case<'_>, start: usize, line: u64, bytes: &[u8]) -> Vec<Record> {
     while reader.advance() {
         let fields = reader.fields();
         let fields = fields.map(|field| (field.value.to_vec(), field.quoted)).collect();
+        let fields = reader.stray_quote().map_or(Ok(fields), |stray| Err(stray.kind));
         let raw = reader.raw().to_vec();
         let place = reader.position();
         let begin = place.byte.expect("it began somewhere") as usize;
         assert!(case.input[begin..].starts_with(&raw));
         assert_eq!(place.line, Some(line_after(&case.input[..begin])));
-        found.push((raw, fields, reader.stray_quote().is_some()));
+        found.push((raw, fields));
     }
     assert_eq!(reader.count(), found.len() as u64);
     found
@@ -229,7 +230,7 @@ fn check_records(case: &Case<'_>, outcome: &Outcome) {
 }
 
 fn fields(record: &Record) -> impl Iterator<Item = &[u8]> {
-    record.1.iter().map(|(value, _)| value.as_slice())
+    record.1.iter().flatten().map(|(value, _)| value.as_slice())
 }
 
 /// What the `csv` crate reads. An empty line first keeps it from dropping a byte-order mark that is data here.
@@ -276,7 +277,7 @@ fn check_written_header(case: &Case<'_>) {
         return;
     }
     let first = read(case, 0, 1, case.input).into_iter().next();
-    let Some((_, fields, false)) = first else { return };
+    let Some((_, Ok(fields))) = first else { return };
     let names: Result<Vec<String>, _> = fields.into_iter().map(|(name, _)| String::from_utf8(name)).collect();
     let Ok(names) = names else { return };
     let mut written = Vec::new();

@@ -227,7 +227,7 @@ impl Reading {
     }
 
     fn check_bomb(&self, compression: Compression, bytes: &[u8]) {
-        let text = bytes.iter().take(16).copied().collect::<Vec<_>>().repeat(1 << 17);
+        let text = bytes.iter().take(16).copied().collect::<Vec<_>>().repeat(1 << 13);
         let packed = compress(compression, &text);
         let allowed = (packed.len() as u64 + 1) * LIMIT.ratio;
         if text.len() as u64 > allowed.max(LIMIT.after) {
