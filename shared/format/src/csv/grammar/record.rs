@@ -6,7 +6,7 @@
 use memchr::{memchr, memchr2, memchr3, memmem};
 use model::StrayQuotes;
 
-use super::{After, Cell, Cells, Grammar, StrayQuote, StrayQuoteKind};
+use super::{After, Cell, Cells, Grammar, StrayQuoteKind};
 use crate::csv::mend;
 
 /// There are quotes on the line.
@@ -147,14 +147,10 @@ impl Grammar {
             length.map(|length| start + length).or(ended.then_some(bytes.len()))
         };
         if too_long || cells.never_closed {
-            // The quote closes nothing, as far as can be seen: the record is its first line, and what is wrong is what is wrong there.
+            // The quote closes nothing, as far as can be seen: the record is its first line.
             let line_end = first_line()?;
-            cells.clear();
-            self.walk(bytes.get(..line_end).unwrap_or_default(), start, true, cells);
-            cells.note(StrayQuoteKind::NeverClosed);
             if !self.mend(bytes, start, line_end, cells) {
-                // Some of the fields lie beyond it.
-                cells.cells.clear();
+                self.walk_line(bytes, start, line_end, cells);
             }
             return Some(bytes.len().min(line_end + 1));
         }
@@ -175,10 +171,8 @@ impl Grammar {
         let Some(pieces) = mend::only_reading(self, line, fields) else {
             return false;
         };
-        let stray = cells.stray.unwrap_or(StrayQuote {
-            field: fields.saturating_sub(1),
-            kind: StrayQuoteKind::NeverClosed,
-        });
+        self.walk_line(bytes, start, line_end, cells);
+        let stray = cells.stray;
         cells.clear();
         for piece in pieces {
             if piece.quoted {
@@ -187,8 +181,15 @@ impl Grammar {
                 cells.push(start + piece.start, start + piece.end);
             }
         }
-        cells.stray = (self.stray_quotes != StrayQuotes::Keep).then_some(stray);
+        cells.stray = stray.filter(|_| self.stray_quotes != StrayQuotes::Keep);
         true
+    }
+
+    /// Goes through a line with a wrong quote as if nothing followed it, for what is wrong with a record must not depend on what does.
+    fn walk_line(&self, bytes: &[u8], start: usize, line_end: usize, cells: &mut Cells) {
+        cells.clear();
+        self.walk(bytes.get(..line_end).unwrap_or_default(), start, true, cells);
+        cells.note(StrayQuoteKind::NeverClosed);
     }
 
     /// Goes through a record field by field. A quote where none can be is noted, and data.

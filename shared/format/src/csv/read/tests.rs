@@ -156,6 +156,10 @@ fn a_quote_that_is_left_open_costs_its_line_whatever_else_is_wrong_with_it() {
         assert_eq!(found[1].1, Some(Inside));
         assert_eq!(found.len(), 3, "{found:?}");
     }
+    // The line is wrong in the same way whatever follows it.
+    for text in ["\";;", "\";;\n\"s"] {
+        assert_eq!(all(text, &strict(), Some(3))[0].1, Some(NeverClosed));
+    }
 }
 
 #[test]
