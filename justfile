@@ -39,6 +39,11 @@ first-run:
 ci:
     .ci/run
 
+# Fuzz TARGET (csv, jsonl, decoder, sniffer or values) for SECONDS (needs cargo-fuzz, a C++ compiler and Python 3)
+fuzz TARGET SECONDS="600":
+    python3 fuzz/seeds.py
+    cargo fuzz run -s none {{ quote(TARGET) }} -- -max_total_time={{ SECONDS }} -rss_limit_mb=2048
+
 # Write a CSV file of ROWS made-up records to OUT
 generate ROWS OUT:
     cargo run --release --example generate -p testkit -- --rows {{ ROWS }} --output {{ quote(OUT) }}
