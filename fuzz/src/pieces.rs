@@ -23,7 +23,7 @@ impl<B: AsRef<[u8]>> Pieces<B> {
 impl<B: AsRef<[u8]>> Read for Pieces<B> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.turn += 1;
-        if self.turn % 3 == 0 {
+        if self.turn.is_multiple_of(3) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let length = buffer.len().min(self.sizes[self.turn % 2]);

@@ -105,11 +105,12 @@ fn keeps(kind: &ColumnType, value: &[u8], room: &mut Vec<u8>) -> bool {
     room.clear();
     // A time without a zone is another one in each.
     let zoned = !matches!(kind, ColumnType::Timestamptz { .. }) || values::local_time(value).is_none();
-    written_so && zoned && values::encode(kind, value, room).is_ok()
+    let spaced = values::trim(value).len() < value.len();
+    written_so && !spaced && zoned && values::encode(kind, value, room).is_ok()
 }
 
 /// Whether a time is kept as it is: not the end of a day or a leap second, which become the beginning of the next day or minute, nor one that is
-/// rounded, nor with spaces round it.
+/// rounded.
 fn is_shown_by_clocks(value: &[u8]) -> bool {
     let mut parts = value.splitn(3, |byte| *byte == b':');
     let (Some(before), Some(_), after) = (parts.next(), parts.next(), parts.next()) else {
@@ -119,7 +120,6 @@ fn is_shown_by_clocks(value: &[u8]) -> bool {
     !before.ends_with(b"24")
         && !after.is_some_and(|seconds| seconds.starts_with(b"60"))
         && fraction.take_while(|byte| byte.is_ascii_digit()).count() <= MICROSECOND_DIGITS
-        && values::trim(value).len() == value.len()
 }
 
 #[cfg(test)]
@@ -161,6 +161,7 @@ mod tests {
             (&["0189aaaa-bbbb-7ccc-8ddd-eeeeffff0000"], "uuid", Some(1)),
             (&["12026-1-31"], "text", Some(1)),
             (&[" 2026-1-31"], "text", Some(1)),
+            (&["2026-01-5 "], "text", Some(1)),
             (&["2026-01-31 24:00"], "text", Some(1)),
             (&["2026-01-31 23:59:60Z"], "text", Some(1)),
             (&["2026-01-31 12:00 "], "text", Some(1)),
