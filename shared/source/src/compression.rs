@@ -166,13 +166,13 @@ fn skip_zeros(source: &mut impl BufRead) -> io::Result<bool> {
 
 /// Several frames, each with its end: the library takes a frame that is cut off between two blocks for a whole one.
 struct Lz4<R: BufRead> {
-    frame: Option<lz4_flex::frame::FrameDecoder<Ends<R>>>,
+    frame: Option<lz4_flex::frame::FrameDecoder<Frame<R>>>,
 }
 
 impl<R: BufRead> Lz4<R> {
     fn new(source: R) -> Self {
         Self {
-            frame: Some(lz4_flex::frame::FrameDecoder::new(Ends::new(source))),
+            frame: Some(lz4_flex::frame::FrameDecoder::new(Frame::new(source))),
         }
     }
 }
@@ -188,64 +188,104 @@ impl<R: BufRead> Read for Lz4<R> {
             let Some(mut source) = self.frame.take().map(lz4_flex::frame::FrameDecoder::into_inner) else {
                 return Ok(0);
             };
-            if !source.has_end_mark() {
+            if !source.has_ended() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             if !source.inner.fill_buf()?.is_empty() {
-                self.frame = Some(lz4_flex::frame::FrameDecoder::new(Ends::new(source.inner)));
+                self.frame = Some(lz4_flex::frame::FrameDecoder::new(Frame::new(source.inner)));
             }
         }
         Ok(0)
     }
 }
 
-/// Remembers the first and the last bytes of an LZ4 frame.
-struct Ends<R> {
+/// Follows an LZ4 frame from block to block, to know whether its end mark was read. What stands at its end does not tell: a block may end in
+/// zeros too.
+struct Frame<R> {
     inner: R,
-    /// The magic number and the flags.
-    first: [u8; 5],
-    count: usize,
-    last: [u8; 8],
+    part: FramePart,
+    flags: u8,
 }
 
-impl<R> Ends<R> {
+/// What of a frame comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FramePart {
+    /// The magic number and the flags, of which so many bytes were read.
+    Start { read: usize },
+    /// So many **bytes** that say nothing of the frame's end, before a block's size.
+    Passed { left: usize },
+    /// The size of a block, or the end mark, of which so many bytes were read.
+    Size { read: usize, size: u32 },
+    /// Nothing but a checksum, which the library reads.
+    End,
+}
+
+impl<R> Frame<R> {
+    const HAS_DICTIONARY_ID: u8 = 1;
+    const HAS_CONTENT_SIZE: u8 = 1 << 3;
+    const HAS_BLOCK_CHECKSUMS: u8 = 1 << 4;
+    /// A block that is not compressed.
+    const AS_IT_IS: u32 = 1 << 31;
+
     fn new(inner: R) -> Self {
         Self {
             inner,
-            first: [0; 5],
-            count: 0,
-            last: [0xff; 8],
+            part: FramePart::Start { read: 0 },
+            flags: 0,
         }
     }
 
-    /// Whether the frame ends with its end mark, four zeros, and the checksum of the content if its flags say that there is one.
-    fn has_end_mark(&self) -> bool {
-        const CONTENT_CHECKSUM: u8 = 1 << 2;
-        let [.., flags] = self.first;
-        let [a, b, c, d, e, f, g, h] = self.last;
-        let mark = if flags & CONTENT_CHECKSUM == 0 {
-            [e, f, g, h]
-        } else {
-            [a, b, c, d]
-        };
-        mark == [0; 4]
+    fn has_ended(&self) -> bool {
+        self.part == FramePart::End
+    }
+
+    /// **Bytes** that are there where the flags say so.
+    fn optional(&self, flag: u8, bytes: usize) -> usize {
+        if self.flags & flag == 0 { 0 } else { bytes }
+    }
+
+    fn follow(&mut self, mut bytes: &[u8]) {
+        while let [byte, rest @ ..] = bytes {
+            self.part = match self.part {
+                FramePart::Start { read: 4 } => {
+                    self.flags = *byte;
+                    let ids = self.optional(Self::HAS_CONTENT_SIZE, 8) + self.optional(Self::HAS_DICTIONARY_ID, 4);
+                    // With the sizes of blocks, and a checksum.
+                    FramePart::Passed { left: 2 + ids }
+                }
+                FramePart::Start { read } => FramePart::Start { read: read + 1 },
+                FramePart::Passed { left } if left > bytes.len() => {
+                    self.part = FramePart::Passed {
+                        left: left - bytes.len(),
+                    };
+                    return;
+                }
+                FramePart::Passed { left } => {
+                    bytes = bytes.get(left..).unwrap_or_default();
+                    self.part = FramePart::Size { read: 0, size: 0 };
+                    continue;
+                }
+                FramePart::Size { read, size } => {
+                    let size = size | u32::from(*byte) << (8 * read);
+                    match (read, size) {
+                        (3, 0) => FramePart::End,
+                        (3, size) => FramePart::Passed {
+                            left: (size & !Self::AS_IT_IS) as usize + self.optional(Self::HAS_BLOCK_CHECKSUMS, 4),
+                        },
+                        _ => FramePart::Size { read: read + 1, size },
+                    }
+                }
+                FramePart::End => return,
+            };
+            bytes = rest;
+        }
     }
 }
 
-impl<R: Read> Read for Ends<R> {
+impl<R: Read> Read for Frame<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
-        let bytes = buffer.get(..read).unwrap_or_default();
-        for (to, from) in self.first.iter_mut().skip(self.count).zip(bytes) {
-            *to = *from;
-        }
-        self.count += read;
-        for byte in bytes.iter().skip(read.saturating_sub(self.last.len())) {
-            self.last.rotate_left(1);
-            if let Some(last) = self.last.last_mut() {
-                *last = *byte;
-            }
-        }
+        self.follow(buffer.get(..read).unwrap_or_default());
         Ok(read)
     }
 }
@@ -346,6 +386,38 @@ mod tests {
                 read(compression, &damaged).map_or(true, |out| out != text),
                 "{compression}"
             );
+        }
+    }
+
+    #[test]
+    fn an_lz4_frame_that_is_cut_off_after_a_block_of_zeros_is_an_error() {
+        const BLOCK: u32 = 64 << 10;
+        // Blocks that cannot be compressed, and end like a frame.
+        let text: Vec<u8> = (0..2 * BLOCK)
+            .map(|at| match at % BLOCK {
+                last if last >= BLOCK - 4 => 0,
+                _ => (at.wrapping_mul(at).wrapping_mul(2_654_435_761) >> 24) as u8,
+            })
+            .collect();
+        let data = compress(Compression::Lz4, &text);
+        assert_eq!(read(Compression::Lz4, &data).unwrap(), text);
+        let header_and_block = 7 + 4 + BLOCK as usize;
+        assert_eq!(&data[header_and_block - 4..header_and_block], [0; 4]);
+        assert!(read(Compression::Lz4, &data[..header_and_block]).is_err());
+
+        let mut info = lz4_flex::frame::FrameInfo::new();
+        info.block_checksums = true;
+        info.content_checksum = true;
+        info.content_size = Some(text.len() as u64);
+        let mut out = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+        out.write_all(&text).unwrap();
+        let data = out.finish().unwrap();
+        assert_eq!(
+            read(Compression::Lz4, &[data.clone(), data.clone()].concat()).unwrap(),
+            [&text[..], &text].concat()
+        );
+        for cut in 1..10 {
+            assert!(read(Compression::Lz4, &data[..data.len() - cut]).is_err(), "{cut}");
         }
     }
 }
