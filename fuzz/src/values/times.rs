@@ -6,6 +6,8 @@ use target::ColumnType;
 use super::{encoded, trimmed};
 
 const SECOND: i64 = 1_000_000;
+/// C's `isspace`.
+const SPACES: [char; 6] = [' ', '\t', '\n', '\x0b', '\x0c', '\r'];
 
 /// `YYYY-MM-DD HH:MM[:SS[.ffffff]][zone]`.
 pub struct Moment {
@@ -16,8 +18,8 @@ pub struct Moment {
 impl Moment {
     /// `None` for a time that is not written so, or that no clock shows.
     pub fn parse(text: &str) -> Option<Self> {
-        let (day, rest) = text.split_once([' ', 'T', 't'])?;
-        let rest = rest.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+        let (day, rest) = text.split_once(|c| matches!(c, 'T' | 't') || SPACES.contains(&c))?;
+        let rest = rest.trim_start_matches(SPACES);
         let end = rest
             .find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.'))
             .unwrap_or(rest.len());
@@ -32,7 +34,7 @@ impl Moment {
         let nanos = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
         Some(Self {
             time: parse_day(day)?.to_datetime(Time::new(hour, minute, second, nanos).ok()?),
-            offset_seconds: parse_zone(zone.trim_start())?,
+            offset_seconds: parse_zone(zone.trim_start_matches(SPACES))?,
         })
     }
 
