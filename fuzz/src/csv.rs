@@ -27,6 +27,8 @@ struct Case<'d> {
     dialect: CsvDialect,
     /// Whether the `csv` crate reads the same, if the delimiter is one byte.
     plain: bool,
+    /// How many a record should have.
+    fields: Option<usize>,
     config: SplitterConfig,
     sizes: [usize; 2],
     skip_lines: u64,
@@ -47,9 +49,9 @@ struct Outcome {
 pub fn check(data: &[u8]) {
     let (knobs, input) = Knobs::new(data, KNOBS);
     let Some(case) = case(knobs, input) else { return };
-    let whole = split(input, &case);
-    let pieces = split(Pieces::new(input, case.sizes), &case);
-    assert_eq!(whole, pieces, "in pieces");
+    let splitter = Splitter::new(input, case.config.clone(), Position::START);
+    let whole = split(splitter, &case);
+    assert_eq!(whole, split(late_splitter(&case), &case), "in pieces");
     check_chunks(&case, &whole);
     check_records(&case, &whole);
     check_resuming(&case, &whole);
@@ -104,6 +106,7 @@ fn case<'d>(mut knobs: Knobs<'_>, input: &'d [u8]) -> Option<Case<'d>> {
         input,
         dialect,
         plain,
+        fields,
         config,
         sizes: [usize::from(sizes % 16), usize::from(sizes / 16)],
         skip_lines: knobs.number(3) as u64,
@@ -112,8 +115,25 @@ fn case<'d>(mut knobs: Knobs<'_>, input: &'d [u8]) -> Option<Case<'d>> {
     })
 }
 
-fn split(reader: impl Read, case: &Case<'_>) -> Outcome {
-    let mut splitter = Splitter::new(reader, case.config.clone(), Position::START);
+/// Reads in pieces, and looks ahead before it knows the dialect and how many fields there are.
+fn late_splitter<'d>(case: &Case<'d>) -> Splitter<Pieces<&'d [u8]>> {
+    let config = SplitterConfig {
+        grammar: Grammar::lines(0),
+        ..case.config
+    };
+    let reader = Pieces::new(case.input, case.sizes);
+    let mut splitter = Splitter::new(reader, config, Position::START);
+    let [ahead, _] = case.sizes;
+    splitter.peek(3 * ahead).expect("memory can be read");
+    let max_record = case.config.grammar.max_record();
+    splitter.set_grammar(Grammar::new(&case.dialect, None, max_record));
+    if let Some(fields) = case.fields {
+        splitter.expect_fields(fields);
+    }
+    splitter
+}
+
+fn split(mut splitter: Splitter<impl Read>, case: &Case<'_>) -> Outcome {
     splitter.skip_lines(case.skip_lines).expect("memory can be read");
     let start = splitter.position();
     let mut chunks = Vec::new();
