@@ -15,7 +15,7 @@ const LIMIT: ExpansionLimit = ExpansionLimit {
     ratio: 100,
     after: 64 << 10,
 };
-/// All but the one that replaces everything. Those with a state come twice.
+/// All but the one that replaces everything. UTF-16 comes twice: it can be cut between units and between the two of a character.
 const ENCODINGS: [&Encoding; 40] = [
     encoding_rs::UTF_8,
     encoding_rs::UTF_16LE,
@@ -28,7 +28,7 @@ const ENCODINGS: [&Encoding; 40] = [
     encoding_rs::EUC_JP,
     encoding_rs::EUC_KR,
     encoding_rs::GBK,
-    encoding_rs::UTF_8,
+    encoding_rs::X_USER_DEFINED,
     encoding_rs::UTF_16LE,
     encoding_rs::IBM866,
     encoding_rs::ISO_8859_2,
