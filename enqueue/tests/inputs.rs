@@ -226,7 +226,11 @@ async fn who_submits_a_file_alone_and_who_submits_it_among_others_wait_for_one_a
     world.until_some(waiting).await;
     lock.release().await;
     assert_eq!(one.finished().await.exits(0).id(), 2);
-    several.finished().await.exits(1).says("B.csv is being loaded by import 2");
+    several
+        .finished()
+        .await
+        .exits(1)
+        .says("B.csv is being loaded by import 2");
     world.drain();
     assert_eq!(world.sale_orders().await, 3);
 }

@@ -3,7 +3,14 @@
 use std::{hint::black_box, io::Write as _, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use format::csv::split::{Position, Splitter, SplitterConfig};
+use format::{
+    csv::{
+        grammar::Grammar,
+        read::RecordReader,
+        split::{Position, Splitter, SplitterConfig},
+    },
+    record::Records as _,
+};
 use ledger::registry::IdRange;
 use model::{
     CompletionSpec, ConflictSpec, CsvDialect, Delimiter, FormatSpec, IdentitySpec, ImportSpec, LoadMethod, LoadSpec,
@@ -51,13 +58,27 @@ fn column(name: &str, kind: ColumnType, element: u32, array: u32) -> Column {
     }
 }
 
-fn shape() -> RecordShape {
-    let columns = vec![
+/// Of the default table.
+fn default_shape() -> RecordShape {
+    shape(vec![
         column("PointOfSale", ColumnType::Text { max_chars: None }, 25, 1009),
         column("Product", ColumnType::Text { max_chars: None }, 25, 1009),
         column("Date", ColumnType::Date, 1082, 1182),
         column("Stock", ColumnType::Int4, 23, 1007),
-    ];
+    ])
+}
+
+/// The same with nothing but text.
+fn text_shape() -> RecordShape {
+    let names = ["PointOfSale", "Product", "Date", "Stock"];
+    shape(
+        names
+            .map(|name| column(name, ColumnType::Text { max_chars: None }, 25, 1009))
+            .to_vec(),
+    )
+}
+
+fn shape(columns: Vec<Column>) -> RecordShape {
     let names = columns.iter().map(|column| column.name.clone()).collect();
     let spec = ImportSpec {
         source: SourceSpec { kind: SourceKind::File },
@@ -134,12 +155,48 @@ fn parsing(criterion: &mut Criterion) {
     for (name, quoted) in [("no quotes", None), ("quotes", Some(1))] {
         let csv = records(quoted);
         group.throughput(Throughput::Bytes(csv.len() as u64));
-        for method in [LoadMethod::Insert, LoadMethod::Copy] {
-            let shape = shape();
-            group.bench_function(BenchmarkId::new(format!("{method:?}"), name), |bencher| {
-                bencher.iter(|| rows::parse(black_box(&csv), &shape, SPAN, sink(method, &shape)).expect("valid CSV"));
-            });
+        for (table, shape) in [("default table", default_shape()), ("text only", text_shape())] {
+            for method in [LoadMethod::Insert, LoadMethod::Copy] {
+                group.bench_function(BenchmarkId::new(format!("{table}, {method:?}"), name), |bencher| {
+                    bencher
+                        .iter(|| rows::parse(black_box(&csv), &shape, SPAN, sink(method, &shape)).expect("valid CSV"));
+                });
+            }
         }
+    }
+}
+
+/// The fields alone, beside those of the `csv` crate.
+fn reading(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("reader");
+    for (name, quoted) in [("no quotes", None), ("quotes", Some(1))] {
+        let csv = records(quoted);
+        group.throughput(Throughput::Bytes(csv.len() as u64));
+        group.bench_function(BenchmarkId::new("ours", name), |bencher| {
+            bencher.iter(|| {
+                let grammar = Grammar::new(&dialect(), Some(4), SPLIT.max_record);
+                let mut reader = RecordReader::new(black_box(&csv), grammar, SPAN.start);
+                let mut bytes = 0;
+                while reader.advance() {
+                    bytes += reader.fields().map(|field| field.value.len()).sum::<usize>();
+                }
+                bytes
+            });
+        });
+        group.bench_function(BenchmarkId::new("the csv crate", name), |bencher| {
+            bencher.iter(|| {
+                let mut builder = csv::ReaderBuilder::new();
+                let mut reader = builder
+                    .delimiter(b';')
+                    .has_headers(false)
+                    .from_reader(black_box(csv.as_slice()));
+                let (mut record, mut bytes) = (csv::ByteRecord::new(), 0);
+                while reader.read_byte_record(&mut record).expect("valid CSV") {
+                    bytes += record.iter().map(<[u8]>::len).sum::<usize>();
+                }
+                bytes
+            });
+        });
     }
 }
 
@@ -181,7 +238,7 @@ fn encoding(criterion: &mut Criterion) {
     }];
     group.bench_function("ids into a chunk's rows for COPY", |bencher| {
         bencher.iter_batched(
-            || match rows::parse(&csv, &shape(), SPAN, sink(LoadMethod::Copy, &shape()))
+            || match rows::parse(&csv, &default_shape(), SPAN, sink(LoadMethod::Copy, &default_shape()))
                 .expect("valid CSV")
                 .rows
             {
@@ -224,6 +281,6 @@ fn ratio(plain: &[u8], compressed: &[u8]) -> f64 {
 criterion_group! {
     name = steps;
     config = Criterion::default().measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
-    targets = splitting, parsing, encoding, compression
+    targets = splitting, reading, parsing, encoding, compression
 }
 criterion_main!(steps);

@@ -210,7 +210,10 @@ pub enum ParseError {
 ///
 /// # Errors
 /// [`ParseError`], when the bytes are not the chunk that the splitter stored. Bad records are no error: they are rejects.
-pub fn parse(bytes: &[u8], shape: &RecordShape, span: Span, rows: Sink) -> Result<ParsedChunk, ParseError> {
+pub fn parse(bytes: &[u8], shape: &RecordShape, span: Span, mut rows: Sink) -> Result<ParsedChunk, ParseError> {
+    // A chunk has no more records than bytes, whatever its row says.
+    let records = usize::try_from(span.record_count).map_or(bytes.len(), |records| records.min(bytes.len()));
+    rows.make_room(records, bytes.len());
     // Looked at once for all; else each field is looked at by itself, and the bad ones are found.
     let clean = shape.columns.iter().all(|column| column.characters.is_none())
         && memchr::memchr(0, bytes).is_none()
@@ -352,15 +355,13 @@ fn push_field(
     clean: bool,
 ) -> Result<(), String> {
     let field_value = field.value;
-    let value = |out: &mut Vec<u8>| match column.kind {
-        ColumnType::Text { max_chars: None } if clean => {
-            out.extend_from_slice(field_value);
-            Ok(())
-        }
-        _ => match &column.characters {
-            None => values::encode(&column.kind, field_value, out),
-            Some(characters) => values::encode_held(&column.kind, characters, field_value, out),
-        },
+    if clean && !is_null && matches!(column.kind, ColumnType::Text { max_chars: None }) {
+        rows.push_exact(index, field_value);
+        return Ok(());
+    }
+    let value = |out: &mut Vec<u8>| match &column.characters {
+        None => values::encode(&column.kind, field_value, out),
+        Some(characters) => values::encode_held(&column.kind, characters, field_value, out),
     };
     match (is_null, column.nullable) {
         (true, true) => rows.push(index, None::<fn(&mut Vec<u8>) -> Result<(), values::ValueError>>),

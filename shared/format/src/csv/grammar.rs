@@ -4,9 +4,11 @@
 //! that a chunk reads as the whole stream did. Knows bytes; must not know columns, chunks or files.
 
 mod record;
+mod scan;
 
 use memchr::{memchr2, memchr3};
 use model::{CsvDialect, Delimiter, Escape, Quote, StrayQuotes};
+use scan::Scan;
 
 /// How records are written, made ready for reading.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Grammar {
     fields: Option<usize>,
     /// **Bytes** of a record, at most.
     max_record: usize,
+    /// How clear records are read, if every byte with a meaning stands alone.
+    scan: Option<Scan>,
     /// Of each byte, whether it may end an unquoted field or be a quote in one.
     special: [bool; 256],
 }
@@ -118,6 +122,15 @@ impl Cells {
         });
     }
 
+    fn push_quoted(&mut self, start: usize, end: usize) {
+        self.cells.push(Cell {
+            start,
+            end,
+            unescaped: false,
+            quoted: true,
+        });
+    }
+
     fn note(&mut self, kind: StrayQuoteKind) {
         let field = self.cells.len();
         self.stray.get_or_insert(StrayQuote { field, kind });
@@ -147,8 +160,10 @@ impl Grammar {
                 *is_special = true;
             }
         }
+        let scan = dialect.delimiter.as_byte().filter(|_| !dialect.trim);
         Self {
             special,
+            scan: scan.map(|delimiter| Scan::new(delimiter, dialect.quote.0, escape.is_some())),
             delimiter: dialect.delimiter,
             quote: dialect.quote.0,
             escape,

@@ -36,6 +36,12 @@ const TIMESTAMP_OUT_OF_RANGE: ValueError = ValueError::OutOfRange {
 
 /// Days since 2000-01-01.
 pub(super) fn date(field: &[u8]) -> Result<i32, ValueError> {
+    // As nearly all of them are written.
+    if let Ok(day) = <[u8; 10]>::try_from(field)
+        && let Some((year, month, day)) = iso_date(day)
+    {
+        return days_from_civil(year, month, day);
+    }
     let field = trim(field);
     if let Some(late) = infinity(field) {
         return Ok(if late { i32::MAX } else { i32::MIN });

@@ -6,7 +6,7 @@
 use memchr::{memchr, memchr2, memchr3, memmem};
 use model::StrayQuotes;
 
-use super::{After, Cell, Cells, Grammar, StrayQuoteKind};
+use super::{After, Cell, Cells, Grammar, StrayQuoteKind, scan::RecordEnd};
 use crate::csv::mend;
 
 /// There are quotes on the line.
@@ -75,6 +75,16 @@ impl Grammar {
 
     /// Reads the record that begins at `start`; returns where it ends, its line end included, or `None` when more bytes decide.
     pub(in crate::csv) fn read(&self, bytes: &[u8], start: usize, ended: bool, cells: &mut Cells) -> Option<usize> {
+        if let Some(scan) = &self.scan {
+            cells.clear();
+            match scan.fields(bytes, start, cells) {
+                RecordEnd::At(next) if next - start <= self.max_record => return Some(next),
+                RecordEnd::Open if !cells.cells.iter().any(|cell| cell.quoted) => {
+                    return ended.then_some(bytes.len());
+                }
+                _ => {}
+            }
+        }
         match self.line_without_quotes(bytes, start, ended)? {
             Ok((end, next)) => {
                 cells.clear();
