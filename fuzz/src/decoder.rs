@@ -85,6 +85,7 @@ pub fn check(data: &[u8]) {
         text: TextSpec {
             encoding: Some(encoding.name().to_owned()),
             on_bad_bytes: if replace { BadBytes::Replace } else { BadBytes::Reject },
+            ..TextSpec::default()
         },
         encoding,
         sizes: [usize::from(sizes % 16), usize::from(sizes / 16)],

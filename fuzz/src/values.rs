@@ -6,7 +6,7 @@ mod times;
 pub(crate) mod written;
 
 use target::{
-    ColumnType,
+    ColumnType, Nature,
     values::{ValueError, encode},
 };
 
@@ -48,6 +48,7 @@ fn other() -> ColumnType {
     ColumnType::Other {
         type_name: "inet".to_owned(),
         sql_name: "pg_catalog.inet".to_owned(),
+        nature: Nature::Other,
     }
 }
 
