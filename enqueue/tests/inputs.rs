@@ -83,7 +83,7 @@ async fn several_files_are_one_import_and_records_keep_their_file_and_line() {
         .await;
     let verified = world.enqueue(&["verify", "1", inbox.to_str().unwrap()]).run().exits(1);
     assert!(
-        verified.stdout.contains("rows that differ from the file: 1"),
+        verified.stdout.contains("rows that differ from the file: 1") && verified.stdout.contains(&f),
         "{verified:?}"
     );
 

@@ -9,7 +9,7 @@ use ledger::{
     LedgerError,
     chunks::{self, ChunkRow},
     imports::{self, Import},
-    inputs,
+    inputs::{self, Input},
     registry::{self, IdRange},
     rejects,
 };
@@ -142,11 +142,12 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
         file: !files.is_empty(),
         ..Verification::default()
     };
+    let inputs = inputs::list(conn, id).await?;
     let mut comparison = None;
     if !files.is_empty() {
-        let inputs = find_inputs(conn, &import, files, &mut report).await?;
+        let found = find_inputs(&inputs, &import, files, &mut report).await?;
         let described = Target::describe_again(conn, &import.target, import.target_oid).await?;
-        comparison = Some(FileComparison::new(inputs, spec, &described)?);
+        comparison = Some(FileComparison::new(found, spec, &described)?);
     }
     let mut from = 0;
     loop {
@@ -154,17 +155,20 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
         let Some(last) = page.last() else { return Ok(report) };
         from = last.ordinal + 1;
         for chunk in &page {
-            if !report.account(chunk) {
+            let place = place(chunk, &inputs);
+            if !report.account(chunk, &place) {
                 continue;
             }
             let key = ChunkKey {
                 import: id,
                 ordinal: chunk.ordinal,
             };
-            let lines = verify_rejects(conn, key, chunk, &mut report).await?;
-            let ids = verify_rows(conn, key, chunk, &target, &spec.identity, &mut report).await?;
+            let lines = verify_rejects(conn, key, chunk, &place, &mut report).await?;
+            let ids = verify_rows(conn, key, (chunk, &place), &target, &spec.identity, &mut report).await?;
             if let Some(comparison) = comparison.as_mut().filter(|_| chunk.deleted_count == 0) {
-                comparison.compare(conn, chunk, &ids, &lines, &mut report).await?;
+                comparison
+                    .compare(conn, (chunk, &place), &ids, &lines, &mut report)
+                    .await?;
             }
         }
     }
@@ -172,7 +176,7 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
 
 /// The file of each input, by its number; what is not as it was imported is a difference.
 async fn find_inputs(
-    conn: &mut PgConnection,
+    inputs: &[Input],
     import: &Import,
     files: &[PathBuf],
     report: &mut Verification,
@@ -184,8 +188,7 @@ async fn find_inputs(
             tokio::task::spawn_blocking(move || fingerprint(&path).map(|found| (path, found))).await??;
         given.insert(found.hash, path);
     }
-    let inputs = inputs::list(conn, import.id).await?;
-    let mut fingerprints: Vec<String> = inputs.into_iter().map(|input| input.fingerprint).collect();
+    let mut fingerprints: Vec<String> = inputs.iter().map(|input| input.fingerprint.clone()).collect();
     if fingerprints.is_empty() {
         // Of an import of one, the import's own.
         fingerprints.extend(import.fingerprint.clone());
@@ -212,24 +215,28 @@ async fn find_inputs(
     Ok(found)
 }
 
-/// A chunk, for people.
-fn place(chunk: &ChunkRow) -> String {
+/// A chunk, for people; with its file, where the import has several.
+fn place(chunk: &ChunkRow, inputs: &[Input]) -> String {
+    let file = usize::try_from(chunk.span.start.input)
+        .ok()
+        .and_then(|number| inputs.get(number));
+    let file = file.map(|input| format!(" of {}", input.name)).unwrap_or_default();
     match chunk.span.start.line {
-        Some(line) => format!("chunk {} (lines from {line})", chunk.ordinal),
-        None => format!("chunk {}", chunk.ordinal),
+        Some(line) => format!("chunk {} (lines from {line}{file})", chunk.ordinal),
+        None => format!("chunk {}{file}", chunk.ordinal),
     }
 }
 
 impl Verification {
     /// Adds a chunk to the account. `false` when none of its records is, or shall be, in the table.
-    fn account(&mut self, chunk: &ChunkRow) -> bool {
+    fn account(&mut self, chunk: &ChunkRow, place: &str) -> bool {
         let records = chunk.span.record_count;
         self.chunks += 1;
         self.records += records;
         match chunk.state {
             ChunkState::Pending | ChunkState::Failed => {
                 self.differ(DifferenceKind::OpenChunk, 1, || {
-                    format!("{} is {:?}", place(chunk), chunk.state).to_lowercase()
+                    format!("{place} is {}", format!("{:?}", chunk.state).to_lowercase())
                 });
                 return false;
             }
@@ -243,7 +250,7 @@ impl Verification {
         self.rejected += chunk.rejected_count;
         let accounted = chunk.loaded_count + chunk.rejected_count;
         self.differ(DifferenceKind::RecordCount, accounted.abs_diff(records), || {
-            format!("{}: {records} records, {accounted} loaded or rejected", place(chunk))
+            format!("{place}: {records} records, {accounted} loaded or rejected")
         });
         true
     }
@@ -254,20 +261,14 @@ async fn verify_rejects(
     conn: &mut PgConnection,
     key: ChunkKey,
     chunk: &ChunkRow,
+    place: &str,
     report: &mut Verification,
 ) -> Result<Vec<Option<u64>>, VerifyError> {
     let stored = rejects::of_chunk(conn, key).await?;
     report.differ(
         DifferenceKind::RejectCount,
         chunk.rejected_count.abs_diff(stored.len() as u64),
-        || {
-            format!(
-                "{}: {} rejected, {} kept",
-                place(chunk),
-                chunk.rejected_count,
-                stored.len()
-            )
-        },
+        || format!("{}: {} rejected, {} kept", place, chunk.rejected_count, stored.len()),
     );
     Ok(stored.iter().map(|reject| reject.position.record).collect())
 }
@@ -276,7 +277,7 @@ async fn verify_rejects(
 async fn verify_rows(
     conn: &mut PgConnection,
     key: ChunkKey,
-    chunk: &ChunkRow,
+    (chunk, place): (&ChunkRow, &str),
     target: &UndoTarget,
     identity: &IdentitySpec,
     report: &mut Verification,
@@ -295,9 +296,7 @@ async fn verify_rows(
         || {
             format!(
                 "{}: {} ids registered, {} rows loaded",
-                place(chunk),
-                found.registered,
-                chunk.loaded_count
+                place, found.registered, chunk.loaded_count
             )
         },
     );
@@ -306,7 +305,7 @@ async fn verify_rows(
         found.ours + found.differing,
     );
     report.differ(DifferenceKind::MissingRow, expected.saturating_sub(present), || {
-        format!("{}: {expected} rows expected, {present} found", place(chunk))
+        format!("{place}: {expected} rows expected, {present} found")
     });
     Ok(ranges.iter().map(|range| range.range).collect())
 }

@@ -41,7 +41,7 @@ impl FileComparison {
     pub(super) async fn compare(
         &mut self,
         conn: &mut PgConnection,
-        chunk: &ChunkRow,
+        (chunk, place): (&ChunkRow, &str),
         ranges: &[IdRange],
         rejected: &[Option<u64>],
         report: &mut Verification,
@@ -53,7 +53,7 @@ impl FileComparison {
             Ok(parsed) => parsed,
             Err(error) => {
                 report.differ(DifferenceKind::Parse, chunk.span.record_count, || {
-                    format!("chunk {}: {error}", chunk.ordinal)
+                    format!("{place}: {error}")
                 });
                 return Ok(());
             }
@@ -65,7 +65,7 @@ impl FileComparison {
                 records.len().abs_diff(rejected.len()).max(1) as u64,
                 || {
                     let (before, now) = (numbers(rejected), numbers(&records));
-                    format!("chunk {}: the records {before} were rejected, now {now}", chunk.ordinal)
+                    format!("{place}: the records {before} were rejected, now {now}")
                 },
             );
             return Ok(());
@@ -81,9 +81,7 @@ impl FileComparison {
         let differing = query.fetch_all(conn).await?;
         for row in &differing {
             let id: i64 = row.try_get("id")?;
-            report.differ(DifferenceKind::Content, 1, || {
-                format!("the row with id {id} (chunk {})", chunk.ordinal)
-            });
+            report.differ(DifferenceKind::Content, 1, || format!("the row with id {id}, {place}"));
         }
         Ok(())
     }
