@@ -51,7 +51,7 @@ async fn a_file_that_cannot_be_read_is_named() {
         .enqueue(&["-i", "folder.csv"])
         .run()
         .exits(1)
-        .says("folder.csv is a directory");
+        .says("no file to load: there is none in folder.csv");
     assert_eq!(world.imports().await, 0);
 }
 

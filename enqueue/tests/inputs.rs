@@ -119,7 +119,7 @@ async fn files_that_are_not_alike_are_refused_before_anything_is_stored() {
     world
         .enqueue(&["-i", world.path("*.none").to_str().unwrap()])
         .run()
-        .exits(0)
+        .exits(1)
         .says("no file to load");
     assert_eq!(world.imports().await, 0);
 

@@ -268,6 +268,6 @@ async fn a_value_that_only_the_server_can_refuse_fails_the_import_and_says_which
     );
     assert_eq!(
         status["chunk_errors"],
-        json!([{"ordinal": 0, "first_line": 2, "error": "invalid input syntax for type inet: \"nowhere\""}])
+        json!([{"ordinal": 0, "input": null, "first_line": 2, "error": "invalid input syntax for type inet: \"nowhere\""}])
     );
 }

@@ -38,9 +38,9 @@ async fn submit_inputs(args: &SubmitArgs, open: &Open, signals: &mut Signals) ->
         return submit(args, vec![Source::StandardInput], open, signals).await;
     }
     let files = inputs::expand(&args.input)?;
-    if files.is_empty() {
-        output::say("no file to load");
-        return Ok(Exit::Done);
+    if files.is_empty() && !args.each {
+        let named: Vec<String> = args.input.iter().map(|input| input.display().to_string()).collect();
+        anyhow::bail!("no file to load: there is none in {}", named.join(", "));
     }
     if args.each {
         return submit_each(args, files, open, signals).await;
@@ -55,6 +55,10 @@ async fn submit_each(
     open: &Open,
     signals: &mut Signals,
 ) -> anyhow::Result<Exit> {
+    // An inbox is empty most of the time.
+    if files.is_empty() {
+        output::say("no file to load");
+    }
     let mut outcome = Exit::Done;
     for file in files {
         output::say(&file.display().to_string());
