@@ -290,6 +290,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--header-always", action="store_true",
                         help="write col_0, … where no names are known, as Pollock's own scripts do for most systems")
     parser.add_argument("--bin-dir", type=Path, default=RELEASE, metavar="DIR", help="where enqueue and worker are (default: %(default)s)")
+    parser.add_argument("--sniff", action="store_true",
+                        help="tell ours nothing but the columns' names, and what `enqueue sniff` proposes")
     parser.add_argument("--jobs", type=int, default=2, metavar="N", help="submissions of ours at once (default: %(default)s)")
     parser.add_argument("--results", type=Path, metavar="DIR", help="keep what was loaded")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write each file's measures")
@@ -349,7 +351,7 @@ def main() -> None:
 
 def make_system(name: str, laboratory, scratch: Path, arguments: argparse.Namespace):
     if name == "pg_import":
-        return PgImport(laboratory, scratch, policy_options(arguments.ours), arguments.jobs)
+        return PgImport(laboratory, scratch, policy_options(arguments.ours), arguments.jobs, arguments.sniff)
     if name == "copy":
         return Copy(laboratory, scratch)
     return SYSTEMS[name]()

@@ -6,7 +6,9 @@ error that it ended with. NULL and the empty string are one, as they are for the
 
 import csv
 import io
+import json
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -309,8 +311,8 @@ class PgImport:
     name = "pg_import"
     default_policy = {"--short-rows": "reject", "--long-rows": "reject", "--stray-quotes": "keep", "--stop-at-header": ""}
 
-    def __init__(self, laboratory, directory: Path, policy: Dict[str, str], jobs: int):
-        self.lab, self.jobs, self.policy = laboratory, jobs, {**self.default_policy, **policy}
+    def __init__(self, laboratory, directory: Path, policy: Dict[str, str], jobs: int, sniffs: bool):
+        self.lab, self.jobs, self.policy, self.sniffs = laboratory, jobs, {**self.default_policy, **policy}, sniffs
         self.tables = Tables(laboratory, "pollock", directory)
         self.version = self.ask("--version").split()[-1]
         self.available = known_options(self.ask("--help"))
@@ -325,12 +327,21 @@ class PgImport:
         used = [f"{option} {value}".strip() for option, value in self.policy.items() if option in self.available]
         lacking = [option for option in ("--quote", "--escape", "--skip-lines", "--header-lines", "--skip-footer", "--encoding",
                                          *self.policy) if option not in self.available]
-        return "; ".join(filter(None, (" ".join(used), lacking and "this build has no " + ", ".join(lacking))))
+        told = self.sniffs and "what `enqueue sniff` proposes, and the columns' names"
+        return "; ".join(filter(None, (told, " ".join(used), lacking and "this build has no " + ", ".join(lacking))))
+
+    def sniffed(self, file: File) -> List[str]:
+        """The options that `enqueue sniff` proposes, the names of the columns as they are known, and the policy."""
+        done = subprocess.run([self.lab.programs / "enqueue", "sniff", str(file.path), "--json"], stdout=subprocess.PIPE, text=True)
+        proposed = shlex.split(json.loads(done.stdout)["command"])[3:] if done.returncode == 0 else []
+        policy = [f"{option}={value}" if value else option for option, value in self.policy.items()
+                  if option != "--stop-at-header" or "--no-header" not in proposed]
+        return [*proposed, "--columns=" + ",".join(file.parameters.columns), *policy]
 
     def submit(self, number: int, file: File) -> Tuple[Optional[int], str]:
         """The import's id, or why there is none."""
         command = [str(self.lab.programs / "enqueue"), "-i", str(file.path), "--table", self.tables.table(number),
-                   *our_options(file.parameters, self.available, self.policy)]
+                   *(self.sniffed(file) if self.sniffs else our_options(file.parameters, self.available, self.policy))]
         done = subprocess.run(command, env=self.lab.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         said = done.stdout.strip()
         return (int(said), "") if said.isdigit() else (None, done.stderr.strip() or f"enqueue ended with {done.returncode}")
