@@ -92,6 +92,9 @@ pub fn sniff(sample: &[u8], complete: bool) -> Option<Sniffed> {
                 && usual.is_none_or(|usual| {
                     usual.quoted == 0 && fit.agreeing * usual.records >= usual.agreeing * fit.records
                 })
+        } else if dialect.quote == Quote(None) {
+            // Where quotes stand round more fields than they stand in wrong places of, some of them are mistakes.
+            usual.is_none_or(|usual| usual.stray > 0 && usual.quoted <= usual.stray)
         } else {
             usual.is_none_or(|usual| usual.stray > 0)
         };
@@ -231,6 +234,15 @@ mod tests {
                 2,
             ),
             ("a\tb\n5\" pipe\t1\n\"loose\tend\n", "\t", None, usual, 0, 2),
+            // A mistake among many quotes that are none.
+            (
+                "a,b,c\n\"x,1\",\"y\",\"z\"\n\"p\",\"q\"x,\"r\"\n\"s,2\",\"t\",\"u\"\n\"v\",\"w\",\"x\"\n",
+                ",",
+                Some(b'"'),
+                usual,
+                0,
+                3,
+            ),
             // A row that lacks a field does not outvote the others.
             ("a;b;c\n1;2;3\n4;5\n6;7;8\n9;0;1\n2;3;4\n", ";", Some(b'"'), usual, 0, 3),
             // A line end inside quotes is none.
