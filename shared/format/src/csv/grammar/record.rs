@@ -82,6 +82,8 @@ impl Grammar {
                 RecordEnd::Open if !cells.cells.iter().any(|cell| cell.quoted) => {
                     return ended.then_some(bytes.len());
                 }
+                // There is a quote on its first line.
+                RecordEnd::Unclear => return self.read_quoted(bytes, start, ended, cells),
                 _ => {}
             }
         }
