@@ -125,7 +125,7 @@ async fn statuses(
                i.spec_version, i.undo, i.undo_version, i.submitted_by::text, i.size_bytes, i.lease_until < clock_timestamp() AS "lease_expired!",
                i.fenced_at IS NOT NULL AS "fenced!", i.chunk_count, i.record_count, i.totals,
                coalesce(i.cancel_error, i.error) AS error,
-               (SELECT count(*) FROM pgimport.import_input AS p WHERE p.import_id = i.id) AS "inputs!",
+               coalesce((SELECT p.input + 1 FROM pgimport.import_input AS p WHERE p.import_id = i.id ORDER BY p.input DESC LIMIT 1), 1) AS "inputs!",
                to_char(i.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
                extract(epoch FROM coalesce(i.ended_at, clock_timestamp()) - i.created_at)::float8 AS "elapsed_s!",
                (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
@@ -214,8 +214,8 @@ async fn statuses(
             import_id: import,
             state: row.state,
             source: row.source,
-            // An import of one has no row for it.
-            inputs: count(row.inputs)?.max(1),
+            // They are numbered from 0; an import of one has no row for it.
+            inputs: unsigned("the number of inputs", row.inputs.into())?,
             files: Vec::new(),
             renamed_from: (row.target != target).then_some(row.target),
             target,
