@@ -62,31 +62,67 @@ pub enum ValueError {
     UnexpectedTimeZone,
 }
 
-/// Appends the binary form of `field` as a `kind` to `out`, without the length word that arrays and COPY put before it.
+/// Takes the binary form of one value.
+pub trait ValueOutput {
+    /// Of a type whose values have one length.
+    fn put<const BYTES: usize>(&mut self, value: [u8; BYTES]);
+
+    fn put_bytes(&mut self, value: &[u8]);
+
+    /// What `write` appends to the bytes before it, or nothing if it fails.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    fn put_written(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), ValueError>) -> Result<(), ValueError>;
+}
+
+/// Values one after the other, without a length word.
+impl ValueOutput for Vec<u8> {
+    #[inline]
+    fn put<const BYTES: usize>(&mut self, value: [u8; BYTES]) {
+        self.extend_from_slice(&value);
+    }
+
+    #[inline]
+    fn put_bytes(&mut self, value: &[u8]) {
+        self.extend_from_slice(value);
+    }
+
+    #[inline]
+    fn put_written(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), ValueError>) -> Result<(), ValueError> {
+        let start = self.len();
+        write(self).inspect_err(|_| self.truncate(start))
+    }
+}
+
+/// Puts the binary form of `field` as a `kind` into `out`, without the length word that arrays and COPY put before it.
 ///
-/// A [`ColumnType::Other`] is appended as checked text, for the server to cast.
+/// A [`ColumnType::Other`] is put as checked text, for the server to cast.
 ///
 /// # Errors
 /// When `field` is not a value of `kind`, or is one that would lose a part of itself in it. `out` is then as it was.
-#[inline]
-pub fn encode(kind: &ColumnType, field: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+#[inline(always)] // in the innermost loop
+pub fn encode(kind: &ColumnType, field: &[u8], out: &mut impl ValueOutput) -> Result<(), ValueError> {
     match kind {
-        ColumnType::Text { max_chars: None } | ColumnType::Other { .. } => text::encode(field, out),
+        ColumnType::Text { max_chars: None } | ColumnType::Other { .. } => out.put_bytes(text::whole(field)?),
         ColumnType::Text {
             max_chars: Some(max_chars),
-        } => text::encode_limited(field, *max_chars, out),
-        ColumnType::Int2 => put(out, integer::int2(field)?.to_be_bytes()),
-        ColumnType::Int4 => put(out, integer::int4(field)?.to_be_bytes()),
-        ColumnType::Int8 => put(out, integer::int8(field)?.to_be_bytes()),
-        ColumnType::Bool => put(out, [u8::from(boolean::parse(field)?)]),
-        ColumnType::Float4 => put(out, float::float4(field)?.to_be_bytes()),
-        ColumnType::Float8 => put(out, float::float8(field)?.to_be_bytes()),
-        ColumnType::Numeric { precision_scale } => numeric::encode(field, *precision_scale, out),
-        ColumnType::Date => put(out, datetime::date(field)?.to_be_bytes()),
-        ColumnType::Timestamp { precision } => put(out, datetime::timestamp(field, *precision)?.to_be_bytes()),
-        ColumnType::Timestamptz { precision } => put(out, datetime::timestamptz(field, *precision)?.to_be_bytes()),
-        ColumnType::Uuid => put(out, uuid::parse(field)?),
+        } => out.put_bytes(text::limited(field, *max_chars)?),
+        ColumnType::Int2 => out.put(integer::int2(field)?.to_be_bytes()),
+        ColumnType::Int4 => out.put(integer::int4(field)?.to_be_bytes()),
+        ColumnType::Int8 => out.put(integer::int8(field)?.to_be_bytes()),
+        ColumnType::Bool => out.put([u8::from(boolean::parse(field)?)]),
+        ColumnType::Float4 => out.put(float::float4(field)?.to_be_bytes()),
+        ColumnType::Float8 => out.put(float::float8(field)?.to_be_bytes()),
+        ColumnType::Numeric { precision_scale } => {
+            out.put_written(|out| numeric::encode(field, *precision_scale, out))?;
+        }
+        ColumnType::Date => out.put(datetime::date(field)?.to_be_bytes()),
+        ColumnType::Timestamp { precision } => out.put(datetime::timestamp(field, *precision)?.to_be_bytes()),
+        ColumnType::Timestamptz { precision } => out.put(datetime::timestamptz(field, *precision)?.to_be_bytes()),
+        ColumnType::Uuid => out.put(uuid::parse(field)?),
     }
+    Ok(())
 }
 
 /// As [`encode`], for a database that can hold only some characters.
@@ -97,7 +133,7 @@ pub fn encode_held(
     kind: &ColumnType,
     characters: &Characters,
     field: &[u8],
-    out: &mut Vec<u8>,
+    out: &mut impl ValueOutput,
 ) -> Result<(), ValueError> {
     let text = std::str::from_utf8(field).map_err(|_| ValueError::NotUtf8)?;
     if !characters.hold(text) {
@@ -105,13 +141,6 @@ pub fn encode_held(
         return Err(ValueError::NotHeld { encoding });
     }
     encode(kind, field, out)
-}
-
-#[allow(clippy::unnecessary_wraps)] // the tail of every arm above
-#[inline]
-fn put<const N: usize>(out: &mut Vec<u8>, bytes: [u8; N]) -> Result<(), ValueError> {
-    out.extend_from_slice(&bytes);
-    Ok(())
 }
 
 /// C's `isspace`, as Postgres has it; `u8::is_ascii_whitespace` lacks the vertical tab.

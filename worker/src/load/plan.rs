@@ -3,6 +3,8 @@
 //! Every function works within the caller's transaction. The SQL that names user tables is built here, each identifier quoted. It runs
 //! under the search path of the worker's role, for so do the triggers and defaults of the table: what it calls is called by its full name.
 
+use std::sync::{Mutex, PoisonError};
+
 use ledger::registry::IdRange;
 use model::LoadMethod;
 use sqlx::{
@@ -53,6 +55,8 @@ pub struct LoadPlan {
     insert: String,
     copy: String,
     xmins_statement: String,
+    /// Empty, with the room of chunks before: to find that anew for every chunk costs a quarter of reading it.
+    spare_sinks: Mutex<Vec<Sink>>,
 }
 
 /// Which rows a chunk put into the target.
@@ -97,6 +101,7 @@ impl LoadPlan {
             columns,
             method,
             submitted_by,
+            spare_sinks: Mutex::default(),
         }
     }
 
@@ -105,14 +110,22 @@ impl LoadPlan {
         &self.target
     }
 
-    /// What takes the rows of a chunk: the form that the load method sends.
+    /// What takes the rows of a chunk, in the form that the load method sends.
     #[must_use]
     pub fn sink(&self) -> Sink {
+        let spare = self.spare_sinks.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let Identity::Sequence(identity) = &self.target.identity;
-        match self.method {
+        spare.unwrap_or_else(|| match self.method {
             LoadMethod::Insert => Sink::arrays(&self.columns),
             LoadMethod::Copy => Sink::tuples(self.columns.len(), identity.width),
-        }
+        })
+    }
+
+    /// Keeps what [`LoadPlan::sink`] gave for the next chunk: no more of them than chunks that are loaded at once.
+    fn keep(&self, mut sink: Sink) {
+        sink.clear();
+        let mut spare = self.spare_sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.push(sink);
     }
 
     /// Takes ids for the rows and puts them into the target. `None` without rows.
@@ -121,7 +134,7 @@ impl LoadPlan {
     ///
     /// # Errors
     /// [`LoadError`].
-    pub async fn load(&self, conn: &mut PgConnection, rows: Sink) -> Result<Option<Loaded>, LoadError> {
+    pub async fn load(&self, conn: &mut PgConnection, mut rows: Sink) -> Result<Option<Loaded>, LoadError> {
         if rows.is_empty() {
             return Ok(None);
         }
@@ -130,7 +143,8 @@ impl LoadPlan {
         let ids = ids::take(conn, identity, count).await?;
         check_width(identity, &ids)?;
         fail::fail_point!("after-ids");
-        let taken = self.write(conn, &ids, rows).await?;
+        let taken = self.write(conn, &ids, &mut rows).await?;
+        self.keep(rows);
         if taken != count {
             return Err(LoadError::RowsTaken {
                 table: self.target.name.clone(),
@@ -142,13 +156,13 @@ impl LoadPlan {
         Ok(Some(Loaded { ids, xids }))
     }
 
-    async fn write(&self, conn: &mut PgConnection, ids: &[IdRange], rows: Sink) -> Result<u64, LoadError> {
+    async fn write(&self, conn: &mut PgConnection, ids: &[IdRange], rows: &mut Sink) -> Result<u64, LoadError> {
         match rows {
             Sink::Arrays(columns) => self.insert(conn, ids, columns).await,
             Sink::Tuples(tuples) => {
                 let mut copy = conn.copy_in_raw(&self.copy).await?;
                 // As one message: in pieces of 256 KiB client and server wake each other so often that a load takes a quarter more CPU.
-                copy.send(tuples.into_copy_data(ids)).await?;
+                copy.send(tuples.copy_data(ids)).await?;
                 Ok(copy.finish().await?)
             }
         }
@@ -172,7 +186,7 @@ impl LoadPlan {
         &self,
         conn: &mut PgConnection,
         ranges: &[IdRange],
-        columns: Vec<ArrayBuffer>,
+        columns: &[ArrayBuffer],
     ) -> Result<u64, LoadError> {
         let mut query = if let [range] = ranges {
             sqlx::query(AssertSqlSafe(self.insert_range.as_str()))

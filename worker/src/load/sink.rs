@@ -9,14 +9,17 @@ use sqlx::{
     error::BoxDynError,
     postgres::{PgArgumentBuffer, PgTypeInfo, types::Oid},
 };
-use target::Column;
+use target::{
+    Column,
+    values::{ValueError, ValueOutput},
+};
 
 /// The length that stands for NULL.
 const NULL: i32 = -1;
 /// **Bytes** of the word that says how long a value is.
 const LENGTH_BYTES: usize = 4;
-/// **Bytes** of most types whose values have one length.
-const FIXED_BYTES: usize = 8;
+/// **Bytes** of the longest value of a type whose values have one length: a uuid.
+const FIXED_BYTES: usize = 16;
 /// A value longer than this cannot be sent; a record is far shorter.
 const MAX_LENGTH: i32 = i32::MAX;
 
@@ -38,22 +41,11 @@ impl Sink {
         Self::Tuples(TupleBuffer::new(columns, id_width))
     }
 
-    /// Makes room for the values of so many records of so many **bytes** in all: to find it bit by bit costs a third of reading them. Room that
-    /// is not written to is not in memory.
-    pub fn make_room(&mut self, records: usize, bytes: usize) {
+    /// Forgets the rows, and keeps their room.
+    pub fn clear(&mut self) {
         match self {
-            Self::Arrays(columns) => {
-                for column in columns {
-                    column
-                        .body
-                        .reserve(records.saturating_mul(LENGTH_BYTES).saturating_add(bytes));
-                }
-            }
-            Self::Tuples(tuples) => {
-                let row = usize::from(tuples.fields.unsigned_abs()).saturating_mul(LENGTH_BYTES + FIXED_BYTES);
-                tuples.body.reserve(records.saturating_mul(row).saturating_add(bytes));
-                tuples.starts.reserve(records);
-            }
+            Self::Arrays(columns) => columns.iter_mut().for_each(ArrayBuffer::clear),
+            Self::Tuples(tuples) => tuples.clear(),
         }
     }
 
@@ -72,43 +64,29 @@ impl Sink {
     }
 
     /// Begins a row. A row that was begun is ended by the next, or taken back by [`Sink::rollback`].
-    pub fn begin(&mut self) {
-        if let Self::Tuples(tuples) = self {
-            tuples.begin();
-        }
-    }
-
-    /// Adds the value of the row's column `index`: `encode` appends its binary form, or `None` is NULL.
-    ///
-    /// # Errors
-    /// What `encode` returns; the row must be taken back then.
-    pub fn push<E>(
-        &mut self,
-        index: usize,
-        encode: Option<impl FnOnce(&mut Vec<u8>) -> Result<(), E>>,
-    ) -> Result<(), E> {
-        match self {
-            Self::Arrays(columns) => match columns.get_mut(index) {
-                Some(column) => column.push(encode),
-                None => Ok(()),
-            },
-            Self::Tuples(tuples) => push_value(&mut tuples.body, encode),
-        }
-    }
-
-    /// Adds the value of the row's column `index`, whose binary form is `value`.
     #[inline]
-    pub fn push_exact(&mut self, index: usize, value: &[u8]) {
+    pub fn begin(&mut self) {
         match self {
-            Self::Arrays(columns) => {
-                if let Some(column) = columns.get_mut(index) {
-                    column.last_start = column.body.len();
-                    push_bytes(&mut column.body, value);
-                    column.elements += 1;
-                }
-            }
-            Self::Tuples(tuples) => push_bytes(&mut tuples.body, value),
+            Self::Arrays(columns) => columns.iter_mut().for_each(ArrayBuffer::begin),
+            Self::Tuples(tuples) => tuples.begin(),
         }
+    }
+
+    /// Takes the value of the row's column `index`, which comes after those before it. When it cannot be encoded, the row must be taken back.
+    #[inline]
+    pub fn value(&mut self, index: usize) -> Measured<'_> {
+        Measured(match self {
+            Self::Arrays(columns) => &mut columns[index].body,
+            Self::Tuples(tuples) => &mut tuples.body,
+        })
+    }
+
+    /// Adds NULL as the row's column `index`, which comes after those before it.
+    pub fn push_null(&mut self, index: usize) {
+        if let Self::Arrays(columns) = self {
+            columns[index].has_null = true;
+        }
+        self.value(index).0.extend_from_slice(&NULL.to_be_bytes());
     }
 
     /// Takes back what was pushed since the last [`Sink::begin`], when there were `rows` whole rows before it.
@@ -120,26 +98,40 @@ impl Sink {
     }
 }
 
-/// Appends the length word of a value, and the value.
-#[inline]
-fn push_bytes(body: &mut Vec<u8>, value: &[u8]) {
-    let length = i32::try_from(value.len()).unwrap_or(MAX_LENGTH);
-    body.extend_from_slice(&length.to_be_bytes());
-    body.extend_from_slice(value);
+/// Takes a value, and writes its length before it.
+pub struct Measured<'s>(&'s mut Vec<u8>);
+
+impl ValueOutput for Measured<'_> {
+    #[inline]
+    fn put<const BYTES: usize>(&mut self, value: [u8; BYTES]) {
+        const { assert!(BYTES <= FIXED_BYTES) }
+        // Both in one piece, for what costs is to ask each time whether there is room.
+        let mut measured = [0; LENGTH_BYTES + FIXED_BYTES];
+        measured[..LENGTH_BYTES].copy_from_slice(&length_word(BYTES));
+        measured[LENGTH_BYTES..LENGTH_BYTES + BYTES].copy_from_slice(&value);
+        self.0.extend_from_slice(&measured[..LENGTH_BYTES + BYTES]);
+    }
+
+    #[inline]
+    fn put_bytes(&mut self, value: &[u8]) {
+        self.0.extend_from_slice(&length_word(value.len()));
+        self.0.extend_from_slice(value);
+    }
+
+    fn put_written(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<(), ValueError>) -> Result<(), ValueError> {
+        let start = self.0.len();
+        self.0.extend_from_slice(&NULL.to_be_bytes());
+        write(self.0).inspect_err(|_| self.0.truncate(start))?;
+        let end = start + LENGTH_BYTES;
+        let length = length_word(self.0.len() - end);
+        self.0[start..end].copy_from_slice(&length);
+        Ok(())
+    }
 }
 
-/// Appends a length word and the value after it.
 #[inline]
-fn push_value<E>(body: &mut Vec<u8>, encode: Option<impl FnOnce(&mut Vec<u8>) -> Result<(), E>>) -> Result<(), E> {
-    let at = body.len();
-    body.extend_from_slice(&NULL.to_be_bytes());
-    let Some(encode) = encode else { return Ok(()) };
-    encode(body)?;
-    let length = i32::try_from(body.len() - at - 4).unwrap_or(MAX_LENGTH);
-    if let Some(word) = body.get_mut(at..at + 4) {
-        word.copy_from_slice(&length.to_be_bytes());
-    }
-    Ok(())
+fn length_word(bytes: usize) -> [u8; LENGTH_BYTES] {
+    i32::try_from(bytes).unwrap_or(MAX_LENGTH).to_be_bytes()
 }
 
 /// One column's values as a one-dimensional array.
@@ -148,6 +140,7 @@ pub struct ArrayBuffer {
     element: Oid,
     array: Oid,
     body: Vec<u8>,
+    /// The element of the row that was begun last is the last of them.
     elements: usize,
     /// Where the last element begins in `body`.
     last_start: usize,
@@ -166,16 +159,16 @@ impl ArrayBuffer {
         }
     }
 
-    fn push<E>(&mut self, encode: Option<impl FnOnce(&mut Vec<u8>) -> Result<(), E>>) -> Result<(), E> {
-        self.has_null |= encode.is_none();
-        let start = self.body.len();
-        if let Err(error) = push_value(&mut self.body, encode) {
-            self.body.truncate(start);
-            return Err(error);
-        }
-        self.last_start = start;
+    #[inline]
+    fn begin(&mut self) {
+        self.last_start = self.body.len();
         self.elements += 1;
-        Ok(())
+    }
+
+    fn clear(&mut self) {
+        self.body.clear();
+        self.elements = 0;
+        self.has_null = false;
     }
 
     /// How many of the elements are NULL.
@@ -250,6 +243,7 @@ impl TupleBuffer {
         }
     }
 
+    #[inline]
     fn begin(&mut self) {
         self.starts.push(self.body.len());
         self.body.extend_from_slice(&self.fields.to_be_bytes());
@@ -265,9 +259,13 @@ impl TupleBuffer {
         }
     }
 
-    /// Writes the ids into their places and closes the stream.
-    #[must_use]
-    pub fn into_copy_data(mut self, ids: &[IdRange]) -> Vec<u8> {
+    fn clear(&mut self) {
+        self.body.truncate(COPY_HEADER.len());
+        self.starts.clear();
+    }
+
+    /// Writes the ids into their places and closes the stream; no row can be added after it.
+    pub fn copy_data(&mut self, ids: &[IdRange]) -> &[u8] {
         let width = usize::from(self.id_width.unsigned_abs());
         for (&start, id) in std::iter::zip(&self.starts, ids.iter().flat_map(|range| range.ids())) {
             let at = start + 2 + 4;
@@ -276,7 +274,7 @@ impl TupleBuffer {
             }
         }
         self.body.extend_from_slice(COPY_TRAILER);
-        self.body
+        &self.body
     }
 }
 
@@ -284,8 +282,6 @@ impl TupleBuffer {
 mod tests {
     use super::*;
     use target::ColumnType;
-
-    type Encoder = fn(&mut Vec<u8>) -> Result<(), ()>;
 
     fn column() -> Column {
         Column {
@@ -300,22 +296,18 @@ mod tests {
     }
 
     fn fill(rows: &mut Sink) {
-        let one: Encoder = |out| {
-            out.extend_from_slice(&[0, 1]);
-            Ok(())
-        };
         rows.begin();
-        rows.push(0, Some(one)).unwrap();
+        rows.value(0).put([0, 1]);
         let whole = rows.len();
         rows.begin();
-        let bad: Encoder = |out| {
+        let cut = |out: &mut Vec<u8>| {
             out.push(9);
-            Err(())
+            Err(ValueError::NotUtf8)
         };
-        assert!(rows.push(0, Some(bad)).is_err());
+        assert_eq!(rows.value(0).put_written(cut), Err(ValueError::NotUtf8));
         rows.rollback(1);
         rows.begin();
-        rows.push(0, None::<Encoder>).unwrap();
+        rows.push_null(0);
         assert_eq!((whole, rows.len()), (1, 2));
     }
 
@@ -332,7 +324,7 @@ mod tests {
     fn a_row_that_was_taken_back_leaves_no_trace_in_tuples_and_ids_find_their_places() {
         let mut rows = Sink::tuples(1, 4);
         fill(&mut rows);
-        let Sink::Tuples(tuples) = rows else { unreachable!() };
+        let Sink::Tuples(mut tuples) = rows else { unreachable!() };
         let ids = [
             IdRange {
                 start_id: 7,
@@ -345,9 +337,38 @@ mod tests {
                 step: 1,
             },
         ];
-        let data = tuples.into_copy_data(&ids);
+        let data = tuples.copy_data(&ids);
         let body = &data[COPY_HEADER.len()..];
         assert_eq!(body[..16], [0, 2, 0, 0, 0, 4, 0, 0, 0, 7, 0, 0, 0, 2, 0, 1]);
         assert_eq!(body[16..], [0, 2, 0, 0, 0, 4, 0, 0, 0, 9, 255, 255, 255, 255, 255, 255]);
+    }
+
+    #[test]
+    fn a_sink_that_is_used_again_knows_nothing_of_before() {
+        let id = |start_id| IdRange {
+            start_id,
+            end_id: start_id,
+            step: 1,
+        };
+        for mut rows in [Sink::arrays(&[column()]), Sink::tuples(1, 4)] {
+            let sent = |rows: &mut Sink, value| {
+                rows.begin();
+                rows.value(0).put([0, value]);
+                match rows {
+                    Sink::Arrays(columns) => columns[0].body.clone(),
+                    Sink::Tuples(tuples) => tuples.copy_data(&[id(7)]).to_vec(),
+                }
+            };
+            let first = sent(&mut rows, 1);
+            rows.clear();
+            assert!(rows.is_empty());
+            rows.begin();
+            rows.push_null(0);
+            rows.clear();
+            assert_eq!(sent(&mut rows, 1), first);
+            if let Sink::Arrays(columns) = &rows {
+                assert!(!columns[0].has_null);
+            }
+        }
     }
 }

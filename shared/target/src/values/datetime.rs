@@ -35,6 +35,7 @@ const TIMESTAMP_OUT_OF_RANGE: ValueError = ValueError::OutOfRange {
 };
 
 /// Days since 2000-01-01.
+#[inline]
 pub(super) fn date(field: &[u8]) -> Result<i32, ValueError> {
     // As nearly all of them are written.
     if let Ok(day) = <[u8; 10]>::try_from(field)
@@ -42,6 +43,11 @@ pub(super) fn date(field: &[u8]) -> Result<i32, ValueError> {
     {
         return days_from_civil(year, month, day);
     }
+    unusual_date(field)
+}
+
+#[inline(never)]
+fn unusual_date(field: &[u8]) -> Result<i32, ValueError> {
     let field = trim(field);
     if let Some(late) = infinity(field) {
         return Ok(if late { i32::MAX } else { i32::MIN });
@@ -54,6 +60,7 @@ pub(super) fn date(field: &[u8]) -> Result<i32, ValueError> {
 }
 
 /// Microseconds since 2000-01-01 00:00.
+#[inline(never)]
 pub(super) fn timestamp(field: &[u8], precision: Option<u8>) -> Result<i64, ValueError> {
     let field = trim(field);
     if let Some(late) = infinity(field) {
@@ -67,6 +74,7 @@ pub(super) fn timestamp(field: &[u8], precision: Option<u8>) -> Result<i64, Valu
 }
 
 /// Microseconds since 2000-01-01 00:00 UTC.
+#[inline(never)]
 pub(super) fn timestamptz(field: &[u8], precision: Option<u8>) -> Result<i64, ValueError> {
     let field = trim(field);
     if let Some(late) = infinity(field) {
@@ -328,7 +336,8 @@ fn days_from_civil(year: u32, month: u32, day: u32) -> Result<i32, ValueError> {
     if year == 0 || year > MAX_DATE_YEAR {
         return Err(DATE_OUT_OF_RANGE);
     }
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let century = year / 100;
+    let leap = year.is_multiple_of(4) && (year != century * 100 || century.is_multiple_of(4));
     let leap_day = u32::from(leap && month == 2);
     let last = DAYS.get(month as usize).map_or(0, |days| days + leap_day);
     if day == 0 || day > last {

@@ -25,6 +25,8 @@ const TOO_LARGE: ValueError = ValueError::OutOfRange {
     limits: "holds 131072 digits before the decimal point and 16383 after it",
 };
 
+/// After an error `out` may end with a part of a value.
+#[inline(never)]
 pub(super) fn encode(field: &[u8], limit: Option<(u16, i16)>, out: &mut Vec<u8>) -> Result<(), ValueError> {
     let field = trim(field);
     if let Some(sign) = special(field) {
@@ -37,15 +39,10 @@ pub(super) fn encode(field: &[u8], limit: Option<(u16, i16)>, out: &mut Vec<u8>)
         };
     }
     let literal = Literal::parse(field)?;
-    let start = out.len();
-    let written = match limit {
+    match limit {
         None => literal.write_whole(out),
         Some((precision, scale)) => literal.write_rounded(precision, scale, out),
-    };
-    if written.is_err() {
-        out.truncate(start);
     }
-    written
 }
 
 fn special(field: &[u8]) -> Option<u16> {

@@ -3,28 +3,26 @@
 use super::ValueError;
 
 #[inline]
-pub(super) fn encode(field: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
-    checked(field)?;
-    out.extend_from_slice(field);
-    Ok(())
+pub(super) fn whole(field: &[u8]) -> Result<&[u8], ValueError> {
+    checked(field).map(str::as_bytes)
 }
 
-/// As [`encode`], for `varchar(max_chars)`: spaces past the limit are dropped, as the SQL standard has it, and anything
+/// As [`whole`], for `varchar(max_chars)`: spaces past the limit are dropped, as the SQL standard has it, and anything
 /// else past it is an error.
 #[inline]
-pub(super) fn encode_limited(field: &[u8], max_chars: u32, out: &mut Vec<u8>) -> Result<(), ValueError> {
+pub(super) fn limited(field: &[u8], max_chars: u32) -> Result<&[u8], ValueError> {
     let text = checked(field)?;
     let max = max_chars as usize;
-    let kept = if text.len() <= max {
+    let end = if text.len() <= max {
         text.len()
     } else {
         end_of_char(text, max)
     };
-    if text.as_bytes()[kept..].iter().any(|&byte| byte != b' ') {
+    let (kept, rest) = text.as_bytes().split_at(end);
+    if rest.iter().any(|&byte| byte != b' ') {
         return Err(ValueError::TooLong { max_chars });
     }
-    out.extend_from_slice(&text.as_bytes()[..kept]);
-    Ok(())
+    Ok(kept)
 }
 
 fn end_of_char(text: &str, chars: usize) -> usize {
