@@ -2,6 +2,11 @@
 
 mod support;
 
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Date32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use jiff::civil::{Date, date};
+use parquet::arrow::ArrowWriter;
 use support::World;
 
 const FORMATS: &str = include_str!("../../docs/FORMATS.md");
@@ -34,6 +39,45 @@ fn encoded(text: &str, command: &str) -> Vec<u8> {
     bytes.into_owned()
 }
 
+/// Since 1970.
+fn days(text: &str) -> i32 {
+    let day: Date = text.parse().expect("a date");
+    (day - date(1970, 1, 1)).get_days()
+}
+
+/// The Parquet file of a table: a line of names with their types, then a line of values for each row, `~` for NULL.
+fn parquet_file(table: &str) -> Vec<u8> {
+    let mut lines = table.lines().map(|line| line.split(" | ").collect::<Vec<_>>());
+    let header = lines.next().expect("a line of names");
+    let rows: Vec<_> = lines.collect();
+    let columns = header.iter().enumerate().map(|(at, name)| {
+        let (name, kind) = name.split_once(' ').expect("a name and a type");
+        let values = rows.iter().map(|row| Some(row[at]).filter(|value| *value != "~"));
+        let values: ArrayRef = match kind {
+            "STRING" => Arc::new(StringArray::from_iter(values)),
+            "INT64" => Arc::new(
+                values
+                    .map(|value| value.map(|value| value.parse().expect("INT64")))
+                    .collect::<Int64Array>(),
+            ),
+            "DOUBLE" => Arc::new(
+                values
+                    .map(|value| value.map(|value| value.parse().expect("DOUBLE")))
+                    .collect::<Float64Array>(),
+            ),
+            "DATE" => Arc::new(values.map(|value| value.map(days)).collect::<Date32Array>()),
+            other => panic!("{other} is not written here"),
+        };
+        (name, values, true)
+    });
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length");
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).expect("a schema");
+    writer.write(&batch).expect("rows");
+    writer.close().expect("memory can be written to");
+    bytes
+}
+
 fn recipes() -> Vec<Recipe> {
     let (_, section) = FORMATS.split_once("\n## Recipes\n").expect("there are recipes");
     section
@@ -45,12 +89,18 @@ fn recipes() -> Vec<Recipe> {
                     .unwrap_or_else(|| panic!("no {kind} in: {section}"))
                     .to_owned()
             };
-            let kind = if section.contains("```json\n") { "json" } else { "csv" };
+            let (file_name, file) = if let Some(rows) = block(section, "parquet") {
+                ("file.parquet", parquet_file(rows))
+            } else if let Some(json) = block(section, "json") {
+                ("file.json", json.into())
+            } else {
+                ("file.csv", encoded(&text("csv"), &text("sh")))
+            };
             Recipe {
-                file_name: if kind == "json" { "file.json" } else { "file.csv" },
+                file_name,
+                file,
                 title: section.lines().next().unwrap_or_default().to_owned(),
                 table: text("sql"),
-                file: encoded(&text(kind), &text("sh")),
                 command: text("sh"),
                 rows: text("text"),
             }
