@@ -3,7 +3,8 @@
 
 Pollock ("A Data Loading Benchmark", VLDB 2023) has 2,290 files: one CSV file, and what it becomes when it is polluted in one way. Each has
 its clean records beside it, and parameters: what its user knows of it. Every system is told all of that which its options can say, by one
-rule for all files. What it loaded is written as CSV, below the names of the columns where the parameters have any, and compared.
+rule for all files. Where the parameters cannot be right, as those of some real files, it is told what a look at the file shows (the rule is
+at `parameters`). What it loaded is written as CSV, below the names of the columns where the parameters have any, and compared.
 
 The score, as Pollock's evaluate.py makes it: a file has ten measures between 0 and 1, which are success, and precision, recall and F1 of
 the header, of the records and of the cells. The simple score is the sum of their means over all files; the weighted score takes the means
@@ -34,9 +35,10 @@ import re
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -48,6 +50,7 @@ SYSTEMS = {"pg_import": PgImport, "duckdb": DuckDb, "sqlite": Sqlite, "csv": Pyt
 PACKAGES = {"duckdb": "duckdb", "pandas": "pandas", "price_parser": "price-parser", "dateutil": "python-dateutil"}
 HOME = "https://github.com/HPI-Information-Systems/Pollock"
 FAILED = "Application Error"
+USUAL_DELIMITERS = (";", "\t", "|", ",", ":")
 COUNTED = ("records", "wrong", "missing", "shifted", "rejected")
 # Of a server with thousands of tables that nobody keeps: what it writes need not reach the disk.
 UNSAFE = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
@@ -71,26 +74,68 @@ class Score:
 
 
 def parameters(said_path: Path, file: Path) -> Parameters:
-    """What is said of a file, and what a look at it shows: parameters of some real files give a number of columns that no record has."""
+    """What is said of a file, and where that cannot be, what a look at the file shows, never one at its clean file. It is the same rule for
+    all files, and all systems are told the same:
+
+    - A delimiter that no record has, where names of several columns are said, is the one that makes as many of the header.
+    - Columns are as many as are said, or as records have: parameters of some real files give a number that no record has.
+    - If so, empty names beyond the columns are none; and a header of one record with another number of names has them as they are there.
+    - A preamble and a header are said in records, of which one may have several lines: for those who count lines, these are counted.
+    - Where no footer is said, lines of delimiters alone at the end, which spreadsheets write, are one.
+    """
     said = json.loads(said_path.read_text(encoding="utf-8"))
     names = tuple(name or "" for name in said["column_names"] or ())
     known = Parameters(
         encoding=said["encoding"].lower(), delimiter=said["delimiter"] or ",", quote=said["quotechar"], escape=said["escapechar"],
         line_end=said["row_delimiter"], preamble_lines=int(said["preamble_lines"]), header_lines=int(said["header_lines"]),
         footer_lines=int(said["footnote_lines"]), names=names, width=max(len(names), int(said.get("n_columns") or 0), 1))
-    header, widths = look(file, known)
+    known = replace(known, delimiter=seen_delimiter(file, known))
+    lines_of_preamble, lines_before_data, header, rows = look(file, known)
+    widths = Counter(len(row) for row in rows if row)
     usual = max(widths, key=lambda width: (widths[width], width == known.width), default=known.width)
     width = max(usual, min(known.width, max(widths, default=known.width)))
-    return replace(known, width=width, ragged=usual < width, names=names if width == known.width else header or names)
+    return replace(known, width=width, ragged=usual < width, names=seen_names(known, width, header), lines_of_preamble=lines_of_preamble,
+                   lines_before_data=lines_before_data, footer_lines=known.footer_lines or blank_at_end(rows))
 
 
-def look(file: Path, known: Parameters) -> Tuple[Tuple[str, ...], Counter]:
-    """The last record of the header, and how many of the records have so many fields."""
+def look(file: Path, known: Parameters) -> Tuple[int, int, Rows, Rows]:
+    """How many lines the preamble has, and with the header; the records of the header, and those after it."""
     with open(file, newline="", encoding=known.encoding, errors="replace") as source:
-        rows = list(csv.reader(source, **python_dialect(known)))
-    widths = Counter(len(row) for row in rows[known.lines_before_data:] if row)
-    header = rows[known.lines_before_data - 1] if known.header_lines else []
-    return tuple(header), widths
+        reader = csv.reader(source, **python_dialect(known))
+        deque(islice(reader, known.preamble_lines), maxlen=0)
+        lines_of_preamble = reader.line_num
+        header = list(islice(reader, known.header_lines))
+        lines_before_data = reader.line_num
+        return lines_of_preamble, lines_before_data, header, list(reader)
+
+
+def seen_delimiter(file: Path, known: Parameters) -> str:
+    *_, header, rows = look(file, known)
+    if len(known.names) > 1 and all(len(row) <= 1 for row in header + rows):
+        for delimiter in USUAL_DELIMITERS:
+            *_, header, _ = look(file, replace(known, delimiter=delimiter))
+            if header and len(header[-1]) == len(known.names):
+                return delimiter
+    return known.delimiter
+
+
+def seen_names(known: Parameters, width: int, header: Rows) -> Tuple[str, ...]:
+    if width == known.width:
+        return known.names
+    if len(header) == 1 and len(header[0]) != len(known.names):
+        return tuple(header[0])
+    names = known.names
+    while len(names) > width and not names[-1]:
+        names = names[:-1]
+    return names
+
+
+def blank_at_end(rows: Rows) -> int:
+    """Not counted are empty lines after them."""
+    rows = rows[:]
+    while rows and not rows[-1]:
+        rows.pop()
+    return sum(1 for _ in takewhile(lambda row: len(row) > 1 and not any(row), reversed(rows)))
 
 
 def find_files(directory: Path, dataset: str, pattern: str) -> List[File]:

@@ -42,9 +42,12 @@ class Parameters:
     width: int
     # Most records have fewer fields than the widest.
     ragged: bool = False
+    # The preamble and the header are said in records, which may have several lines.
+    lines_of_preamble: int = 0
+    lines_before_data: int = 0
 
     @property
-    def lines_before_data(self) -> int:
+    def records_before_data(self) -> int:
         return self.preamble_lines + self.header_lines
 
     @property
@@ -103,7 +106,7 @@ class PythonCsv(Single):
     def rows(self, path, known):
         with open(path, newline="", encoding=known.encoding) as source:
             rows = list(csv.reader(source, **python_dialect(known)))
-        rows = rows[known.lines_before_data:len(rows) - known.footer_lines]
+        rows = rows[known.records_before_data:len(rows) - known.footer_lines]
         return [row for row in rows if row]
 
 
@@ -127,12 +130,15 @@ class Pandas(Single):
         options = {
             "sep": known.delimiter[0] if known.spaced_delimiter else known.delimiter,
             "skipinitialspace": known.spaced_delimiter,
-            "header": None, "names": known.columns, "index_col": False, "skiprows": known.lines_before_data,
+            "header": None, "names": known.columns, "index_col": False, "skiprows": known.records_before_data,
             "dtype": str, "keep_default_na": False, "na_values": [], "encoding": known.encoding, "on_bad_lines": "skip",
             "doublequote": doubled, "escapechar": None if doubled or not known.quote else known.escape or None,
         }
         options.update({"quotechar": known.quote} if known.quote else {"quoting": csv.QUOTE_NONE})
-        options.update({"skipfooter": known.footer_lines, "engine": "python"} if known.footer_lines else {"engine": "c"})
+        if known.footer_lines:
+            options.update({"skipfooter": known.footer_lines, "engine": "python", "skiprows": known.lines_before_data})
+        else:
+            options["engine"] = "c"
         if known.line_end == "\r":
             options["lineterminator"] = "\r"
         try:
@@ -158,7 +164,7 @@ class DuckDb(Single):
         with self.duckdb.connect() as connection:
             connection.execute("SET threads = 1")
             relation = connection.read_csv(
-                str(path), delimiter=known.delimiter, quotechar=known.quote, escapechar=known.escape, skiprows=known.lines_before_data,
+                str(path), delimiter=known.delimiter, quotechar=known.quote, escapechar=known.escape, skiprows=known.records_before_data,
                 header=False, columns={name: "VARCHAR" for name in known.columns}, auto_detect=False, strict_mode=False,
                 ignore_errors=True, null_padding=True, parallel=False, **options)
             return relation.fetchall()
@@ -176,7 +182,8 @@ class Sqlite(Single):
         columns = ", ".join(f"{name} TEXT" for name in known.columns)
         line_end = known.line_end.replace("\r", "\\r").replace("\n", "\\n") or "\\n"
         commands = (f"CREATE TABLE t ({columns});", ".mode csv", f'.separator {shell_quoted(known.delimiter)} "{line_end}"',
-                    f".import --skip {known.lines_before_data} {shell_quoted(str(path))} t", ".mode csv", "SELECT * FROM t ORDER BY rowid;")
+                    f".import --skip {known.records_before_data} {shell_quoted(str(path))} t",
+                    ".mode csv", "SELECT * FROM t ORDER BY rowid;")
         done = subprocess.run(["sqlite3", ":memory:"], input="\n".join(commands), capture_output=True, encoding="utf-8",
                               errors="surrogateescape")
         failed = next((line for line in done.stderr.splitlines() if line.startswith("Error")), None)
@@ -275,7 +282,7 @@ def our_options(known: Parameters, available: Dict[str, str], policy: Dict[str, 
     | delimiter | --delimiter, whole |
     | quote | --quote, `none` where there is none |
     | escape | --escape where it is another than the quote; `none` where there is none |
-    | preamble | --skip-lines |
+    | lines of the preamble | --skip-lines |
     | header lines | --no-header for none, --header-lines for more than one; without that option, --skip-lines for all but the last |
     | footer | --skip-footer |
     | encoding | --encoding where it is neither ASCII nor UTF-8 |
@@ -284,7 +291,7 @@ def our_options(known: Parameters, available: Dict[str, str], policy: Dict[str, 
     | for any file | the policy: --short-rows, --long-rows, --stray-quotes, and --stop-at-header where there is a header |
     """
     several = max(known.header_lines - 1, 0)
-    skipped = known.preamble_lines + (0 if "--header-lines" in available else several)
+    skipped = known.lines_of_preamble + (0 if "--header-lines" in available else several)
     has_escape = known.quote and known.escape != known.quote and (known.escape or "none" in available.get("--escape", ""))
     wanted = {
         "--delimiter": known.delimiter,
