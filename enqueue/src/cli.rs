@@ -1,6 +1,7 @@
 //! The arguments. Types only: what they do is in `commands`.
 
 mod format;
+mod mapping;
 mod values;
 
 use std::{path::PathBuf, time::Duration};
@@ -10,6 +11,7 @@ use connect::ConnectArgs;
 use model::{ImportId, LoadMethod};
 
 pub use format::FormatArgs;
+pub use mapping::MappingArgs;
 pub use values::ValuesArgs;
 
 /// Loads CSV, JSON Lines and Parquet files into a PostgreSQL table, through a queue that survives every crash
@@ -90,9 +92,6 @@ pub struct SubmitArgs {
     /// The table to load, as SQL would read its name
     #[arg(long, value_name = "TABLE", default_value = "public.sale_order")]
     pub table: String,
-    /// The table's column for each field, in place of the header's names
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
-    pub columns: Option<Vec<String>>,
     /// How workers put rows into the table
     #[arg(long, value_enum, default_value_t = Method::Insert)]
     pub load_method: Method,
@@ -126,6 +125,8 @@ pub struct SubmitArgs {
     /// Print one JSON object in place of the id
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub mapping: MappingArgs,
     #[command(flatten)]
     pub format: FormatArgs,
     #[command(flatten)]

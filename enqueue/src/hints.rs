@@ -57,9 +57,9 @@ fn of_one(error: &(dyn Error + 'static)) -> Option<&'static str> {
         return of_target(error);
     }
     match (error.downcast_ref(), error.downcast_ref()) {
-        (Some(MappingError::Unknown { .. }), _) => {
-            Some("correct the header, name the columns with --columns, or check -d/--delimiter")
-        }
+        (Some(MappingError::Unknown { .. }), _) => Some(
+            "correct the header, name the columns with --columns or --map, pass over what the table does not have with --extra-columns ignore, or check -d/--delimiter",
+        ),
         (_, Some(SplitError::RecordTooLong { .. })) => {
             Some("if the record is as long as that, submit it again with a larger --max-record")
         }

@@ -98,7 +98,7 @@ fn shape(columns: Vec<Column>) -> RecordShape {
             replace: Replace::Never,
         },
     };
-    RecordShape::new(columns, &spec).expect("values as Postgres writes them")
+    RecordShape::new(columns, &spec, &rows::About::default()).expect("values as Postgres writes them")
 }
 
 fn dialect() -> CsvDialect {

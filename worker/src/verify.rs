@@ -20,6 +20,7 @@ use sqlx::PgConnection;
 use target::{Target, TargetError, UndoTarget};
 
 use crate::{
+    load::rows::About,
     load::rows::ShapeError,
     undo::erase::{EraseError, Rows},
 };
@@ -147,7 +148,8 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
     if !files.is_empty() {
         let found = find_inputs(&inputs, &import, files, &mut report).await?;
         let described = Target::describe_again(conn, &import.target, import.target_oid).await?;
-        comparison = Some(FileComparison::new(found, spec, &described)?);
+        let about = About::read(conn, &import, spec).await?;
+        comparison = Some(FileComparison::new(found, spec, &about, &described)?);
     }
     let mut from = 0;
     loop {

@@ -6,7 +6,7 @@ use ledger::rejects::Reject;
 use submit::{chunks::SourceChunks, submission::Checked};
 use tokio::io::stdout;
 use worker::load::{
-    rows::{self, RecordShape},
+    rows::{self, About, RecordShape},
     sink::Sink,
 };
 
@@ -23,7 +23,11 @@ pub async fn run(checked: Checked) -> anyhow::Result<Exit> {
         mut chunks,
     } = checked;
     let columns = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
-    let shape = Arc::new(RecordShape::new(columns, &spec)?);
+    let about = About {
+        import: 0, // there is none
+        inputs: chunks.origins(),
+    };
+    let shape = Arc::new(RecordShape::new(columns, &spec, &about)?);
     let mut reasons = ReasonWriter::new(stdout(), chunks.origins()).await?;
     let (mut records, mut rejected) = (0, 0);
     loop {

@@ -5,13 +5,9 @@ use std::{
 
 use anyhow::Context as _;
 use format::csv::write;
-use ledger::{
-    imports::{self, Import},
-    rejects,
-};
+use ledger::{imports, inputs, rejects};
 use model::{FormatSpec, ImportSpec};
 use session::database::Purpose;
-use sqlx::PgConnection;
 use tokio::fs::File;
 
 use crate::{
@@ -38,13 +34,13 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         .ok_or_else(|| output::no_import(args.id))?;
     let spec = import.spec()?;
     let mut reasons = match &args.reasons {
-        Some(path) => Some(create(path, inputs(&mut conn, &import).await?).await?),
+        Some(path) => Some(create(path, inputs::names(&mut conn, &import).await?).await?),
         None => None,
     };
     let mut records = BufWriter::new(io::stdout().lock());
-    // The columns' own names, in the order of the fields, so that the output can be submitted as it is.
+    // The names of the fields in their order, so that the output can be submitted as it is.
     if let FormatSpec::Csv(dialect) = &spec.format {
-        write::header(&mut records, &spec.mapping.columns(), dialect)?;
+        write::header(&mut records, &spec.mapping.field_names(), dialect)?;
     }
     let (mut after, mut count) = (None, 0_u64);
     loop {
@@ -89,16 +85,6 @@ fn absent_from_output(spec: &ImportSpec) -> Vec<&'static str> {
     .into_iter()
     .filter_map(|(absent, option)| absent.then_some(option))
     .collect()
-}
-
-/// What an import's inputs are called.
-async fn inputs(conn: &mut PgConnection, import: &Import) -> anyhow::Result<Vec<String>> {
-    let inputs = ledger::inputs::list(conn, import.id).await?;
-    Ok(if inputs.is_empty() {
-        vec![import.source.clone()]
-    } else {
-        inputs.into_iter().map(|input| input.name).collect()
-    })
 }
 
 async fn create(path: &Path, inputs: Vec<String>) -> anyhow::Result<ReasonWriter<File>> {

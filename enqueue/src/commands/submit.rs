@@ -136,9 +136,10 @@ fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
     Request {
         sources,
         table: args.table.clone(),
-        columns: args.columns.clone(),
+        columns: args.mapping.columns.clone(),
+        mapping: args.mapping.request(),
         text: args.format.text(),
-        format: args.format.format(args.columns.is_some()),
+        format: args.format.format(args.mapping.columns.is_some()),
         find_delimiter: args.format.finds_delimiter(),
         values: args.values.values(),
         split: SplitSpec {

@@ -34,7 +34,7 @@ pub trait Records {
     /// The records read so far.
     fn count(&self) -> u64;
 
-    /// Where the record lies. Each call must be for a later record than the one before.
+    /// Where the record lies. No call may be for an earlier record than the one before.
     fn position(&mut self) -> Position;
 
     /// The record as it stood in the source, without its line end.
@@ -59,8 +59,8 @@ impl Places {
         }
     }
 
-    /// Where the record lies that is the `count`th, from 1, and begins at `begin` in `bytes`. Each call must be for a later record than the
-    /// one before.
+    /// Where the record lies that is the `count`th, from 1, and begins at `begin` in `bytes`. No call may be for an earlier record than
+    /// the one before.
     pub(crate) fn position(&mut self, bytes: &[u8], begin: usize, count: u64) -> Position {
         let line = self.line_of(bytes, begin);
         Position {

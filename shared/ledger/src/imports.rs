@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{IdentitySpec, ImportId, ImportSpec, ImportState, ProcessName, SPEC_VERSION};
+use model::{IdentitySpec, ImportId, ImportSpec, ImportState, ProcessName};
 use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
 use crate::{
@@ -61,7 +61,7 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
         id_column,
         &new.spec.mapping.columns(),
         Json(new.spec) as _,
-        SPEC_VERSION,
+        new.spec.version(),
         new.key,
         new.fingerprint,
         size_bytes,

@@ -6,6 +6,7 @@ use sqlx::{PgConnection, postgres::types::Oid};
 use crate::{
     LedgerError,
     error::expect_rows,
+    imports::Import,
     number::{signed, unsigned},
 };
 
@@ -150,4 +151,17 @@ pub async fn list(conn: &mut PgConnection, import: ImportId) -> Result<Vec<Input
             })
         })
         .collect()
+}
+
+/// What the inputs of an import are called, by their numbers.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn names(conn: &mut PgConnection, import: &Import) -> Result<Vec<String>, LedgerError> {
+    let several = list(conn, import.id).await?;
+    Ok(if several.is_empty() {
+        vec![import.source.clone()]
+    } else {
+        several.into_iter().map(|input| input.name).collect()
+    })
 }

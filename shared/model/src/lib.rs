@@ -17,10 +17,10 @@ pub use ids::{ChunkKey, ImportId, ProcessName};
 pub use import::{IllegalTransition, ImportEvent, ImportState};
 pub use position::{Position, Span};
 pub use spec::{
-    BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container, CsvDialect, Delimiter, DialectError, Escape,
-    FieldSpec, FormatSpec, IdentitySpec, ImportSpec, JsonLinesSpec, LoadMethod, LoadSpec, LongRows, MappingSpec, OnNul,
-    Quote, QuotedFields, Replace, SPEC_VERSION, ShortRows, SourceKind, SourceSpec, SplitSpec, StrayQuotes, TextSpec,
-    UnknownKeys, ValuesSpec, Version1, Version1Options,
+    AddedColumn, AddedValue, BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container, CsvDialect, Delimiter,
+    DialectError, Escape, FieldSpec, FormatSpec, IdentitySpec, ImportSpec, JsonLinesSpec, LoadMethod, LoadSpec,
+    LongRows, MappingSpec, OnNul, Quote, QuotedFields, Replace, SPEC_VERSION, ShortRows, SourceKind, SourceSpec,
+    SplitSpec, StrayQuotes, TextSpec, UnknownKeys, ValuesSpec, Version1, Version1Options,
 };
 pub use undo::{UNDO_VERSION, UndoSpec};
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 mod dialect;
 mod json_lines;
+mod mapping;
 mod text;
 mod values;
 mod version1;
@@ -14,12 +15,13 @@ pub use dialect::{
     ColumnChoice, CsvDialect, Delimiter, DialectError, Escape, LongRows, Quote, QuotedFields, ShortRows, StrayQuotes,
 };
 pub use json_lines::{JsonLinesSpec, UnknownKeys};
+pub use mapping::{AddedColumn, AddedValue, FieldSpec, MappingSpec};
 pub use text::{BadBytes, Container, TextSpec};
 pub use values::{OnNul, ValuesSpec};
 pub use version1::{Version1, Version1Options};
 
-/// The version of the spec that this program writes. It reads this one and those before, and leaves later ones to newer programs.
-pub const SPEC_VERSION: i32 = 3;
+/// The newest version of the spec that this program knows. It reads this one and those before, and leaves later ones to newer programs.
+pub const SPEC_VERSION: i32 = 4;
 
 /// How an import's source is read, mapped, loaded and told again.
 ///
@@ -88,22 +90,6 @@ impl FormatSpec {
             Self::JsonLines(_) => Ok(()),
         }
     }
-}
-
-/// Which field of a record fills which column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MappingSpec {
-    /// What each field is for, in the order of the fields.
-    pub fields: Vec<FieldSpec>,
-}
-
-/// What a field is for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FieldSpec {
-    /// It fills the target's column of this name.
-    Column(String),
 }
 
 /// How large chunks become.
@@ -203,22 +189,6 @@ impl Replace {
     }
 }
 
-impl MappingSpec {
-    /// Fields that fill these columns, one after the other.
-    #[must_use]
-    pub fn of_columns(columns: Vec<String>) -> Self {
-        Self {
-            fields: columns.into_iter().map(FieldSpec::Column).collect(),
-        }
-    }
-
-    /// The column of each field.
-    #[must_use]
-    pub fn columns(&self) -> Vec<String> {
-        self.fields.iter().map(|FieldSpec::Column(name)| name.clone()).collect()
-    }
-}
-
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -237,10 +207,16 @@ struct RowChanging<'a> {
 }
 
 impl ImportSpec {
+    /// The oldest version that can say it, so that programs of before take part where they can: 4 came with mappings beyond columns.
+    #[must_use]
+    pub fn version(&self) -> i32 {
+        if self.mapping.is_plain() { 3 } else { SPEC_VERSION }
+    }
+
     /// The same import as version 2 would have written it, if it could.
     #[must_use]
     pub fn before(&self) -> Option<Self> {
-        if !is_default(&self.text) || !is_default(&self.values) {
+        if !is_default(&self.text) || !is_default(&self.values) || !self.mapping.is_plain() {
             return None;
         }
         let FormatSpec::Csv(dialect) = &self.format else {

@@ -21,7 +21,7 @@ pub mod values;
 
 pub use characters::Characters;
 pub use identity::{Identity, SequenceIdentity};
-pub use mapping::{MappingError, map_fields};
+pub use mapping::{FieldNames, MappingError, MappingRequest, NO_COLUMN, find_alike, map_fields};
 pub use session::quote_identifier;
 pub use undo::{UndoTarget, check_cascades};
 

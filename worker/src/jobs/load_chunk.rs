@@ -17,7 +17,7 @@ use target::Target;
 use super::{Failure, ImportPlan, JobContext};
 use crate::load::{
     plan::LoadPlan,
-    rows::{self, ParsedChunk, RecordShape},
+    rows::{self, About, ParsedChunk, RecordShape},
 };
 
 /// What came of a chunk's load.
@@ -140,8 +140,9 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
     }
     target.check_method(spec.load.method, &columns)?;
     let columns: Vec<_> = target.select(&columns)?.into_iter().cloned().collect();
+    let about = About::read(conn, &row, spec).await?;
     let plan = Arc::new(ImportPlan {
-        shape: RecordShape::new(columns.clone(), spec)?,
+        shape: RecordShape::new(columns.clone(), spec, &about)?,
         load: LoadPlan::new(target, columns, spec.load.method, row.submitted_by),
     });
     context.keep_plan(import, &plan);

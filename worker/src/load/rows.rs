@@ -1,6 +1,6 @@
 //! From a chunk's bytes to rows that are ready to be sent, and rejects.
 //!
-//! Knows the target's columns and what a field means in them; knows neither SQL nor how a format is written. Blocking CPU work: call it
+//! Knows the target's columns and what fills them; knows neither SQL nor how a format is written. Blocking CPU work: call it
 //! off the runtime.
 
 use std::cmp::Ordering;
@@ -14,12 +14,13 @@ use format::{
     },
     record::{Defect, Field, Records},
 };
-use ledger::rejects::Reject;
-use model::{CsvDialect, FormatSpec, ImportSpec, LongRows, QuotedFields, ShortRows, Span};
+use ledger::{LedgerError, imports::Import, inputs, rejects::Reject};
+use model::{AddedValue, CsvDialect, FormatSpec, ImportSpec, LongRows, Position, QuotedFields, ShortRows, Span};
+use sqlx::PgConnection;
 use target::{
     Column, ColumnType, Nature,
     forms::{Form, FormError, NotOfForm},
-    values::{self, ValueError, ValueOutput as _},
+    values::{self, ValueError, ValueOutput},
 };
 
 use super::sink::Sink;
@@ -27,10 +28,14 @@ use super::sink::Sink;
 /// How the records of an import become rows.
 #[derive(Debug, Clone)]
 pub struct RecordShape {
-    /// The target's column for each field.
+    /// The target's columns that are filled: by fields in their order, and then the others.
     pub columns: Vec<Column>,
-    /// For each of them.
+    /// For each of those that fields fill.
     fields: Vec<FieldRule>,
+    /// Fields of a record, those that fill no column among them.
+    field_count: usize,
+    /// For each of the other columns.
+    added: Vec<Added>,
     rules: RecordRules,
     format: RecordFormat,
 }
@@ -55,10 +60,25 @@ const MISSING: Field<'static> = Field {
 /// What a column's fields mean.
 #[derive(Debug, Clone)]
 struct FieldRule {
+    /// Which of a record's fields it is, from 0.
+    field: usize,
+    /// How many before it fill no column, from the last that does.
+    passed: usize,
     /// Which of them are NULL.
     null: NullRule,
     /// How the values are written, if not as Postgres writes them.
     form: Option<Form>,
+}
+
+/// What fills a column that no field fills.
+#[derive(Debug, Clone)]
+enum Added {
+    Null,
+    /// The binary form of a value that all records have.
+    Same(Vec<u8>),
+    /// By the number of the input.
+    OfInput(Vec<Vec<u8>>),
+    Line,
 }
 
 /// How records are told from one another, and what their fields are.
@@ -88,6 +108,16 @@ pub enum ShapeError {
     Form(#[from] FormError),
     #[error(transparent)]
     Key(#[from] RepeatedName),
+    #[error("the column '{column}' cannot hold what every record has there: {source}")]
+    Added { column: String, source: ValueError },
+}
+
+/// What is known of an import beside its spec, for columns that hold it.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    pub import: i64,
+    /// What its inputs are called, by their numbers.
+    pub inputs: Vec<String>,
 }
 
 /// Which fields are NULL in a column.
@@ -149,13 +179,43 @@ impl NullRule {
     }
 }
 
+impl About {
+    /// What `spec`, which is the import's, asks for.
+    ///
+    /// # Errors
+    /// [`LedgerError`] from the database.
+    pub async fn read(conn: &mut PgConnection, import: &Import, spec: &ImportSpec) -> Result<Self, LedgerError> {
+        let names_inputs = spec.mapping.added.iter().any(|added| added.value == AddedValue::File);
+        Ok(Self {
+            import: import.id.0,
+            inputs: if names_inputs {
+                inputs::names(conn, import).await?
+            } else {
+                Vec::new()
+            },
+        })
+    }
+}
+
 impl RecordShape {
+    /// Of the target's columns that the mapping fills, in its order.
+    ///
     /// # Errors
     /// [`ShapeError`], when values cannot be written like this in these columns.
-    pub fn new(columns: Vec<Column>, spec: &ImportSpec) -> Result<Self, ShapeError> {
+    pub fn new(columns: Vec<Column>, spec: &ImportSpec, about: &About) -> Result<Self, ShapeError> {
+        let field_count = spec.mapping.fields.len();
+        let filling: Vec<usize> = (0..field_count)
+            .filter(|&field| {
+                spec.mapping
+                    .fields
+                    .get(field)
+                    .is_some_and(|field| field.column().is_some())
+            })
+            .collect();
+        let by_fields = columns.get(..filling.len()).unwrap_or_default();
         let (nulls, rules, format) = match &spec.format {
             FormatSpec::Csv(dialect) => (
-                columns
+                by_fields
                     .iter()
                     .map(|column| NullRule::of_csv(column, dialect))
                     .collect::<Vec<_>>(),
@@ -168,14 +228,14 @@ impl RecordShape {
                 },
                 RecordFormat::Csv(Box::new(Grammar::new(
                     dialect,
-                    Some(columns.len()),
+                    Some(field_count),
                     spec.split.max_record,
                 ))),
             ),
             FormatSpec::JsonLines(json) => {
-                let shape = ObjectShape::new(&json.keys, json.unknown_keys)?.taking(columns.iter().map(takes));
+                let shape = ObjectShape::new(&json.keys, json.unknown_keys)?.taking(by_fields.iter().map(takes));
                 (
-                    columns.iter().map(NullRule::of_json).collect(),
+                    by_fields.iter().map(NullRule::of_json).collect(),
                     RecordRules {
                         numbers_are_plain: true,
                         ..RecordRules::default()
@@ -184,15 +244,64 @@ impl RecordShape {
                 )
             }
         };
-        let forms = Form::of_columns(&spec.values, &columns)?;
+        let forms = Form::of_columns(&spec.values, by_fields)?;
+        let mut next = 0;
+        let fields = filling
+            .iter()
+            .zip(nulls.into_iter().zip(forms))
+            .map(|(&field, (null, form))| {
+                let passed = field - std::mem::replace(&mut next, field + 1);
+                FieldRule {
+                    field,
+                    passed,
+                    null,
+                    form,
+                }
+            });
+        let fields = fields.collect();
+        let added = std::iter::zip(columns.iter().skip(filling.len()), &spec.mapping.added)
+            .map(|(column, added)| Added::new(column, &added.value, about))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
-            fields: std::iter::zip(nulls, forms)
-                .map(|(null, form)| FieldRule { null, form })
-                .collect(),
+            fields,
+            field_count,
+            added,
             rules,
             format,
             columns,
         })
+    }
+
+    /// The column that a field fills.
+    fn column_of(&self, field: usize) -> Option<&Column> {
+        let rule = self.fields.iter().position(|rule| rule.field == field)?;
+        self.columns.get(rule)
+    }
+}
+
+impl Added {
+    fn new(column: &Column, value: &AddedValue, about: &About) -> Result<Self, ShapeError> {
+        let encode = |text: &str| {
+            let mut bytes = Vec::new();
+            encode(column, text.as_bytes(), &mut bytes)
+                .map(|()| bytes)
+                .map_err(|source| ShapeError::Added {
+                    column: column.name.clone(),
+                    source,
+                })
+        };
+        match value {
+            AddedValue::Constant(text) if text.is_empty() && !column.kind.is_text() => Ok(Self::Null),
+            AddedValue::Constant(text) => encode(text).map(Self::Same),
+            AddedValue::Import => encode(&about.import.to_string()).map(Self::Same),
+            AddedValue::File => about
+                .inputs
+                .iter()
+                .map(|name| encode(name))
+                .collect::<Result<_, _>>()
+                .map(Self::OfInput),
+            AddedValue::Line => Ok(Self::Line),
+        }
     }
 }
 
@@ -266,14 +375,16 @@ fn parse_records(
     mut rows: Sink,
 ) -> Result<ParsedChunk, ParseError> {
     let (mut rejects, mut rows_before, mut rewritten) = (Vec::new(), Vec::new(), Vec::new());
+    let with_lines = shape.added.iter().any(|added| matches!(added, Added::Line));
     while reader.advance() {
-        if let Err(defect) = push_record(&mut rows, &reader, shape, clean, &mut rewritten) {
+        let position = if with_lines { reader.position() } else { span.start };
+        if let Err(defect) = push_record(&mut rows, &reader, shape, position, clean, &mut rewritten) {
             rows_before.push(rows.len());
             rejects.push(Reject {
                 position: reader.position(),
                 column: defect
                     .field
-                    .and_then(|index| shape.columns.get(index))
+                    .and_then(|field| shape.column_of(field))
                     .map(|column| column.name.clone()),
                 reason: defect.reason,
                 raw: reader.raw().to_vec(),
@@ -299,6 +410,7 @@ fn push_record(
     rows: &mut Sink,
     record: &impl Records,
     shape: &RecordShape,
+    position: Position,
     clean: bool,
     rewritten: &mut Vec<u8>,
 ) -> Result<(), Defect> {
@@ -307,7 +419,7 @@ fn push_record(
     }
     let whole = rows.len();
     rows.begin();
-    let pushed = push_fields(rows, record, shape, clean, rewritten);
+    let pushed = push_fields(rows, record, shape, clean, rewritten).and_then(|()| push_added(rows, shape, position));
     if pushed.is_err() {
         rows.rollback(whole);
     }
@@ -323,7 +435,7 @@ fn push_fields(
 ) -> Result<(), Defect> {
     let rules = &shape.rules;
     let mut fields = record.fields();
-    let (expected, found) = (shape.columns.len(), fields.len());
+    let (expected, found) = (shape.field_count, fields.len());
     let joined = match (found.cmp(&expected), rules.short_rows, rules.long_rows) {
         (Ordering::Equal, ..) | (Ordering::Less, ShortRows::Pad, _) | (Ordering::Greater, _, LongRows::Truncate) => {
             None
@@ -337,14 +449,41 @@ fn push_fields(
         }
     };
     for (index, (column, rule)) in shape.columns.iter().zip(&shape.fields).enumerate() {
+        for _ in 0..rule.passed {
+            fields.next();
+        }
         let field = match &joined {
-            Some(value) if index + 1 == expected => Field { value, quoted: true },
+            Some(value) if rule.field + 1 == expected => Field { value, quoted: true },
             _ => fields.next().unwrap_or(MISSING),
         };
         push_field(rows, index, field, column, rule, rules, clean, rewritten).map_err(|error| Defect {
-            field: Some(index),
+            field: Some(rule.field),
             reason: error.to_string(),
         })?;
+    }
+    Ok(())
+}
+
+/// Adds what no field says of a record that lies there.
+fn push_added(rows: &mut Sink, shape: &RecordShape, position: Position) -> Result<(), Defect> {
+    let columns = shape.columns.iter().enumerate().skip(shape.fields.len());
+    for ((index, column), added) in columns.zip(&shape.added) {
+        match added {
+            Added::Null => rows.push_null(index),
+            Added::Same(value) => rows.value(index).put_bytes(value),
+            Added::OfInput(values) => {
+                let value = usize::try_from(position.input).ok().and_then(|input| values.get(input));
+                rows.value(index)
+                    .put_bytes(value.map(Vec::as_slice).unwrap_or_default());
+            }
+            Added::Line => {
+                let line = position.line.or(position.record).unwrap_or_default().to_string();
+                encode(column, line.as_bytes(), &mut rows.value(index)).map_err(|error| Defect {
+                    field: None,
+                    reason: format!("its line, for the column '{}': {error}", column.name),
+                })?;
+            }
+        }
     }
     Ok(())
 }
@@ -385,12 +524,19 @@ fn push_field<'r>(
         return Ok(());
     }
     let mut out = rows.value(index);
-    match (&column.kind, &column.characters) {
-        (ColumnType::Text { max_chars: None }, _) if clean => out.put_bytes(field.value),
-        (kind, None) => values::encode(kind, field.value, &mut out)?,
-        (kind, Some(characters)) => values::encode_held(kind, characters, field.value, &mut out)?,
+    if clean && matches!(column.kind, ColumnType::Text { max_chars: None }) {
+        out.put_bytes(field.value);
+        return Ok(());
     }
-    Ok(())
+    Ok(encode(column, field.value, &mut out)?)
+}
+
+#[inline(always)] // as above
+fn encode(column: &Column, value: &[u8], out: &mut impl ValueOutput) -> Result<(), ValueError> {
+    match &column.characters {
+        None => values::encode(&column.kind, value, out),
+        Some(characters) => values::encode_held(&column.kind, characters, value, out),
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use target::{Column, ColumnType, Target, quote_identifier};
 
 use super::{DifferenceKind, Verification, VerifyError, source_text::SourceText};
 use crate::load::{
-    rows::{self, ParseError, ParsedChunk, RecordShape},
+    rows::{self, About, ParseError, ParsedChunk, RecordShape},
     sink::Sink,
 };
 
@@ -25,10 +25,15 @@ pub(super) struct FileComparison {
 }
 
 impl FileComparison {
-    pub(super) fn new(files: HashMap<u32, PathBuf>, spec: &ImportSpec, target: &Target) -> Result<Self, VerifyError> {
+    pub(super) fn new(
+        files: HashMap<u32, PathBuf>,
+        spec: &ImportSpec,
+        about: &About,
+        target: &Target,
+    ) -> Result<Self, VerifyError> {
         let columns: Vec<Column> = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
         let statement = comparing_statement(target, &spec.identity, &columns);
-        let shape = RecordShape::new(columns, spec)?;
+        let shape = RecordShape::new(columns, spec, about)?;
         Ok(Self {
             files,
             text: spec.text.clone(),

@@ -231,3 +231,48 @@ fn a_dialect_whose_parts_cannot_be_told_apart_is_refused() {
         assert_eq!(Delimiter::new(bytes), None);
     }
 }
+
+#[test]
+fn only_what_needs_a_newer_version_has_it() {
+    let plain = spec();
+    assert_eq!(plain.version(), 3);
+    let with = |mapping: MappingSpec| ImportSpec {
+        mapping,
+        ..plain.clone()
+    };
+    let added = |value: AddedValue| MappingSpec {
+        added: vec![AddedColumn {
+            column: "c".to_owned(),
+            value,
+        }],
+        ..plain.mapping.clone()
+    };
+    let fields = |field: FieldSpec| MappingSpec {
+        fields: vec![FieldSpec::Column("a".to_owned()), field],
+        added: Vec::new(),
+    };
+    let renamed = FieldSpec::Renamed {
+        field: "B".to_owned(),
+        column: "b".to_owned(),
+    };
+    let mut keys = vec![plain.row_changing().unwrap()];
+    for mapping in [
+        fields(FieldSpec::Ignored("b".to_owned())),
+        fields(renamed),
+        added(AddedValue::Constant("x".to_owned())),
+        added(AddedValue::File),
+        added(AddedValue::Line),
+        added(AddedValue::Import),
+    ] {
+        let spec = with(mapping);
+        assert_eq!(spec.version(), 4);
+        assert_eq!((spec.before(), Version1::of(&spec)), (None, None));
+        let json = serde_json::to_string(&spec).unwrap();
+        assert_eq!(serde_json::from_str::<ImportSpec>(&json).unwrap(), spec);
+        keys.push(spec.row_changing().unwrap());
+    }
+    let all = keys.len();
+    keys.sort();
+    keys.dedup();
+    assert_eq!(keys.len(), all);
+}

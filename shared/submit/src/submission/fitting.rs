@@ -2,7 +2,7 @@
 
 use format::csv::read::header_names;
 use model::{CsvDialect, Delimiter, FormatSpec};
-use target::{Target, map_fields};
+use target::{FieldNames, MappingRequest, Target, map_fields};
 
 /// How a source is written, where that is not how it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,12 @@ pub enum Fitting {
 }
 
 /// How a header is written that names columns of the table, where it does not when it is read as somebody said.
-pub(super) fn fitting(target: &Target, header: &[u8], format: &FormatSpec) -> Option<Fitting> {
+pub(super) fn fitting(
+    target: &Target,
+    header: &[u8],
+    format: &FormatSpec,
+    request: &MappingRequest,
+) -> Option<Fitting> {
     let FormatSpec::Csv(dialect) = format else { return None };
     if looks_like_json(header) {
         return Some(Fitting::JsonLines);
@@ -30,7 +35,7 @@ pub(super) fn fitting(target: &Target, header: &[u8], format: &FormatSpec) -> Op
             ..dialect.clone()
         };
         let names = header_names(header, &dialect);
-        names.is_ok_and(|names| names.len() > 1 && map_fields(target, Some(&names)).is_ok())
+        names.is_ok_and(|names| names.len() > 1 && map_fields(target, FieldNames::OfSource(&names), request).is_ok())
     });
     fits.map(Fitting::Delimiter)
 }

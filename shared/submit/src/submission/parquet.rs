@@ -1,6 +1,7 @@
 //! Which columns of a table can hold what a Parquet file has. Said before anything is stored: a value that changes on its way, or that no
 //! row of the column could have, is not found out row by row.
 
+use model::FieldSpec;
 use source::Kind;
 use target::{Column, ColumnType, Nature};
 
@@ -21,10 +22,17 @@ pub struct UnfitColumn {
 /// Refuses a file with a column that not every value of which its column of the table can hold as it is. What a single value decides (its
 /// length, its size) is left to the load, where it is a reject.
 ///
-/// `has_zone`: whether a time zone was named for times without one.
-pub(super) fn check_types(inputs: &[Input], filled: &[Column], has_zone: bool) -> Result<(), InputError> {
+/// `fields` are those of each input, and `filled` the columns of those that fill one. `has_zone`: whether a time zone was named for times without one.
+pub(super) fn check_types(
+    inputs: &[Input],
+    fields: &[FieldSpec],
+    filled: &[Column],
+    has_zone: bool,
+) -> Result<(), InputError> {
     for input in inputs {
-        for (found, column) in input.columns.iter().flatten().zip(filled) {
+        let found = std::iter::zip(input.columns.iter().flatten(), fields);
+        let found = found.filter_map(|(found, field)| field.column().map(|_| found));
+        for (found, column) in found.zip(filled) {
             if !holds(&column.kind, found.kind, has_zone) {
                 let source = Box::new(UnfitColumn {
                     name: found.name.clone(),

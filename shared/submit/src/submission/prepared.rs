@@ -1,9 +1,11 @@
 //! A submission that was looked at and understood, before anything is stored.
 
 use ledger::inputs::Holder;
-use model::{ColumnChoice, FormatSpec, ImportSpec, JsonLinesSpec, MappingSpec, SourceKind, SourceSpec};
+use model::{
+    ColumnChoice, FieldSpec, FormatSpec, ImportSpec, JsonLinesSpec, MappingSpec, SourceKind, SourceSpec, UnknownKeys,
+};
 use source::Fingerprint;
-use target::{Target, forms::Form, map_fields};
+use target::{FieldNames, NO_COLUMN, Target, find_alike, forms::Form, map_fields};
 
 use super::{
     KeyChoice, LoadedBefore, Request, SubmitError,
@@ -53,33 +55,61 @@ impl Prepared {
             header: mut found,
         } = look(&request.sources, reading).await?;
         // Names that somebody gave need no header that can be read.
-        let header = match found.names.take() {
+        let mut header = match found.names.take() {
             Some(Err(_)) if request.columns.is_some() => None,
             header => header.transpose()?,
         };
-        let names = request.columns.as_deref().or(header.as_deref());
-        let (keys, absent_keys) = match (&reading.format, &request.columns) {
-            (FormatSpec::JsonLines(_), Some(named)) => find_named(named, header.as_deref()),
-            _ => (names.map(<[String]>::to_vec), Vec::new()),
+        let mut absent_keys = Vec::new();
+        if let (FormatSpec::JsonLines(_), None, Some(header)) = (&reading.format, &request.columns, &mut header) {
+            // An object at the end may have what none at the beginning has.
+            let renamed = request.mapping.renamed.iter().map(|(field, _)| field);
+            absent_keys.extend(
+                renamed
+                    .filter(|field| find_alike(header.iter().map(String::as_str), field).is_empty())
+                    .cloned(),
+            );
+            header.extend(absent_keys.iter().cloned());
+        }
+        let names = match (&request.columns, &header) {
+            (Some(columns), _) => FieldNames::Given(columns),
+            (None, Some(header)) => FieldNames::OfSource(header),
+            (None, None) => FieldNames::None,
         };
-        let layout = Layout::new(&target, &reading.format, names, keys).map_err(|source| SubmitError::Mapping {
-            origin: found.origin_of(source.field().unwrap_or(0)).to_owned(),
-            source,
-            fits: match request.columns {
-                Some(_) => None,
-                None => fitting(&target, &found.bytes, &reading.format),
-            },
-        })?;
+        let named = match (&reading.format, &request.columns) {
+            (FormatSpec::JsonLines(_), Some(named)) => Some(find_named(named, header.as_deref(), &mut absent_keys)),
+            _ => None,
+        };
+        let layout =
+            Layout::new(&target, &reading.format, names, named, request).map_err(|source| SubmitError::Mapping {
+                origin: found.origin_of(source.field().unwrap_or(0)).to_owned(),
+                source,
+                fits: match request.columns {
+                    Some(_) => None,
+                    None => fitting(&target, &found.bytes, &reading.format, &request.mapping),
+                },
+            })?;
         if let FormatSpec::Csv(dialect) = &reading.format {
             for choice in [&dialect.force_null, &dialect.force_not_null] {
-                check_choice(choice, &layout.columns)?;
+                check_choice(choice, &layout.mapping)?;
             }
         }
-        target.check_method(request.load.method, &layout.columns)?;
-        let filled: Vec<_> = target.select(&layout.columns)?.into_iter().cloned().collect();
-        Form::of_columns(&request.values, &filled)?;
+        target.check_method(request.load.method, &layout.mapping.columns())?;
+        let by_fields: Vec<_> = layout
+            .mapping
+            .fields
+            .iter()
+            .filter_map(FieldSpec::column)
+            .map(str::to_owned)
+            .collect();
+        let by_fields: Vec<_> = target.select(&by_fields)?.into_iter().cloned().collect();
+        Form::of_columns(&request.values, &by_fields)?;
         #[cfg(feature = "parquet")]
-        super::parquet::check_types(&inputs, &filled, request.values.time_zone.is_some())?;
+        super::parquet::check_types(
+            &inputs,
+            &layout.mapping.fields,
+            &by_fields,
+            request.values.time_zone.is_some(),
+        )?;
         let fingerprint = all_fingerprints(&inputs);
         let spec_of = |layout: Layout| ImportSpec {
             source: SourceSpec {
@@ -90,7 +120,7 @@ impl Prepared {
             },
             text: reading.text.clone(),
             format: layout.format,
-            mapping: MappingSpec::of_columns(layout.columns),
+            mapping: layout.mapping,
             values: request.values.clone(),
             split: request.split,
             load: request.load,
@@ -98,7 +128,7 @@ impl Prepared {
             conflict: request.conflict,
             completion: request.completion,
         };
-        let fields = layout.columns.len();
+        let fields = layout.mapping.fields.len();
         let spec = spec_of(layout);
         let mut keys = None;
         let mut input_keys = Vec::new();
@@ -192,52 +222,64 @@ impl Prepared {
     }
 }
 
-/// Which columns the fields of records fill.
+/// What fills the columns, and by what the values of an object are fields.
 struct Layout {
     format: FormatSpec,
-    columns: Vec<String>,
+    mapping: MappingSpec,
 }
 
 impl Layout {
-    /// With the names that the fields have, if they have any, and how objects spell them.
+    /// With the names that the fields have, and how objects spell those that somebody named.
     fn new(
         target: &Target,
         format: &FormatSpec,
-        names: Option<&[String]>,
-        keys: Option<Vec<String>>,
+        names: FieldNames<'_>,
+        named: Option<Vec<String>>,
+        request: &Request,
     ) -> Result<Self, target::MappingError> {
-        let columns = map_fields(target, names)?;
-        let format = match format {
-            FormatSpec::Csv(dialect) => FormatSpec::Csv(dialect.clone()),
-            FormatSpec::JsonLines(json) => FormatSpec::JsonLines(JsonLinesSpec {
-                keys: keys.unwrap_or_else(|| columns.clone()),
-                ..json.clone()
-            }),
+        let mut mapping = map_fields(target, names, &request.mapping)?;
+        let FormatSpec::JsonLines(json) = format else {
+            let format = format.clone();
+            return Ok(Self { format, mapping });
         };
-        Ok(Self { format, columns })
+        let spelled = match (named, names) {
+            (Some(named), _) => named,
+            (None, FieldNames::OfSource(names)) => names.to_vec(),
+            (None, _) => mapping.field_names(),
+        };
+        // What fills no column is not looked for.
+        let wanted: Vec<bool> = mapping.fields.iter().map(|field| field.column().is_some()).collect();
+        let keys = std::iter::zip(spelled, &wanted)
+            .filter_map(|(key, wanted)| wanted.then_some(key))
+            .collect();
+        mapping.fields.retain(|field| field.column().is_some());
+        let unknown_keys = if request.mapping.ignores_extra {
+            UnknownKeys::Ignore
+        } else {
+            json.unknown_keys
+        };
+        Ok(Self {
+            format: FormatSpec::JsonLines(JsonLinesSpec { keys, unknown_keys }),
+            mapping,
+        })
     }
 }
 
-/// The keys that somebody named, as objects spell them: exactly, or else without regard to case and to white space round them, as with the
-/// names of columns; and those that no object of the samples has. Without samples, as they were named.
-fn find_named(named: &[String], known: Option<&[String]>) -> (Option<Vec<String>>, Vec<String>) {
-    let mut absent = Vec::new();
+/// The keys that somebody named, as objects spell them: as names of columns are found. Added to `absent` are those that no object of the
+/// samples has, or that several could be. Without samples, as they were named.
+fn find_named(named: &[String], known: Option<&[String]>, absent: &mut Vec<String>) -> Vec<String> {
     let spelled = named.iter().map(|name| {
         let name = name.trim();
-        let Some(known) = known.filter(|known| !known.iter().any(|key| key == name)) else {
+        let Some(known) = known.filter(|_| name != NO_COLUMN) else {
             return name.to_owned();
         };
-        let folded = name.to_lowercase();
-        let mut alike = known.iter().filter(|key| key.trim().to_lowercase() == folded);
-        match (alike.next(), alike.next()) {
-            (Some(key), None) => key.clone(),
-            _ => {
-                absent.push(name.to_owned());
-                name.to_owned()
-            }
+        if let [key] = find_alike(known.iter().map(String::as_str), name).as_slice() {
+            return (*key).to_owned();
         }
+        absent.push(name.to_owned());
+        name.to_owned()
     });
-    (Some(spelled.collect()), absent)
+    spelled.collect()
 }
 
 /// The keys that an input would have if it were submitted alone.
@@ -257,7 +299,7 @@ fn input_keys_of(
         (FormatSpec::JsonLines(_), None) => input.keys.as_deref(),
         _ => None,
     };
-    let own = names.and_then(|names| Layout::new(target, format, Some(names), Some(names.to_vec())).ok());
+    let own = names.and_then(|names| Layout::new(target, format, FieldNames::OfSource(names), None, request).ok());
     match own {
         Some(layout) => Keys::of_content(content, target, &spec_of(layout)).map(Some),
         None => Keys::of_content(content, target, spec).map(Some),
@@ -270,15 +312,16 @@ fn all_fingerprints(inputs: &[Input]) -> Option<Fingerprint> {
     each.map(|each| Fingerprint::of_all(&each))
 }
 
-/// Refuses a choice of columns that are none of the file's.
-fn check_choice(choice: &ColumnChoice, columns: &[String]) -> Result<(), SubmitError> {
+/// Refuses a choice of columns that no field fills.
+fn check_choice(choice: &ColumnChoice, mapping: &MappingSpec) -> Result<(), SubmitError> {
     let ColumnChoice::These(chosen) = choice else {
         return Ok(());
     };
-    match chosen.iter().find(|name| !columns.contains(name)) {
+    let filled: Vec<&str> = mapping.fields.iter().filter_map(FieldSpec::column).collect();
+    match chosen.iter().find(|name| !filled.contains(&name.as_str())) {
         Some(unknown) => Err(SubmitError::NotLoaded {
             column: unknown.clone(),
-            known: columns.join(", "),
+            known: filled.join(", "),
         }),
         None => Ok(()),
     }

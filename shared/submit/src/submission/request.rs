@@ -10,6 +10,7 @@ use model::{
     ValuesSpec,
 };
 use source::Source;
+use target::MappingRequest;
 
 use crate::intake::Notice;
 
@@ -31,8 +32,9 @@ pub struct Request {
     pub sources: Vec<Source>,
     /// The table as SQL would read its name.
     pub table: String,
-    /// The target's column for each field, in place of the header's names.
+    /// The target's column for each field, in place of the header's names; `-` for none.
     pub columns: Option<Vec<String>>,
+    pub mapping: MappingRequest,
     /// How the source is encoded; without an encoding, by its byte-order mark.
     pub text: TextSpec,
     pub format: FormatSpec,

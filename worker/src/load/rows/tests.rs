@@ -50,7 +50,7 @@ fn shape_with(columns: Vec<Column>, dialect: CsvDialect, values: ValuesSpec) -> 
             replace: Replace::Never,
         },
     };
-    RecordShape::new(columns, &spec).unwrap()
+    RecordShape::new(columns, &spec, &About::default()).unwrap()
 }
 
 fn orders() -> RecordShape {
