@@ -13,7 +13,7 @@ fn sniffed(world: &World, path: &str) -> Value {
 #[tokio::test]
 async fn the_proposed_command_loads_what_was_shown() {
     let world = World::new().await;
-    let files: [(&str, Vec<u8>, Value); 6] = [
+    let files: [(&str, Vec<u8>, Value); 8] = [
         (
             "a.csv",
             b"name,n,at\n\"Ada, L.\",1,2026-01-31\nBob,,2026-02-01\n".to_vec(),
@@ -44,6 +44,16 @@ async fn the_proposed_command_loads_what_was_shown() {
             "f; $(x).csv",
             b"name;n;at\na b;1;2026-01-31\n\"say \\\"hi\\\"; you\";2;\n".to_vec(),
             json!({"dialect": {"delimiter": ";", "quote": "\"", "escape": "\\", "skip_lines": 0}}),
+        ),
+        (
+            "g.csv",
+            b"name;n;at;\nA;1;2026-01-31;\nB;2;;\n".to_vec(),
+            json!({"header_line": 1, "records": 2, "agreeing": 2}),
+        ),
+        (
+            "h.csv",
+            b"A;10:30;\nB;28/02/2008;2026-01-31\n".to_vec(),
+            json!({"header_line": null, "records": 2}),
         ),
     ];
     for (name, content, expected) in files {

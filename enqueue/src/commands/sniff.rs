@@ -106,6 +106,9 @@ fn command(finding: &Finding, name: Option<&str>) -> String {
             if dialect.skip_lines > 0 {
                 option("--skip-lines", &dialect.skip_lines.to_string());
             }
+            if finding.has_nameless {
+                option("--extra-columns", "ignore");
+            }
             if !dialect.header {
                 words.push("--no-header".to_owned());
             }
@@ -163,7 +166,12 @@ fn text(finding: &Finding, command: &str) -> String {
                 ),
             }
             let (agreeing, all, fields) = (group(finding.agreeing), group(finding.records), finding.columns.len());
-            say("records", &format!("{agreeing} of {all} have {fields} fields"));
+            let and_one = if finding.has_nameless {
+                ", and a last one without name or value"
+            } else {
+                ""
+            };
+            say("records", &format!("{agreeing} of {all} have {fields} fields{and_one}"));
         }
     }
     let _ = writeln!(out, "\n{:<SHOWN_CHARS$}  {:<12}  decided on line", "column", "type");

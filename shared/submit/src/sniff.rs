@@ -35,6 +35,8 @@ pub struct Finding {
     pub agreeing: u64,
     /// The line of the header, if it has one.
     pub header_line: Option<u64>,
+    /// Whether each record has one more field, which the header does not name and in which there is nothing.
+    pub has_nameless: bool,
     pub columns: Vec<FoundColumn>,
     /// The first rows as they would be loaded; `None` is NULL.
     pub rows: Vec<Vec<Option<String>>>,
@@ -176,6 +178,7 @@ fn of_json(sample: Sample, keys: Vec<String>, origin: String) -> Result<Finding,
         records,
         agreeing,
         header_line: None,
+        has_nameless: false,
         columns,
         rows,
     })
@@ -208,6 +211,7 @@ fn of_parquet(sample: Sample, columns: &[source::Column]) -> Finding {
         records: agreeing,
         agreeing,
         header_line: None,
+        has_nameless: false,
         columns: columns_found,
         rows,
     }
@@ -221,22 +225,30 @@ fn of_csv(sample: Sample) -> Finding {
     };
     let (below, line) = sniff::below_preamble(&sample.lines, &dialect);
     let grammar = Grammar::new(&dialect, Some(fields), sample.lines.len());
+    let ends_in_delimiter = fields > 1 && ends_in_delimiter(below, grammar.clone(), fields);
+    let named = if ends_in_delimiter { fields - 1 } else { fields };
     let mut reader = RecordReader::new(below, grammar, Position::of_line(line));
     let mut header_line = None;
     let mut columns = Columns::new(vec![None; fields]);
     while reader.advance() {
         if reader.count() == 1
             && reader.fields().len() == fields
-            && let Some(names) = names(reader.fields())
+            && let Some(names) = names(reader.fields().take(named))
         {
             header_line = reader.position().line;
-            columns = Columns::new(names.into_iter().map(Some).collect());
+            let names = names.into_iter().map(Some).chain(std::iter::repeat(None));
+            columns = Columns::new(names.take(fields).collect());
         } else {
             columns.add(&mut reader);
         }
     }
     let Columns { records, agreeing, .. } = columns;
-    let (columns, rows) = columns.end();
+    let (mut columns, mut rows) = columns.end();
+    let has_nameless = ends_in_delimiter && header_line.is_some();
+    if has_nameless {
+        columns.pop();
+        rows.iter_mut().for_each(|row| row.truncate(named));
+    }
     Finding {
         compression: sample.compression,
         text: sample.text,
@@ -247,9 +259,25 @@ fn of_csv(sample: Sample) -> Finding {
         records,
         agreeing,
         header_line,
+        has_nameless,
         columns,
         rows,
     }
+}
+
+/// Whether every record with so many fields ends in a delimiter, so that the last of them is nothing.
+fn ends_in_delimiter(records: &[u8], grammar: Grammar, fields: usize) -> bool {
+    let mut reader = RecordReader::new(records, grammar, Position::of_line(1));
+    let mut any = false;
+    while reader.advance() {
+        if reader.fields().len() == fields {
+            any = true;
+            if reader.fields().last().is_some_and(|field| !field.value.is_empty()) {
+                return false;
+            }
+        }
+    }
+    any
 }
 
 /// The names of a header: a record that has no empty field, none twice, and none that looks like a number, a date or another value.

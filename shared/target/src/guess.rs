@@ -72,11 +72,22 @@ impl TypeGuess {
     }
 }
 
-/// Whether a value looks like one of a type other than text.
+/// Whether a value looks like one of a type other than text, or like a day or a time, however it is written.
 #[must_use]
 pub fn is_typed(value: &[u8]) -> bool {
     let mut room = Vec::new();
-    TYPES.iter().any(|(_, kind)| keeps(kind, value, &mut room))
+    is_day_or_time(value) || TYPES.iter().any(|(_, kind)| keeps(kind, value, &mut room))
+}
+
+/// Whether a value is three numbers between points, strokes or hyphens, or two or three between colons.
+fn is_day_or_time(value: &[u8]) -> bool {
+    let parts = |separator: u8| {
+        let mut parts = value.split(|byte| *byte == separator);
+        let are_numbers = parts.all(|part| (1..=4).contains(&part.len()) && part.iter().all(u8::is_ascii_digit));
+        let count = value.iter().filter(|byte| **byte == separator).count() + 1;
+        if are_numbers { count } else { 0 }
+    };
+    b"./-".iter().any(|separator| parts(*separator) == 3) || matches!(parts(b':'), 2 | 3)
 }
 
 /// Whether a type holds a value and writes it as it stands here.
@@ -181,6 +192,8 @@ mod tests {
     #[test]
     fn names_are_no_values() {
         assert!(!is_typed(b"name") && !is_typed(b"") && !is_typed(b"2nd"));
+        assert!(!is_typed(b"2016/17") && !is_typed(b"1.2.3.4") && !is_typed(b"a:1") && !is_typed(b"//"));
         assert!(is_typed(b"12") && is_typed(b"2026-01-31") && is_typed(b"true"));
+        assert!(is_typed(b"28/02/2008") && is_typed(b"1.2.08") && is_typed(b"0:10:00") && is_typed(b"9:30"));
     }
 }
