@@ -4,9 +4,9 @@ mod format;
 mod mapping;
 mod values;
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use connect::ConnectArgs;
 use model::{ImportId, LoadMethod};
 
@@ -28,6 +28,7 @@ pub use values::ValuesArgs;
   enqueue -i inbox --each                      each file of a directory that was not submitted before as an import of its own
   enqueue sniff orders.csv                     how a file is written, and the command that loads it
   enqueue -i stock.csv -d , --table shop.stock --columns product,day,pieces
+  enqueue -i mended.csv --like 7               the same table and options as import 7
   id=$(enqueue -i orders.csv)                  the import's id, alone on standard output
   enqueue cancel $id                           take exactly its rows out again
 
@@ -41,6 +42,12 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// Parses arguments of which later ones take the place of earlier ones.
+    pub fn parse_again(words: Vec<OsString>) -> Self {
+        let matches = Self::command().args_override_self(true).get_matches_from(words);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Ends with a usage error when arguments do not fit one another in a way that they cannot say themselves.
     pub fn check(&self) {
         if self.command.is_some() {
@@ -89,6 +96,9 @@ pub struct SubmitArgs {
     /// Each file is an import of its own; those that were submitted before are passed over: -i inbox --each
     #[arg(long, requires = "input", conflicts_with_all = ["key", "replace"])]
     pub each: bool,
+    /// Read and load it as the import with this id was: the same table, format and columns, unless other options say otherwise
+    #[arg(long, value_name = "ID")]
+    pub like: Option<ImportId>,
     /// The table to load, as SQL would read its name
     #[arg(long, value_name = "TABLE", default_value = "public.sale_order")]
     pub table: String,

@@ -4,6 +4,7 @@ pub mod cancel;
 pub mod check;
 pub mod forget;
 pub mod keep;
+pub mod like;
 pub mod migrate;
 pub mod psql;
 pub mod rejects;

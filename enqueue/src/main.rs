@@ -8,12 +8,13 @@ mod database;
 mod follow;
 mod hints;
 mod inputs;
+mod options;
 mod output;
 mod reasons;
 mod signals;
 
 use clap::Parser as _;
-use cli::{Cli, Command};
+use cli::{Cli, Command, SubmitArgs};
 
 fn main() -> std::io::Result<()> {
     let cli = Cli::parse();
@@ -28,7 +29,7 @@ fn main() -> std::io::Result<()> {
 
 async fn run(cli: Cli) -> u8 {
     let outcome = match cli.command {
-        None => commands::submit::run(cli.submit).await,
+        None => submit(cli.submit).await,
         Some(Command::Sniff(args)) => commands::sniff::run(args).await,
         Some(Command::Status(args)) => commands::status::run(args).await,
         Some(Command::Cancel(args)) => commands::cancel::run(args).await,
@@ -49,4 +50,17 @@ async fn run(cli: Cli) -> u8 {
             output::Exit::Failed.code()
         }
     }
+}
+
+/// With the options of an earlier import, if that is asked for.
+async fn submit(args: SubmitArgs) -> anyhow::Result<output::Exit> {
+    let args = match args.like {
+        Some(import) => {
+            let like = Cli::parse_again(commands::like::arguments(&args, import).await?);
+            like.check();
+            like.submit
+        }
+        None => args,
+    };
+    commands::submit::run(args).await
 }

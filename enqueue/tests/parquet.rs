@@ -160,7 +160,10 @@ async fn values_are_those_of_the_file_and_what_does_not_fit_is_a_reject_with_its
     let rejects = world.enqueue(&["rejects", &id.to_string()]).run().exits(0);
     let mended = rejects.stdout.replace("3000000000", "3").replace(r"\N,4", "\"x\",4");
     let mended = world.file("mended.csv", mended);
-    world.load(&["-i", &mended, "-d", ",", "--null", r"\N", "--table", "things"]);
+    let (_, command) = rejects.stderr.trim().rsplit_once("-i FILE ").expect("a command");
+    let words = shlex::split(command).unwrap();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    world.load(&[&["-i", &mended][..], &words].concat());
     assert_eq!(
         world
             .texts("SELECT quote_literal(name) || n FROM things WHERE n > 2 ORDER BY n")

@@ -8,8 +8,8 @@ use target::MappingRequest;
 #[command(next_help_heading = "Columns")]
 pub struct MappingArgs {
     /// The table's column for each field, in place of the header's names; - passes a field over: --columns product,-,pieces
-    #[arg(long, value_name = "A,B,…", value_delimiter = ',', allow_hyphen_values = true)]
-    pub columns: Option<Vec<String>>,
+    #[arg(long, value_name = "A,B,…", value_parser = parse_columns, allow_hyphen_values = true)]
+    pub columns: Option<Names>,
     /// Columns for fields that the header names otherwise; double quotes round a name with a comma or =: --map 'Unit Price=price,Qty=pieces'
     #[arg(long, value_name = "FIELD=COLUMN,…", value_parser = parse_map, conflicts_with_all = ["columns", "no_header"])]
     pub map: Vec<Renamed>,
@@ -38,11 +38,20 @@ pub enum Extra {
     Ignore,
 }
 
+/// The names of one list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names(pub Vec<String>);
+
 /// The fields and their columns of one `--map`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renamed(Vec<(String, String)>);
 
 impl MappingArgs {
+    /// Whether they say which fields fill which columns.
+    pub fn says_fields(&self) -> bool {
+        self.columns.is_some() || !self.map.is_empty() || self.extra_columns != Extra::Error
+    }
+
     /// What is asked of the mapping beside names.
     pub fn request(&self) -> MappingRequest {
         let named = [
@@ -60,6 +69,20 @@ impl MappingArgs {
             added: self.set.iter().cloned().chain(named).collect(),
         }
     }
+}
+
+fn parse_columns(text: &str) -> Result<Names, String> {
+    let mut names = Vec::new();
+    let mut rest = Some(text);
+    while let Some(text) = rest {
+        let (column, after) = name(text, ',')?;
+        if column.is_empty() {
+            return Err("expected names of columns, such as product,-,pieces".to_owned());
+        }
+        names.push(column);
+        rest = after;
+    }
+    Ok(Names(names))
 }
 
 fn parse_set(text: &str) -> Result<AddedColumn, String> {
@@ -140,6 +163,16 @@ mod tests {
         assert_eq!(parse_map(r#""a,b=""c""" ="p,q""#), pairs(&[("a,b=\"c\"", "p,q")]));
         for bad in ["", "a", "=a", "a=", "a=b,", r#""a=b"#, r#""a"b=c"#] {
             assert!(parse_map(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn columns_are_told_apart() {
+        let names = |names: &[&str]| Ok(Names(names.iter().map(|&name| name.to_owned()).collect()));
+        assert_eq!(parse_columns("a, b c ,-"), names(&["a", "b c", "-"]));
+        assert_eq!(parse_columns(r#""a,""b""","-x""#), names(&["a,\"b\"", "-x"]));
+        for bad in ["", "a,,b", "a,", "\"a"] {
+            assert!(parse_columns(bad).is_err(), "{bad}");
         }
     }
 

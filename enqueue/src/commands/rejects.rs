@@ -6,13 +6,14 @@ use std::{
 use anyhow::Context as _;
 use format::csv::write;
 use ledger::{imports, inputs, rejects};
-use model::{FormatSpec, ImportSpec};
+use model::{Container, FormatSpec, ImportSpec};
 use session::database::Purpose;
 use tokio::fs::File;
 
 use crate::{
     cli::RejectsArgs,
     database::Open,
+    options::{self, Words},
     output::{self, Exit, group},
     reasons::ReasonWriter,
 };
@@ -60,31 +61,39 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         reasons.flush().await?;
     }
     output::say(&format!("rejected records: {}", group(count)));
-    let absent = absent_from_output(spec);
-    if count > 0 && !absent.is_empty() {
-        output::say(&format!(
-            "to submit them, give the same options, but without {}",
-            absent.join(", ")
-        ));
+    if count > 0 {
+        let command = output::again(&again(&args.id.to_string(), spec), open.is_local());
+        output::say(&format!("to submit them, corrected: {command}"));
     }
     Ok(Exit::Done)
 }
 
-/// The options for what stood round the records in their file and does not in the output, which is UTF-8.
-fn absent_from_output(spec: &ImportSpec) -> Vec<&'static str> {
-    let (skip_lines, skip_footer, header_above) = match &spec.format {
-        FormatSpec::Csv(dialect) => (dialect.skip_lines, dialect.skip_footer, dialect.header_above),
-        FormatSpec::JsonLines(_) => (0, 0, 0),
-    };
-    [
-        (spec.text.encoding.is_some(), "--encoding"),
-        (skip_lines > 0, "--skip-lines"),
-        (skip_footer > 0, "--skip-footer"),
-        (header_above > 0, "--header-lines"),
-    ]
-    .into_iter()
-    .filter_map(|(absent, option)| absent.then_some(option))
-    .collect()
+/// The arguments that load the output as the import was loaded: without what stood round the records in their file, and in UTF-8.
+fn again(id: &str, spec: &ImportSpec) -> String {
+    let mut words = Words::default();
+    words.option("-i", "FILE");
+    words.option("--like", id);
+    if spec.text.container == Container::Parquet
+        && let FormatSpec::Csv(dialect) = &spec.format
+    {
+        words.option("--format", "csv");
+        options::of_dialect(&mut words, dialect);
+    }
+    if spec.text.encoding.is_some() {
+        words.option("--encoding", "auto");
+    }
+    if let FormatSpec::Csv(dialect) = &spec.format {
+        for (number, option, none) in [
+            (dialect.skip_lines, "--skip-lines", "0"),
+            (dialect.skip_footer, "--skip-footer", "0"),
+            (dialect.header_above, "--header-lines", "1"),
+        ] {
+            if number > 0 {
+                words.option(option, none);
+            }
+        }
+    }
+    output::shell_words(words.into_vec().iter().map(String::as_str))
 }
 
 async fn create(path: &Path, inputs: Vec<String>) -> anyhow::Result<ReasonWriter<File>> {

@@ -7,6 +7,7 @@ use submit::sniff::{self, Finding};
 
 use crate::{
     cli::SniffArgs,
+    options::{self, Words},
     output::{self, Exit, group},
 };
 
@@ -79,42 +80,16 @@ fn encoding(finding: &Finding) -> &str {
 
 /// The command that loads the source as it was read here.
 fn command(finding: &Finding, name: Option<&str>) -> String {
-    let mut words = vec!["enqueue".to_owned()];
-    let mut option = |option: &str, value: &str| words.extend([option.to_owned(), value.to_owned()]);
+    let mut words = Words::default();
+    words.flag("enqueue");
     if let Some(name) = name {
-        option("-i", name);
+        words.option("-i", name);
     }
-    // A mark in the file says UTF-16 by itself, but no harm is done by saying so too.
-    if let Some(encoding) = &finding.text.encoding {
-        option("--encoding", encoding);
+    options::of_format(&mut words, &finding.text, &finding.format);
+    if finding.has_nameless {
+        words.option("--extra-columns", "ignore");
     }
-    match &finding.format {
-        _ if is_parquet(finding) => option("--format", "parquet"),
-        FormatSpec::JsonLines(_) => option("--format", "jsonl"),
-        FormatSpec::Csv(dialect) => {
-            let usual = CsvDialect::strict(model::Delimiter::default(), true);
-            if dialect.delimiter != usual.delimiter {
-                let text = String::from_utf8_lossy(dialect.delimiter.as_bytes()).replace('\t', "\\t");
-                option("-d", &text);
-            }
-            if dialect.quote != usual.quote {
-                option("--quote", &quote(dialect));
-            }
-            if let Some(escape) = escape(dialect) {
-                option("--escape", &escape);
-            }
-            if dialect.skip_lines > 0 {
-                option("--skip-lines", &dialect.skip_lines.to_string());
-            }
-            if finding.has_nameless {
-                option("--extra-columns", "ignore");
-            }
-            if !dialect.header {
-                words.push("--no-header".to_owned());
-            }
-        }
-    }
-    output::shell_words(words.iter().map(String::as_str))
+    output::shell_words(words.into_vec().iter().map(String::as_str))
 }
 
 /// Fits 80 columns, but for the command.

@@ -136,7 +136,7 @@ fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
     Request {
         sources,
         table: args.table.clone(),
-        columns: args.mapping.columns.clone(),
+        columns: args.mapping.columns.clone().map(|names| names.0),
         mapping: args.mapping.request(),
         text: args.format.text(),
         format: args.format.format(args.mapping.columns.is_some()),

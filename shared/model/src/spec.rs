@@ -200,7 +200,7 @@ struct RowChanging<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<&'a TextSpec>,
     format: &'a FormatSpec,
-    mapping: &'a MappingSpec,
+    mapping: MappingSpec,
     #[serde(skip_serializing_if = "Option::is_none")]
     values: Option<&'a ValuesSpec>,
     conflict: &'a ConflictSpec,
@@ -250,7 +250,10 @@ impl ImportSpec {
         let parts = RowChanging {
             text: (!is_default(text)).then_some(text),
             format,
-            mapping,
+            mapping: MappingSpec {
+                given: false,
+                ..mapping.clone()
+            },
             values: (!is_default(values)).then_some(values),
             conflict,
         };

@@ -123,7 +123,11 @@ pub fn map_fields(
         FieldNames::OfSource(names) => map_source(target, names, request)?,
         FieldNames::Given(names) => map_given(target, names)?,
     };
-    let mapping = MappingSpec { fields, added };
+    let mapping = MappingSpec {
+        fields,
+        added,
+        given: false,
+    };
     let columns = mapping.columns();
     for (position, field) in (1..).zip(&mapping.fields) {
         if let Some(column) = field.column()

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::is_default;
+
 /// Which column is filled by what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -11,6 +13,9 @@ pub struct MappingSpec {
     /// The columns that no field fills.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub added: Vec<AddedColumn>,
+    /// Whether somebody named the columns of fields that have names in the source. Changes no row.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub given: bool,
 }
 
 /// What a field is for.
@@ -73,6 +78,7 @@ impl MappingSpec {
         Self {
             fields: columns.into_iter().map(FieldSpec::Column).collect(),
             added: Vec::new(),
+            given: false,
         }
     }
 
@@ -97,6 +103,6 @@ impl MappingSpec {
     /// Whether every field fills a column under its own name, and nothing else fills any.
     #[must_use]
     pub(super) fn is_plain(&self) -> bool {
-        self.added.is_empty() && self.fields.iter().all(|field| matches!(field, FieldSpec::Column(_)))
+        !self.given && self.added.is_empty() && self.fields.iter().all(|field| matches!(field, FieldSpec::Column(_)))
     }
 }

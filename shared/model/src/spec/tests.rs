@@ -249,8 +249,14 @@ fn only_what_needs_a_newer_version_has_it() {
     };
     let fields = |field: FieldSpec| MappingSpec {
         fields: vec![FieldSpec::Column("a".to_owned()), field],
-        added: Vec::new(),
+        ..plain.mapping.clone()
     };
+    let given = with(MappingSpec {
+        given: true,
+        ..plain.mapping.clone()
+    });
+    assert_eq!(given.version(), 4);
+    assert_eq!(given.row_changing().unwrap(), plain.row_changing().unwrap());
     let renamed = FieldSpec::Renamed {
         field: "B".to_owned(),
         column: "b".to_owned(),

@@ -238,6 +238,7 @@ impl Layout {
         request: &Request,
     ) -> Result<Self, target::MappingError> {
         let mut mapping = map_fields(target, names, &request.mapping)?;
+        mapping.given = matches!(names, FieldNames::Given(_)) && format.names_fields();
         let FormatSpec::JsonLines(json) = format else {
             let format = format.clone();
             return Ok(Self { format, mapping });
