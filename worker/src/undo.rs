@@ -2,4 +2,5 @@
 
 pub mod erase;
 pub mod fence;
+pub mod places;
 pub mod preview;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{IdentitySpec, ImportId, ImportSpec, ImportState, ProcessName};
+use model::{ImportId, ImportSpec, ImportState, ProcessName};
 use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
 use crate::{
@@ -45,7 +45,8 @@ pub struct NewImport<'a> {
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Option<ImportId>, LedgerError> {
-    let IdentitySpec::Sequence { column: id_column } = &new.spec.identity;
+    // Programs of before, which need it, know no other identities.
+    let id_column = new.spec.identity.column().unwrap_or_default();
     let size_bytes: Option<i64> = new.size_bytes.map(|n| signed("a source's size", n)).transpose()?;
     let id = sqlx::query_scalar!(
         "INSERT INTO pgimport.import

@@ -13,6 +13,7 @@ mod events;
 pub mod imports;
 pub mod inputs;
 mod number;
+pub mod pages;
 pub mod payloads;
 pub mod read;
 pub mod registry;

@@ -117,7 +117,7 @@ pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Regist
 }
 
 /// The `xmin` of a row that the transaction wrote: the lower half of its id.
-fn xmin(xid: i64) -> Result<u32, LedgerError> {
+pub(crate) fn xmin(xid: i64) -> Result<u32, LedgerError> {
     unsigned("a transaction id", xid & i64::from(u32::MAX))
 }
 

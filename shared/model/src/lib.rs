@@ -18,7 +18,7 @@ pub use import::{IllegalTransition, ImportEvent, ImportState};
 pub use position::{Position, Span};
 pub use spec::{
     AddedColumn, AddedValue, BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container, CsvDialect, Delimiter,
-    DialectError, Escape, FieldSpec, FormatSpec, IdentitySpec, ImportSpec, JsonLinesSpec, LoadMethod, LoadSpec,
+    DialectError, Escape, FieldSpec, FormatSpec, IdentityChoice, IdentitySpec, ImportSpec, JsonLinesSpec, LoadMethod, LoadSpec,
     LongRows, MappingSpec, OnNul, Quote, QuotedFields, Replace, SPEC_VERSION, ShortRows, SourceKind, SourceSpec,
     SplitSpec, StrayQuotes, TextSpec, UnknownKeys, ValuesSpec, Version1, Version1Options,
 };

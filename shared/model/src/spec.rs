@@ -128,6 +128,8 @@ pub enum LoadMethod {
 pub enum IdentitySpec {
     /// By ranges of an integer column that the table's own sequence fills.
     Sequence { column: String },
+    /// By the transactions that wrote them, on the pages where these put them.
+    Transaction,
 }
 
 /// What becomes of a row that a unique key of the target has already.
@@ -173,6 +175,35 @@ impl IdentitySpec {
     pub fn finds_edited(&self) -> bool {
         match self {
             Self::Sequence { .. } => true,
+            Self::Transaction => false,
+        }
+    }
+
+    /// The column that finds rows.
+    #[must_use]
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::Sequence { column } => Some(column),
+            Self::Transaction => None,
+        }
+    }
+}
+
+/// What is asked for of [`IdentitySpec`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdentityChoice {
+    /// A sequence where the table has one that can be used, else transactions.
+    #[default]
+    Auto,
+    Sequence,
+    Transaction,
+}
+
+impl From<&IdentitySpec> for IdentityChoice {
+    fn from(spec: &IdentitySpec) -> Self {
+        match spec {
+            IdentitySpec::Sequence { .. } => Self::Sequence,
+            IdentitySpec::Transaction => Self::Transaction,
         }
     }
 }
@@ -207,10 +238,15 @@ struct RowChanging<'a> {
 }
 
 impl ImportSpec {
-    /// The oldest version that can say it, so that programs of before take part where they can: 4 came with mappings beyond columns.
+    /// The oldest version that can say it, so that programs of before take part where they can: 4 came with mappings beyond columns,
+    /// and with other identities than sequences.
     #[must_use]
     pub fn version(&self) -> i32 {
-        if self.mapping.is_plain() { 3 } else { SPEC_VERSION }
+        if self.mapping.is_plain() && self.identity.column().is_some() {
+            3
+        } else {
+            SPEC_VERSION
+        }
     }
 
     /// The same import as version 2 would have written it, if it could.

@@ -202,7 +202,7 @@ impl<'a> Submission<'a> {
         let oid = Target::find(&mut as_the_role, &request.table).await?;
         drop(as_the_role.close().await);
         let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
-        let target = Target::describe(&mut conn, oid).await?;
+        let target = Target::describe(&mut conn, oid, request.identity).await?;
         drop(conn);
         let prepared = Prepared::new(request, target).await?;
         if let (true, FormatSpec::Csv(dialect)) = (prepared.found_delimiter, &prepared.spec.format) {

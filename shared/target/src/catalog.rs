@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use model::IdentityChoice;
 use sqlx::{PgConnection, postgres::types::Oid};
 
 use super::{
-    Characters, Column, ColumnType, Identity, Nature, SequenceIdentity, Target, TargetError, UndoTarget,
+    Characters, Column, ColumnType, Identity, Leaf, Nature, SequenceIdentity, Target, TargetError, UndoTarget,
     quote_identifier,
 };
 
@@ -54,7 +55,11 @@ async fn closed_schema(conn: &mut PgConnection, name: &str) -> Option<TargetErro
     })
 }
 
-pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target, TargetError> {
+pub(super) async fn describe(
+    conn: &mut PgConnection,
+    oid: Oid,
+    choice: IdentityChoice,
+) -> Result<Target, TargetError> {
     let table = sqlx::query!(
         r#"SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS "name!", n.nspname IN ('pgimport', 'apalis') AS "own!",
                c.relkind::pg_catalog.text AS "kind!",
@@ -95,32 +100,38 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Target
             format!("GRANT SELECT, INSERT, DELETE ON {name} TO {role}"),
         ));
     }
-    let id = describe_identity(conn, oid, &name).await?;
-    let may_use = sqlx::query_scalar!(
-        r#"SELECT pg_catalog.has_sequence_privilege($1::pg_catalog.oid, 'USAGE') AS "may_use!""#,
-        id.sequence_oid
-    )
-    .fetch_one(&mut *conn)
-    .await
-    .map_err(TargetError::Catalog)?;
-    if !may_use {
-        return Err(privilege(
-            format!("take values from the sequence {}", id.sequence),
-            format!("GRANT USAGE ON SEQUENCE {} TO {role}", id.sequence),
-        ));
+    let identity = choose_identity(conn, oid, &name, choice).await?;
+    if let Identity::Sequence(id) = &identity {
+        let may_use = sqlx::query_scalar!(
+            r#"SELECT pg_catalog.has_sequence_privilege($1::pg_catalog.oid, 'USAGE') AS "may_use!""#,
+            id.sequence_oid
+        )
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(TargetError::Catalog)?;
+        if !may_use {
+            return Err(privilege(
+                format!("take values from the sequence {}", id.sequence),
+                format!("GRANT USAGE ON SEQUENCE {} TO {role}", id.sequence),
+            ));
+        }
     }
     let characters = Characters::find(conn, &table.encoding).await?.map(Arc::new);
-    let columns = describe_columns(conn, oid, &id.column, characters.as_ref()).await?;
-    let copy_obstacle = table
-        .row_security
-        .then(|| "it has row-level security, which COPY FROM does not support".to_owned());
+    let columns = describe_columns(conn, oid, identity.column(), characters.as_ref()).await?;
+    let copy_obstacle = if table.row_security {
+        Some("it has row-level security, which COPY FROM does not support".to_owned())
+    } else if identity == Identity::Transaction {
+        Some("without a sequence, its rows are found by where they were put, which COPY does not say".to_owned())
+    } else {
+        None
+    };
     // Rows of a partition are written by the partition's triggers too: ask the rows themselves.
     let from = from_clause(&name, &table.kind);
     Ok(Target {
         oid,
         name,
         from,
-        identity: Identity::Sequence(id),
+        identity,
         columns,
         has_triggers: table.has_triggers || partitioned,
         copy_obstacle,
@@ -170,6 +181,43 @@ pub(super) async fn describe_undo(conn: &mut PgConnection, oid: Oid) -> Result<O
         has_triggers: table.has_triggers,
         row_security: table.row_security,
     }))
+}
+
+/// Those of some tables that hold rows of a table. One stands alone where this role needs nothing of the table above it to delete from it,
+/// and no trigger of that one would be missed.
+pub(super) async fn leaves(conn: &mut PgConnection, oid: Oid, leaves: &[Oid]) -> Result<Vec<Leaf>, TargetError> {
+    /// That it fires for each row, and on DELETE, in `pg_trigger.tgtype`.
+    const FOR_EACH_ROW: i32 = 1;
+    const ON_DELETE: i32 = 1 << 3;
+    let rows = sqlx::query!(
+        r#"SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS "name!", pg_catalog.pg_relation_filenode(c.oid) AS filenode,
+               pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(c.oid, 'DELETE')
+                   AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND NOT pg_catalog.row_security_active(c.oid)
+                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = $1 AND NOT t.tgisinternal
+                                   AND t.tgtype::pg_catalog.int4 & $3 = 0 AND t.tgtype::pg_catalog.int4 & $4 <> 0) AS "stands_alone!"
+           FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+           WHERE c.oid = ANY ($2) AND (c.oid = $1 OR c.oid IN (
+               SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)))"#,
+        oid,
+        leaves,
+        FOR_EACH_ROW,
+        ON_DELETE
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    let leaf = |row: (Oid, String, Option<Oid>, bool)| {
+        Some(Leaf {
+            oid: row.0,
+            name: row.1,
+            filenode: row.2?,
+            stands_alone: row.3,
+        })
+    };
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| leaf((row.oid, row.name, row.filenode, row.stands_alone)))
+        .collect())
 }
 
 /// Foreign keys of other tables whose rows would change when rows of this table are deleted: constraint and table.
@@ -261,10 +309,53 @@ async fn describe_identity(conn: &mut PgConnection, oid: Oid, name: &str) -> Res
     }
 }
 
+async fn choose_identity(
+    conn: &mut PgConnection,
+    oid: Oid,
+    name: &str,
+    choice: IdentityChoice,
+) -> Result<Identity, TargetError> {
+    let sequence = match choice {
+        IdentityChoice::Transaction => None,
+        _ => Some(describe_identity(conn, oid, name).await),
+    };
+    match (sequence, choice) {
+        (Some(Ok(sequence)), _) => return Ok(Identity::Sequence(sequence)),
+        (Some(Err(error)), IdentityChoice::Sequence) => return Err(error),
+        (Some(Err(error @ TargetError::Catalog(_))), _) => return Err(error),
+        _ => {}
+    }
+    match find_insert_trigger(conn, oid).await? {
+        Some(trigger) => Err(TargetError::Triggers {
+            name: name.to_owned(),
+            trigger,
+        }),
+        None => Ok(Identity::Transaction),
+    }
+}
+
+/// A trigger that fires where rows are inserted, but for the server's own.
+pub(super) async fn find_insert_trigger(conn: &mut PgConnection, oid: Oid) -> Result<Option<String>, TargetError> {
+    /// That it fires on INSERT, in `pg_trigger.tgtype`.
+    const ON_INSERT: i32 = 1 << 2;
+    sqlx::query_scalar!(
+        r#"SELECT pg_catalog.quote_ident(t.tgname) AS "name!" FROM pg_catalog.pg_trigger AS t
+           WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::pg_catalog.int4 & $2 <> 0
+             AND (t.tgrelid = $1 OR t.tgrelid IN (
+                     SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)))
+           ORDER BY 1 LIMIT 1"#,
+        oid,
+        ON_INSERT
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(TargetError::Catalog)
+}
+
 async fn describe_columns(
     conn: &mut PgConnection,
     oid: Oid,
-    id: &str,
+    id: Option<&str>,
     characters: Option<&Arc<Characters>>,
 ) -> Result<Vec<Column>, TargetError> {
     let rows = sqlx::query!(
@@ -280,7 +371,7 @@ async fn describe_columns(
                 SELECT below.oid FROM below WHERE below.typbasetype = 0) AS "base_oid!"
            FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
            JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
-           WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attname <> $2
+           WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attname IS DISTINCT FROM $2::pg_catalog.text
            ORDER BY a.attnum"#,
         oid,
         id

@@ -7,6 +7,8 @@ use sqlx::postgres::types::Oid;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     Sequence(SequenceIdentity),
+    /// Nothing of the table: what wrote a row, and the page that it is on.
+    Transaction,
 }
 
 /// An integer column that is filled from the target's own sequence.
@@ -25,9 +27,10 @@ pub struct SequenceIdentity {
 impl Identity {
     /// The column that a file must not have, for the import fills it.
     #[must_use]
-    pub fn column(&self) -> &str {
+    pub fn column(&self) -> Option<&str> {
         match self {
-            Self::Sequence(identity) => &identity.column,
+            Self::Sequence(identity) => Some(&identity.column),
+            Self::Transaction => None,
         }
     }
 
@@ -38,6 +41,7 @@ impl Identity {
             Self::Sequence(identity) => IdentitySpec::Sequence {
                 column: identity.column.clone(),
             },
+            Self::Transaction => IdentitySpec::Transaction,
         }
     }
 }

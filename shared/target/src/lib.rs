@@ -23,9 +23,9 @@ pub use characters::Characters;
 pub use identity::{Identity, SequenceIdentity};
 pub use mapping::{FieldNames, MappingError, MappingRequest, NO_COLUMN, find_alike, map_fields};
 pub use session::quote_identifier;
-pub use undo::{UndoTarget, check_cascades};
+pub use undo::{Leaf, UndoTarget, check_cascades};
 
-use model::LoadMethod;
+use model::{IdentityChoice, IdentitySpec, LoadMethod};
 
 /// How a column's values are checked and sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,6 +165,10 @@ pub enum TargetError {
         "the id column {column} of {name} leads no valid index, so that an import's rows could not be found again: CREATE INDEX ON {name} ({column})"
     )]
     NoIndex { name: String, column: String },
+    #[error(
+        "{name} cannot be loaded by transaction: its trigger {trigger} may write to other rows of it, which would look like the import's; give it an integer column filled by a sequence"
+    )]
+    Triggers { name: String, trigger: String },
     #[error("the role '{role}' may not {what}: {remedy}")]
     Privilege { role: String, what: String, remedy: String },
     #[error(
@@ -225,16 +229,22 @@ impl Target {
     ///
     /// # Errors
     /// [`TargetError`], saying what to do about it.
-    pub async fn describe(conn: &mut PgConnection, oid: Oid) -> Result<Self, TargetError> {
-        catalog::describe(conn, oid).await
+    pub async fn describe(conn: &mut PgConnection, oid: Oid, identity: IdentityChoice) -> Result<Self, TargetError> {
+        catalog::describe(conn, oid, identity).await
     }
 
-    /// Describes the table of an import that was submitted earlier, whatever it is called now. `name` is what it was called then.
+    /// Describes the table of an import that was submitted earlier, whatever it is called now. `name` is what it was called then, and
+    /// `identity` how the import finds its rows.
     ///
     /// # Errors
     /// [`TargetError::Gone`] when it was dropped, and every error of [`Target::describe`].
-    pub async fn describe_again(conn: &mut PgConnection, name: &str, oid: Oid) -> Result<Self, TargetError> {
-        match catalog::describe(conn, oid).await {
+    pub async fn describe_again(
+        conn: &mut PgConnection,
+        name: &str,
+        oid: Oid,
+        identity: &IdentitySpec,
+    ) -> Result<Self, TargetError> {
+        match catalog::describe(conn, oid, identity.into()).await {
             Err(TargetError::Missing { .. }) => Err(TargetError::Gone { name: name.to_owned() }),
             outcome => outcome,
         }

@@ -48,6 +48,28 @@ impl UndoTarget {
     }
 }
 
+/// A table that holds rows of the target: the target itself, or a partition of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaf {
+    pub oid: Oid,
+    /// Schema-qualified, quoted where SQL needs it.
+    pub name: String,
+    /// The file that holds it.
+    pub filenode: Oid,
+    /// Whether its rows may be deleted under its own name, as they would be under the target's.
+    pub stands_alone: bool,
+}
+
+impl UndoTarget {
+    /// Those of some tables that hold rows of this one now.
+    ///
+    /// # Errors
+    /// [`TargetError::Catalog`].
+    pub async fn leaves(&self, conn: &mut PgConnection, oids: &[Oid]) -> Result<Vec<Leaf>, TargetError> {
+        catalog::leaves(conn, self.oid, oids).await
+    }
+}
+
 /// Checks that deleting rows of the table `name` changes rows of no other by a foreign key `ON DELETE CASCADE`, `SET NULL` or
 /// `SET DEFAULT`, unless that is `allowed`.
 ///

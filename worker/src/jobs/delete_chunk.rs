@@ -4,18 +4,19 @@ use ledger::{
     LedgerError, chunks,
     completion::finish_undo_if_done,
     imports::{self, Fence, Import},
-    registry, sessions,
+    sessions,
 };
-use model::ChunkKey;
+use model::{ChunkKey, IdentitySpec};
 use sqlx::{Connection as _, PgConnection};
 use target::{TargetError, UndoTarget, check_cascades};
 
 use super::{Failure, JobContext, cancel_import};
-use crate::undo::erase::Rows;
+use crate::undo::{erase::Rows, places::Registered};
 
 /// What is said of a chunk that keeps rows without an error.
 const KEPT: &str =
     "rows stay that are not as they were loaded: edited since, somebody else's, or protected by a trigger";
+const NOT_FOUND: &str = "rows are not as they were loaded: edited since, which stay, or deleted by others; without ids nobody can tell which";
 const ALL_KEPT: &str = "every row differs from what was loaded, as after a rewrite of the table: nobody can tell which were edited, and all stay";
 
 /// What came of a deletion.
@@ -59,7 +60,7 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     let import = imports::read(&mut tx, chunk.import).await?;
     let import = import.ok_or(LedgerError::Missing(chunk.import))?;
     let (undo, spec) = (import.undo()?, import.spec()?);
-    let ranges = registry::read(&mut tx, chunk).await?;
+    let registered = Registered::read(&mut tx, chunk, &spec.identity).await?;
     fail::fail_point!("after-ranges");
     let target = UndoTarget::describe(&mut tx, &import.target, import.target_oid).await?;
     check_rights(&mut tx, &import, &target).await?;
@@ -71,8 +72,7 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     let rows = Rows {
         chunk,
         target: &target,
-        identity: &spec.identity,
-        ranges: &ranges,
+        registered: &registered,
     };
     let counts = rows.erase(&mut tx, undo).await?;
     fail::fail_point!("after-delete");
@@ -85,12 +85,13 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     }
     let reason = match (counts.kept, counts.deleted + counts.missing) {
         (0, _) => None,
+        _ if spec.identity == IdentitySpec::Transaction => Some(NOT_FOUND),
         (_, 0) => Some(ALL_KEPT),
         _ => Some(KEPT),
     };
     chunks::finish_deletion(&mut tx, chunk, context.worker.as_str(), counts, reason).await?;
     if counts.kept == 0 {
-        registry::delete(&mut tx, chunk).await?;
+        registered.forget(&mut tx, chunk).await?;
     }
     fail::fail_point!("before-delete-commit");
     tx.commit().await?;

@@ -80,6 +80,8 @@ impl From<EraseError> for Failure {
                 Self::Transient(describe_error(&error))
             }
             EraseError::Database(ref database) => Self::of(&error, Some(database)),
+            EraseError::Target(error) => error.into(),
+            EraseError::Rewritten => Self::Transient(describe_error(&error)),
             error => Self::of(&error, None),
         }
     }

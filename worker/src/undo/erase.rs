@@ -1,16 +1,14 @@
 //! Deletes from the target exactly the rows that a chunk put there. With `load::plan`, the only code that writes a user's table.
 //!
-//! Where to look, the registry's ids say; whose a row is, its transaction: one that did not write it for this chunk wrote another row, or
+//! Where to look, the registry's ids or pages say; whose a row is, its transaction: one that did not write it for this chunk wrote another row, or
 //! this one anew. Runs under the search path of the worker's role, for so do the table's triggers: what it calls is called by its full name.
 
-use ledger::{
-    LedgerError,
-    chunks::UndoCounts,
-    registry::{self, RegisteredRange},
-};
-use model::{ChunkKey, IdentitySpec, UndoSpec};
+use ledger::{LedgerError, chunks::UndoCounts, registry};
+use model::{ChunkKey, UndoSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use target::{UndoTarget, quote_identifier};
+use target::{TargetError, UndoTarget};
+
+use super::places::{Place, Places, Registered};
 
 /// The age at which a transaction's id may name another transaction too, by the lower half of it that rows have.
 const OLDEST_AGE: u64 = 1 << 31;
@@ -30,6 +28,10 @@ pub enum EraseError {
         "nothing was deleted: the rows were loaded by a transaction that this server has not had yet: the ledger was restored from another one, and the table may be another too"
     )]
     OtherServer,
+    #[error("the table was rewritten in this moment")]
+    Rewritten,
+    #[error("the partitions of the table cannot be looked at")]
+    Target(#[from] TargetError),
     #[error(
         "nothing was deleted: {found} rows look as the import left them where it put {registered}: a trigger of the table may have written to rows of others"
     )]
@@ -40,8 +42,7 @@ pub enum EraseError {
 pub struct Rows<'a> {
     pub chunk: ChunkKey,
     pub target: &'a UndoTarget,
-    pub identity: &'a IdentitySpec,
-    pub ranges: &'a [RegisteredRange],
+    pub registered: &'a Registered,
 }
 
 /// The rows that are found where an import's should be.
@@ -51,7 +52,9 @@ pub struct Found {
     pub ours: u64,
     /// Under its ids, but not as it left them: edited since, or somebody else's. Those of other imports are not among them.
     pub differing: u64,
-    /// Ids that the import registered.
+    /// That were registered without ids and are not found: edited since, or deleted by others, which nobody can tell.
+    pub unknown: u64,
+    /// That the import registered.
     pub registered: u64,
 }
 
@@ -61,48 +64,62 @@ impl Rows<'_> {
     /// # Errors
     /// [`EraseError`] from the database.
     pub async fn find(&self, conn: &mut PgConnection) -> Result<Found, EraseError> {
-        let mut found = Found::default();
-        for range in self.ranges {
-            let differing = self.count_differing(conn, range).await?;
-            let ours = self.count(conn, range, &ours(range)).await?;
+        let places = Places::find(conn, self.target, self.registered).await?;
+        let mut found = Found {
+            registered: places.gone,
+            ..Found::default()
+        };
+        for place in &places.places {
+            let ours = count(conn, place, &ours(place)).await?;
             found.ours += ours;
-            found.differing += differing;
-            found.registered += range.range.count();
+            found.registered += place.registered;
+            match &place.id {
+                Some(id) => found.differing += self.count_differing(conn, place, id).await?,
+                None => found.unknown += place.registered.saturating_sub(ours),
+            }
         }
         Ok(found)
     }
 
     /// Deletes the rows that are as the import left them; with `include_edited` also those that are not, but for those that other imports
-    /// put there. What is left is counted.
+    /// put there. What is left is counted; where rows have no ids, one that is not found counts as left, for it may have been edited.
     ///
     /// # Errors
     /// [`EraseError`]; a foreign key that forbids a deletion among them. The caller's transaction must be rolled back then.
     pub async fn erase(&self, conn: &mut PgConnection, undo: UndoSpec) -> Result<UndoCounts, EraseError> {
         self.check_age(conn, undo).await?;
-        let mut counts = UndoCounts::default();
-        for range in self.ranges {
-            let registered = range.range.count();
-            let condition = if undo.include_edited {
-                format!("({} OR NOT {})", ours(range), self.given_to_later(range))
-            } else {
-                ours(range)
+        let places = Places::find(conn, self.target, self.registered).await?;
+        let mut counts = UndoCounts {
+            missing: places.gone,
+            ..UndoCounts::default()
+        };
+        for place in &places.places {
+            let registered = place.registered;
+            let condition = match &place.id {
+                Some(id) if undo.include_edited => {
+                    format!("({} OR NOT {})", ours(place), self.given_to_later(place, id))
+                }
+                _ => ours(place),
             };
-            let deleted = self.delete(conn, range, &condition).await?;
+            let deleted = execute(conn, place, "DELETE", &condition).await?;
             if deleted > registered {
                 return Err(EraseError::TooMany {
                     registered,
                     found: deleted,
                 });
             }
-            // A trigger may have kept rows of ours from being deleted, or a rule.
-            let kept = if deleted < registered {
-                self.count_differing(conn, range).await? + self.count(conn, range, &ours(range)).await?
-            } else {
-                0
+            let kept = match &place.id {
+                _ if deleted == registered => 0,
+                // A trigger may have kept rows of ours from being deleted, or a rule.
+                Some(id) => self.count_differing(conn, place, id).await? + count(conn, place, &ours(place)).await?,
+                None => registered - deleted,
             };
             counts.deleted += deleted;
             counts.kept += kept;
             counts.missing += registered.saturating_sub(deleted + kept);
+        }
+        if !places.are_still(conn, self.target).await? {
+            return Err(EraseError::Rewritten);
         }
         Ok(counts)
     }
@@ -112,7 +129,7 @@ impl Rows<'_> {
     /// # Errors
     /// [`EraseError::TooOld`], which does not count where rows of others are deleted too; [`EraseError::OtherServer`].
     pub async fn check_age(&self, conn: &mut PgConnection, undo: UndoSpec) -> Result<(), EraseError> {
-        let Some(oldest) = self.ranges.iter().filter_map(|range| range.xids.oldest).min() else {
+        let Some(oldest) = self.registered.oldest_xid() else {
             return Ok(());
         };
         match registry::next_xid(conn).await?.checked_sub(oldest) {
@@ -122,74 +139,47 @@ impl Rows<'_> {
         }
     }
 
-    fn given_to_later(&self, range: &RegisteredRange) -> String {
-        let IdentitySpec::Sequence { column } = self.identity;
-        let id = format!("t.{}", quote_identifier(column));
-        registry::given_to_later(self.chunk, self.target.oid, &range.xids, &id)
+    fn given_to_later(&self, place: &Place, id: &str) -> String {
+        registry::given_to_later(self.chunk, self.target.oid, &place.xids, id)
     }
 
-    /// Rows under the range's ids that are neither as the import left them nor of a later load.
-    async fn count_differing(&self, conn: &mut PgConnection, range: &RegisteredRange) -> Result<u64, EraseError> {
-        let differing = format!("NOT ({})", ours(range));
+    /// Rows under the place's ids that are neither as the import left them nor of a later load.
+    async fn count_differing(&self, conn: &mut PgConnection, place: &Place, id: &str) -> Result<u64, EraseError> {
+        let differing = format!("NOT ({})", ours(place));
         // Nearly always none, and then nobody need be asked whose they are.
-        if self.count(conn, range, &differing).await? == 0 {
+        if count(conn, place, &differing).await? == 0 {
             return Ok(0);
         }
-        let condition = format!("{differing} AND NOT {}", self.given_to_later(range));
-        self.count(conn, range, &condition).await
+        let condition = format!("{differing} AND NOT {}", self.given_to_later(place, id));
+        count(conn, place, &condition).await
     }
+}
 
-    async fn count(
-        &self,
-        conn: &mut PgConnection,
-        range: &RegisteredRange,
-        condition: &str,
-    ) -> Result<u64, EraseError> {
-        let statement = self.statement("SELECT pg_catalog.count(*)", condition);
-        let count: i64 = bind(&statement, range).fetch_one(conn).await?.try_get(0)?;
-        Ok(u64::try_from(count).unwrap_or_default())
-    }
+async fn count(conn: &mut PgConnection, place: &Place, condition: &str) -> Result<u64, EraseError> {
+    let statement = statement(place, "SELECT pg_catalog.count(*)", condition);
+    // Each chunk has a text of its own: to keep it prepared would only take room.
+    let query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
+    let count: i64 = query.fetch_one(conn).await?.try_get(0)?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
 
-    async fn delete(
-        &self,
-        conn: &mut PgConnection,
-        range: &RegisteredRange,
-        condition: &str,
-    ) -> Result<u64, EraseError> {
-        let statement = self.statement("DELETE", condition);
-        Ok(bind(&statement, range).execute(conn).await?.rows_affected())
-    }
+async fn execute(conn: &mut PgConnection, place: &Place, verb: &str, condition: &str) -> Result<u64, EraseError> {
+    let statement = statement(place, verb, condition);
+    let query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
+    Ok(query.execute(conn).await?.rows_affected())
+}
 
-    /// Does something with the rows under a range's ids, and none that lie between them, of which a condition holds.
-    fn statement(&self, verb: &str, condition: &str) -> String {
-        let IdentitySpec::Sequence { column } = self.identity;
-        let (id, from) = (quote_identifier(column), &self.target.from);
-        format!("{verb} FROM {from} AS t WHERE t.{id} BETWEEN $1 AND $2 AND (t.{id} - $1) % $3 = 0 AND {condition}")
-    }
+/// Does something with the rows of a place of which a condition holds.
+fn statement(place: &Place, verb: &str, condition: &str) -> String {
+    format!("{verb} FROM {} AS t WHERE {} AND {condition}", place.from, place.within)
 }
 
 /// Rows that the chunk's own transactions wrote. As a constant: with a list that comes as a parameter a generic plan looks each row up in
 /// it from its beginning.
-fn ours(range: &RegisteredRange) -> String {
-    is_any_of(&range.xids.xmins)
-}
-
-fn is_any_of(xmins: &[u32]) -> String {
-    let list: Vec<String> = xmins.iter().map(u32::to_string).collect();
+pub(crate) fn ours(place: &Place) -> String {
+    let list: Vec<String> = place.xids.xmins.iter().map(u32::to_string).collect();
     format!(
         "t.xmin OPERATOR(pg_catalog.=) ANY ('{{{}}}'::pg_catalog.xid[])",
         list.join(",")
     )
-}
-
-fn bind<'q>(
-    statement: &'q str,
-    registered: &'q RegisteredRange,
-) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
-    // Each chunk has a text of its own: to keep it prepared would only take room.
-    sqlx::query(AssertSqlSafe(statement))
-        .bind(registered.range.start_id)
-        .bind(registered.range.end_id)
-        .bind(registered.range.step)
-        .persistent(false)
 }

@@ -1,12 +1,15 @@
 //! What an undo would do, without doing it.
 
-use ledger::{LedgerError, chunks, imports, registry};
+use ledger::{LedgerError, chunks, imports};
 use model::{ImportId, UndoSpec};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 use target::{TargetError, UndoTarget, check_cascades};
 
-use super::erase::{EraseError, Rows};
+use super::{
+    erase::{EraseError, Rows},
+    places::Registered,
+};
 
 /// What an undo of an import would do to its rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -20,7 +23,8 @@ pub struct UndoPreview {
     pub would_keep: u64,
     /// Rows that are not as the import left them, whether they would go or stay: edited since, or somebody else's.
     pub edited: u64,
-    /// Those of them that are in chunks of which *every* row differs, as after a rewrite of the table: nobody can tell which were edited.
+    /// Those of which nobody can tell whether they were edited: in chunks of which *every* row differs, as after a rewrite of the table; and,
+    /// where rows have no ids, those that are not found, which may be gone too.
     pub cannot_tell: u64,
     /// Rows that are gone already.
     pub missing: u64,
@@ -70,16 +74,19 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
     check_cascades(&mut tx, &target.name, target.oid, undo.cascade).await?;
     preview.target.clone_from(&target.name);
     for chunk in chunks {
-        let ranges = registry::read(&mut tx, chunk).await?;
+        let registered = Registered::read(&mut tx, chunk, &row.spec()?.identity).await?;
         let rows = Rows {
             chunk,
             target: &target,
-            identity: &row.spec()?.identity,
-            ranges: &ranges,
+            registered: &registered,
         };
         rows.check_age(&mut tx, undo).await?;
         let found = rows.find(&mut tx).await?;
-        preview.missing += found.registered.saturating_sub(found.ours + found.differing);
+        preview.missing += found
+            .registered
+            .saturating_sub(found.ours + found.differing + found.unknown);
+        preview.would_keep += found.unknown;
+        preview.cannot_tell += found.unknown;
         preview.edited += found.differing;
         if found.ours == 0 {
             preview.cannot_tell += found.differing;

@@ -109,7 +109,7 @@ impl Version1 {
                     max_record,
                 },
             load: LoadSpec { method },
-            identity: IdentitySpec::Sequence { column },
+            identity,
             conflict: ConflictSpec::Fail,
             completion: CompletionSpec { replace },
         } = spec;
@@ -129,7 +129,7 @@ impl Version1 {
                 replace_anyway: *replace == Replace::WithRows,
             },
             columns: mapping.columns(),
-            id_column: column.clone(),
+            id_column: identity.column()?.to_owned(),
             resumable: *kind == SourceKind::File,
         })
     }

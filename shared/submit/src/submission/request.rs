@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use model::{
-    CompletionSpec, ConflictSpec, Delimiter, FormatSpec, ImportId, ImportState, LoadSpec, SplitSpec, TextSpec,
+    CompletionSpec, ConflictSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, SplitSpec, TextSpec,
     ValuesSpec,
 };
 use source::Source;
@@ -43,6 +43,7 @@ pub struct Request {
     pub values: ValuesSpec,
     pub split: SplitSpec,
     pub load: LoadSpec,
+    pub identity: IdentityChoice,
     pub conflict: ConflictSpec,
     pub completion: CompletionSpec,
     pub key: KeyChoice,
