@@ -11,7 +11,7 @@ use ledger::{
     imports::{self, Import},
     inputs::{self, Input},
     registry::{self, IdRange},
-    rejects,
+    rejects::{self, Reject},
 };
 use model::{ChunkKey, ChunkState, IdentitySpec, ImportId};
 use serde::Serialize;
@@ -163,11 +163,11 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
                 import: id,
                 ordinal: chunk.ordinal,
             };
-            let lines = verify_rejects(conn, key, chunk, &place, &mut report).await?;
+            let rejects = verify_rejects(conn, key, chunk, &place, &mut report).await?;
             let ids = verify_rows(conn, key, (chunk, &place), &target, &spec.identity, &mut report).await?;
             if let Some(comparison) = comparison.as_mut().filter(|_| chunk.deleted_count == 0) {
                 comparison
-                    .compare(conn, (chunk, &place), &ids, &lines, &mut report)
+                    .compare(conn, (chunk, &place), &ids, &rejects, &mut report)
                     .await?;
             }
         }
@@ -256,21 +256,21 @@ impl Verification {
     }
 }
 
-/// Compares the rejects that were counted with those that are kept. Returns the numbers of these.
+/// Compares the rejects that were counted with those that are kept, which it returns.
 async fn verify_rejects(
     conn: &mut PgConnection,
     key: ChunkKey,
     chunk: &ChunkRow,
     place: &str,
     report: &mut Verification,
-) -> Result<Vec<Option<u64>>, VerifyError> {
+) -> Result<Vec<Reject>, VerifyError> {
     let stored = rejects::of_chunk(conn, key).await?;
     report.differ(
         DifferenceKind::RejectCount,
         chunk.rejected_count.abs_diff(stored.len() as u64),
         || format!("{}: {} rejected, {} kept", place, chunk.rejected_count, stored.len()),
     );
-    Ok(stored.iter().map(|reject| reject.position.record).collect())
+    Ok(stored)
 }
 
 /// Compares the rows that were counted with those that are registered and those that are there. Returns the registered ids.

@@ -212,6 +212,21 @@ impl Target {
         Ok(catalog::resolve_exact(conn, &self.name).await? == Some(self.oid))
     }
 
+    /// Whether the id column is part of the key of an index of this table, or of one of its partitions. `schema` and `table` are where the
+    /// index is.
+    ///
+    /// # Errors
+    /// From the catalog.
+    pub async fn has_id_in_key(
+        &self,
+        conn: &mut PgConnection,
+        schema: &str,
+        table: &str,
+        index: &str,
+    ) -> Result<bool, sqlx::Error> {
+        catalog::is_in_key(conn, self, (schema, table, index)).await
+    }
+
     /// Finds a table by its name as SQL would read it in this session.
     ///
     /// # Errors

@@ -3,7 +3,10 @@
 //! Every function works within the caller's transaction. The SQL that names user tables is built here, each identifier quoted. It runs
 //! under the search path of the worker's role, for so do the triggers and defaults of the table: what it calls is called by its full name.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering},
+};
 
 use ledger::registry::IdRange;
 use model::LoadMethod;
@@ -22,7 +25,18 @@ use super::{
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("the database refused the rows")]
+    Rows(#[source] sqlx::Error),
+    #[error("the database refused a statement")]
     Database(#[from] sqlx::Error),
+    #[error(
+        "{table} refused {refused} of the {tried} records that were tried, which may be the table's fault rather than theirs; the last of them: {reason}"
+    )]
+    Refusals {
+        table: String,
+        refused: usize,
+        tried: usize,
+        reason: String,
+    },
     #[error(
         "{table} took {taken} of {sent} rows: a trigger or a policy drops some, so that they could not be told from rejects"
     )]
@@ -41,11 +55,15 @@ pub enum LoadError {
     Submitter { role: String, table: String },
 }
 
+/// Chunks that go by batches from the beginning after one had to: where a file has one bad record, it has others. After so many without
+/// one, the whole chunk is worth a try again.
+const CAREFUL_CHUNKS: u32 = 8;
+
 /// How the rows of an import are put into its target; made once and used for every chunk, until the table is altered.
 #[derive(Debug)]
 pub struct LoadPlan {
-    target: Target,
-    columns: Vec<Column>,
+    pub(super) target: Target,
+    pub(super) columns: Vec<Column>,
     method: LoadMethod,
     /// The role that submitted the import, whose own rights decide; `None` in imports of before.
     submitted_by: Option<String>,
@@ -55,6 +73,12 @@ pub struct LoadPlan {
     insert: String,
     copy: String,
     xmins_statement: String,
+    /// The xmins of single rows.
+    pub(super) xmin_each: String,
+    /// The xmins of each of several ranges by itself.
+    pub(super) xmins_by_range: String,
+    /// Chunks that go by batches from the beginning.
+    careful: AtomicU32,
     /// Empty, with the room of chunks before: to find that anew for every chunk costs a quarter of reading it.
     spare_sinks: Mutex<Vec<Sink>>,
 }
@@ -80,7 +104,23 @@ impl LoadPlan {
              JOIN {} AS t ON t.{id} BETWEEN r.start_id AND r.end_id AND (t.{id} - r.start_id) % r.step = 0",
             target.from
         );
+        let from = &target.from;
+        let xmin = "t.xmin::pg_catalog.text::pg_catalog.int8";
+        let xmin_each = format!(
+            "SELECT {xmin} AS xmin FROM pg_catalog.unnest($1::pg_catalog.int8[]) WITH ORDINALITY AS r (id, n)
+             JOIN {from} AS t ON t.{id} = r.id ORDER BY r.n"
+        );
+        let xmins_by_range = format!(
+            "SELECT r.n, pg_catalog.array_agg(DISTINCT {xmin}) AS xmins, pg_catalog.count(*) AS found
+             FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.int8[]), pg_catalog.unnest($2::pg_catalog.int8[]),
+                             pg_catalog.unnest($3::pg_catalog.int8[])) WITH ORDINALITY AS r (start_id, end_id, step, n)
+             JOIN {from} AS t ON t.{id} BETWEEN r.start_id AND r.end_id AND (t.{id} - r.start_id) % r.step = 0
+             GROUP BY r.n ORDER BY r.n"
+        );
         Self {
+            xmin_each,
+            xmins_by_range,
+            careful: AtomicU32::new(0),
             insert_range: insert_statement(
                 &target,
                 identity,
@@ -121,30 +161,46 @@ impl LoadPlan {
         })
     }
 
+    /// Whether the next chunk had better not be tried as a whole.
+    #[must_use]
+    pub fn is_careful(&self) -> bool {
+        self.careful.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes note of whether the server refused records of a chunk.
+    pub fn note(&self, refused: bool) {
+        if refused {
+            self.careful.store(CAREFUL_CHUNKS, Ordering::Relaxed);
+            return;
+        }
+        let less = |careful: u32| careful.checked_sub(1);
+        // Already none.
+        let _ = self.careful.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// Keeps what [`LoadPlan::sink`] gave for the next chunk: no more of them than chunks that are loaded at once.
-    fn keep(&self, mut sink: Sink) {
+    pub fn keep(&self, mut sink: Sink) {
         sink.clear();
         let mut spare = self.spare_sinks.lock().unwrap_or_else(PoisonError::into_inner);
         spare.push(sink);
     }
 
-    /// Takes ids for the rows and puts them into the target. `None` without rows.
+    /// Takes ids for the rows and puts them into the target, all at once. `None` without rows. They can be put there by
+    /// [`LoadPlan::salvage`] afterwards, in another transaction, and by nothing else.
     ///
-    /// After an error the connection must be closed, not used again: it may still hold the lock under which ids are taken.
+    /// After an error other than [`LoadError::Rows`] the connection must be closed, not used again: it may still hold the lock under which
+    /// ids are taken.
     ///
     /// # Errors
     /// [`LoadError`].
-    pub async fn load(&self, conn: &mut PgConnection, mut rows: Sink) -> Result<Option<Loaded>, LoadError> {
+    pub async fn load(&self, conn: &mut PgConnection, rows: &mut Sink) -> Result<Option<Loaded>, LoadError> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let Identity::Sequence(identity) = &self.target.identity;
         let count = rows.len() as u64;
-        let ids = ids::take(conn, identity, count).await?;
-        check_width(identity, &ids)?;
+        let ids = self.take_ids(conn, count).await?;
         fail::fail_point!("after-ids");
-        let taken = self.write(conn, &ids, &mut rows).await?;
-        self.keep(rows);
+        let taken = self.write(conn, &ids, rows).await?;
         if taken != count {
             return Err(LoadError::RowsTaken {
                 table: self.target.name.clone(),
@@ -156,16 +212,25 @@ impl LoadPlan {
         Ok(Some(Loaded { ids, xids }))
     }
 
+    pub(super) async fn take_ids(&self, conn: &mut PgConnection, count: u64) -> Result<Vec<IdRange>, LoadError> {
+        let Identity::Sequence(identity) = &self.target.identity;
+        let ids = ids::take(conn, identity, count).await?;
+        check_width(identity, &ids)?;
+        Ok(ids)
+    }
+
     async fn write(&self, conn: &mut PgConnection, ids: &[IdRange], rows: &mut Sink) -> Result<u64, LoadError> {
         match rows {
             Sink::Arrays(columns) => self.insert(conn, ids, columns).await,
-            Sink::Tuples(tuples) => {
-                let mut copy = conn.copy_in_raw(&self.copy).await?;
-                // As one message: in pieces of 256 KiB client and server wake each other so often that a load takes a quarter more CPU.
-                copy.send(tuples.copy_data(ids)).await?;
-                Ok(copy.finish().await?)
-            }
+            Sink::Tuples(tuples) => self.copy(conn, tuples.copy_data(ids)).await.map_err(LoadError::Rows),
         }
+    }
+
+    async fn copy(&self, conn: &mut PgConnection, data: &[u8]) -> Result<u64, sqlx::Error> {
+        let mut copy = conn.copy_in_raw(&self.copy).await?;
+        // As one message: in pieces of 256 KiB client and server wake each other so often that a load takes a quarter more CPU.
+        copy.send(data).await?;
+        copy.finish().await
     }
 
     /// What an error means: where the table is not called as it was any more, it came from nowhere or from another table that took the
@@ -182,7 +247,7 @@ impl LoadPlan {
         })
     }
 
-    async fn insert(
+    pub(super) async fn insert(
         &self,
         conn: &mut PgConnection,
         ranges: &[IdRange],
@@ -200,12 +265,12 @@ impl LoadPlan {
         for column in columns {
             query = query.bind(column);
         }
-        Ok(query.execute(conn).await?.rows_affected())
+        Ok(query.execute(conn).await.map_err(LoadError::Rows)?.rows_affected())
     }
 
     /// Looks, now that this transaction has written to the table and nobody can alter it any more, whether it is still the one that was
-    /// meant, as it was described, and whether the submitter may write to it. Returns the transactions that wrote the rows.
-    async fn look_back(&self, conn: &mut PgConnection, ids: &[IdRange], count: u64) -> Result<Vec<u64>, LoadError> {
+    /// meant, as it was described, and whether the submitter may write to it. Returns the transaction.
+    pub(super) async fn check_table(&self, conn: &mut PgConnection) -> Result<u64, LoadError> {
         let row = sqlx::query!(
             r#"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS "oid: Oid", pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 AS "xid!",
                    EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = $2 AND NOT t.tgisinternal) AS "has_triggers!",
@@ -216,7 +281,7 @@ impl LoadPlan {
             self.target.oid,
             self.submitted_by
         )
-        .fetch_one(&mut *conn)
+        .fetch_one(conn)
         .await?;
         if row.oid != Some(self.target.oid) || row.has_triggers && !self.target.has_triggers {
             return Err(LoadError::Outdated {
@@ -229,7 +294,12 @@ impl LoadPlan {
                 table: self.target.name.clone(),
             });
         }
-        let xid = unsigned(row.xid)?;
+        unsigned(row.xid)
+    }
+
+    /// Checks the table once more, and returns the transactions that wrote the rows.
+    async fn look_back(&self, conn: &mut PgConnection, ids: &[IdRange], count: u64) -> Result<Vec<u64>, LoadError> {
+        let xid = self.check_table(conn).await?;
         if !self.target.has_triggers {
             return Ok(vec![xid]);
         }
@@ -265,12 +335,12 @@ pub(crate) fn is_missing_itself(error: &sqlx::Error) -> bool {
 }
 
 /// A number that the server never gives below zero.
-fn unsigned(value: i64) -> Result<u64, LoadError> {
+pub(super) fn unsigned(value: i64) -> Result<u64, LoadError> {
     u64::try_from(value).map_err(|_| LoadError::Negative { value })
 }
 
 /// The whole id of a transaction of which a row has the lower half: the one that runs, or a subtransaction, which comes after it.
-fn in_full(running: u64, xmin: u64) -> u64 {
+pub(super) fn in_full(running: u64, xmin: u64) -> u64 {
     const HALF: u64 = 1 << 32;
     running + (xmin % HALF + HALF - running % HALF) % HALF
 }

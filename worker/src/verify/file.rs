@@ -1,16 +1,20 @@
 //! The files of an import beside its rows.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use ledger::{chunks::ChunkRow, registry::IdRange};
-use model::{IdentitySpec, ImportSpec, TextSpec};
+use ledger::{chunks::ChunkRow, registry::IdRange, rejects::Reject};
+use model::{IdentitySpec, ImportSpec, Position, Span, TextSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use target::{Column, ColumnType, Target, quote_identifier};
 
 use super::{DifferenceKind, Verification, VerifyError, source_text::SourceText};
 use crate::load::{
-    rows::{self, ParseError, ParsedChunk, RecordShape},
-    sink::Sink,
+    rows::{self, ParseError, RecordShape},
+    sink::{ArrayBuffer, Parts, Sink},
 };
 
 /// The files beside the table.
@@ -43,13 +47,18 @@ impl FileComparison {
         conn: &mut PgConnection,
         (chunk, place): (&ChunkRow, &str),
         ranges: &[IdRange],
-        rejected: &[Option<u64>],
+        rejects: &[Reject],
         report: &mut Verification,
     ) -> Result<(), VerifyError> {
         let Some(text) = self.text_of(chunk.span.start.input) else {
             return Ok(());
         };
-        let parsed = match self.parse(text, chunk).await? {
+        // What the server refused is read as a row here.
+        let (refused, unread): (Vec<&Reject>, Vec<&Reject>) =
+            rejects.iter().partition(|reject| reject.refusal.is_some());
+        let rejected = records(unread);
+        let refused = refused.iter().map(|reject| reject.position).collect();
+        let (parsed, columns) = match self.parse(text, chunk, refused).await? {
             Ok(parsed) => parsed,
             Err(error) => {
                 report.differ(DifferenceKind::Parse, chunk.span.record_count, || {
@@ -58,21 +67,18 @@ impl FileComparison {
                 return Ok(());
             }
         };
-        let records: Vec<Option<u64>> = parsed.rejects.iter().map(|reject| reject.position.record).collect();
+        let records = records(&parsed);
         if records != rejected {
             report.differ(
                 DifferenceKind::Parse,
                 records.len().abs_diff(rejected.len()).max(1) as u64,
                 || {
-                    let (before, now) = (numbers(rejected), numbers(&records));
+                    let (before, now) = (numbers(&rejected), numbers(&records));
                     format!("{place}: the records {before} were rejected, now {now}")
                 },
             );
             return Ok(());
         }
-        let Sink::Arrays(columns) = parsed.rows else {
-            return Ok(());
-        };
         let ids: Vec<i64> = ranges.iter().flat_map(|range| range.ids()).collect();
         let mut query = sqlx::query(AssertSqlSafe(self.statement.as_str())).bind(ids);
         for column in &columns {
@@ -98,8 +104,13 @@ impl FileComparison {
         Some(text)
     }
 
-    /// Reads and parses a chunk's bytes off the runtime.
-    async fn parse(&self, text: SourceText, chunk: &ChunkRow) -> Result<Result<ParsedChunk, ParseError>, VerifyError> {
+    /// Reads and parses a chunk's bytes off the runtime: its rejects, and its rows without the records at these places.
+    async fn parse(
+        &self,
+        text: SourceText,
+        chunk: &ChunkRow,
+        refused: Vec<Position>,
+    ) -> Result<Result<(Vec<Reject>, Vec<ArrayBuffer>), ParseError>, VerifyError> {
         let (shape, span) = (Arc::clone(&self.shape), chunk.span);
         tokio::task::spawn_blocking(move || {
             let bounds = span.start.byte.unwrap_or(0)..span.end_byte.unwrap_or(0);
@@ -107,10 +118,36 @@ impl FileComparison {
                 .read(bounds)
                 .map_err(|(path, source)| VerifyError::Read { path, source })?;
             // Values travel as arrays, whatever loaded them.
-            Ok(rows::parse(&bytes, &shape, span, Sink::arrays(&shape.columns)))
+            let parsed = rows::parse(&bytes, &shape, span, Sink::arrays(&shape.columns));
+            Ok(parsed.map(|mut parsed| {
+                let rows = parsed.take_rows();
+                let refused = numbers_of(&refused, &bytes, &shape, span);
+                let there: Vec<usize> = (0..rows.len())
+                    .filter(|&row| !refused.contains(&parsed.record_of_row(row)))
+                    .collect();
+                (parsed.rejects, Parts::new(rows, &shape.columns).part(&there))
+            }))
         })
         .await?
     }
+}
+
+/// Which of a chunk's records, from 0, lie at these places.
+fn numbers_of(places: &[Position], bytes: &[u8], shape: &RecordShape, span: Span) -> HashSet<usize> {
+    let number = |place: &Position| usize::try_from(place.record?.checked_sub(span.start.record?)?).ok();
+    if places.is_empty() || span.start.record.is_some() {
+        return places.iter().filter_map(number).collect();
+    }
+    // Of before, when records had no numbers.
+    let all: Vec<usize> = (0..usize::try_from(span.record_count).unwrap_or(usize::MAX)).collect();
+    let found = rows::find(bytes, shape, span, &all);
+    let there = found.iter().map(|record| places.contains(&record.position));
+    there.enumerate().filter_map(|(n, there)| there.then_some(n)).collect()
+}
+
+/// The numbers of rejected records.
+fn records<'r>(rejects: impl IntoIterator<Item = &'r Reject>) -> Vec<Option<u64>> {
+    rejects.into_iter().map(|reject| reject.position.record).collect()
 }
 
 /// Records, for people.
