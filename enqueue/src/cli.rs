@@ -8,7 +8,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use connect::ConnectArgs;
-use model::{ImportId, LoadMethod};
+use model::{IdentityChoice, ImportId, LoadMethod};
 
 pub use format::FormatArgs;
 pub use mapping::MappingArgs;
@@ -105,6 +105,9 @@ pub struct SubmitArgs {
     /// How workers put rows into the table
     #[arg(long, value_enum, default_value_t = Method::Insert)]
     pub load_method: Method,
+    /// How an import finds its rows again to undo it: auto takes the table's own sequence, or else the transactions that wrote them
+    #[arg(long, value_enum, default_value_t = RowIdentity::Auto)]
+    pub identity: RowIdentity,
     /// Records of a chunk, at most
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CHUNK_ROWS, value_parser = clap::value_parser!(u64).range(1..))]
     pub chunk_rows: u64,
@@ -155,6 +158,26 @@ pub enum Method {
     Insert,
     /// Binary COPY: faster, where the table allows it
     Copy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RowIdentity {
+    /// The sequence where the table has one that can be used, else transactions
+    Auto,
+    /// Ranges of ids that the table's sequence gives: rows that were edited since are known, too
+    Sequence,
+    /// The transactions that wrote the rows: for any table without triggers on INSERT
+    Transaction,
+}
+
+impl From<RowIdentity> for IdentityChoice {
+    fn from(identity: RowIdentity) -> Self {
+        match identity {
+            RowIdentity::Auto => Self::Auto,
+            RowIdentity::Sequence => Self::Sequence,
+            RowIdentity::Transaction => Self::Transaction,
+        }
+    }
 }
 
 impl From<Method> for LoadMethod {

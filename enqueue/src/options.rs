@@ -3,8 +3,9 @@
 //! What is as it would be without an option has none.
 
 use model::{
-    AddedValue, BadBytes, ColumnChoice, Container, CsvDialect, Delimiter, Escape, FieldSpec, FormatSpec, ImportSpec,
-    LoadMethod, LongRows, MappingSpec, OnNul, QuotedFields, ShortRows, StrayQuotes, TextSpec, UnknownKeys, ValuesSpec,
+    AddedValue, BadBytes, ColumnChoice, Container, CsvDialect, Delimiter, Escape, FieldSpec, FormatSpec, IdentitySpec,
+    ImportSpec, LoadMethod, LongRows, MappingSpec, OnNul, QuotedFields, ShortRows, StrayQuotes, TextSpec, UnknownKeys,
+    ValuesSpec,
 };
 
 /// The words of a command.
@@ -211,6 +212,9 @@ pub fn of_spec(words: &mut Words, spec: &ImportSpec) {
     of_added(words, &spec.mapping);
     if spec.load.method == LoadMethod::Copy {
         words.option("--load-method", "copy");
+    }
+    if spec.identity == IdentitySpec::Transaction {
+        words.option("--identity", "transaction");
     }
     words.unless(&(8 << 20), "--max-record", &spec.split.max_record);
 }

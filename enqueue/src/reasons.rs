@@ -6,7 +6,7 @@ use csv_async::AsyncWriter;
 use ledger::rejects::Reject;
 use tokio::io::AsyncWrite;
 
-/// Writes line, column, reason and file of rejects.
+/// Writes line, column, reason, file and constraint of rejects.
 pub struct ReasonWriter<W: AsyncWrite + Unpin> {
     out: AsyncWriter<W>,
     /// What the import's inputs are called.
@@ -24,7 +24,7 @@ impl<W: AsyncWrite + Unpin> ReasonWriter<W> {
             inputs,
         };
         writer
-            .record(["line", "column", "reason", "file"].map(Cow::from))
+            .record(["line", "column", "reason", "file", "constraint"].map(Cow::from))
             .await?;
         Ok(writer)
     }
@@ -38,8 +38,18 @@ impl<W: AsyncWrite + Unpin> ReasonWriter<W> {
         let column = reject.column.as_deref().unwrap_or_default();
         let number = usize::try_from(reject.position.input)?;
         let file = self.inputs.get(number).cloned().unwrap_or_default();
-        self.record([line.into(), column.into(), (&reject.reason).into(), file.into()])
-            .await
+        let constraint = reject
+            .refusal
+            .as_ref()
+            .and_then(|refusal| refusal.constraint.as_deref());
+        self.record([
+            line.into(),
+            column.into(),
+            (&reject.reason).into(),
+            file.into(),
+            constraint.unwrap_or_default().into(),
+        ])
+        .await
     }
 
     /// Call it at the end.
@@ -50,7 +60,7 @@ impl<W: AsyncWrite + Unpin> ReasonWriter<W> {
         Ok(self.out.flush().await?)
     }
 
-    async fn record(&mut self, fields: [Cow<'_, str>; 4]) -> anyhow::Result<()> {
+    async fn record(&mut self, fields: [Cow<'_, str>; 5]) -> anyhow::Result<()> {
         let written = self.out.write_record(fields.iter().map(AsRef::<str>::as_ref)).await;
         written.map_err(|error| match error.into_kind() {
             // Whoever reads may have seen enough, which nobody finds inside an error of the library.

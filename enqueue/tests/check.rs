@@ -25,8 +25,8 @@ async fn what_is_checked_is_what_a_load_rejects_and_nothing_is_stored() {
     let load = ["-i", &file, "--table", "things", "--chunk-rows", "2"];
     let checked = world.enqueue(&[&load[..], &["--check"]].concat()).run().exits(3);
     let name = std::fs::canonicalize(&file).unwrap();
-    let lines = REJECTS.map(|reject| format!("{reject},{}\n", name.display()));
-    let rejects = format!("line,column,reason,file\n{}", lines.concat());
+    let lines = REJECTS.map(|reject| format!("{reject},{},\n", name.display()));
+    let rejects = format!("line,column,reason,file,constraint\n{}", lines.concat());
     assert_eq!(checked.stdout, rejects);
     assert!(
         checked
@@ -72,15 +72,20 @@ async fn a_good_file_a_bad_one_and_wrong_arguments_are_told_apart() {
         (
             &["-i", &good][..],
             0,
-            Some("line,column,reason,file\n"),
+            Some("line,column,reason,file,constraint\n"),
             "1 records: 1 would be loaded",
         ),
-        (&["-i", &empty], 0, Some("line,column,reason,file\n"), "0 records"),
+        (
+            &["-i", &empty],
+            0,
+            Some("line,column,reason,file,constraint\n"),
+            "0 records",
+        ),
         (
             &["-i", &json, "--format", "jsonl"],
             3,
             Some(&format!(
-                "line,column,reason,file\n2,n,not an integer,{}\n",
+                "line,column,reason,file,constraint\n2,n,not an integer,{},\n",
                 json_name.display()
             )),
             "1 rejected",

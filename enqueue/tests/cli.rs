@@ -158,7 +158,7 @@ async fn a_table_that_cannot_be_loaded_is_refused_with_what_to_do() {
         ("x; DROP TABLE sale_order", "is not a table's name"),
     ] {
         world
-            .enqueue(&["-i", &file, "--no-header", "--table", table])
+            .enqueue(&["-i", &file, "--no-header", "--table", table, "--identity", "sequence"])
             .run()
             .exits(1)
             .says(text);

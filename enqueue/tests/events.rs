@@ -53,14 +53,18 @@ async fn each_change_of_state_is_one_event_that_says_whose_it_was() {
 
     // Failed, tried again in vain, tried again, and undone.
     world
-        .execute("ALTER TABLE public.sale_order ADD CONSTRAINT few CHECK (\"Stock\" < 25)")
+        .execute(
+            "CREATE FUNCTION few() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE 'too many' USING ERRCODE = 'insufficient_privilege'; END $$;
+             CREATE TRIGGER few BEFORE INSERT ON public.sale_order FOR EACH ROW WHEN (NEW.\"Stock\" >= 25) EXECUTE FUNCTION few()",
+        )
         .await;
     let id = enqueue(&["-i", &file, "--chunk-rows", "10"]).exits(0).id();
     let text = id.to_string();
     drain();
     enqueue(&["retry", &text]).exits(0);
     drain();
-    world.execute("ALTER TABLE public.sale_order DROP CONSTRAINT few").await;
+    world.execute("DROP TRIGGER few ON public.sale_order").await;
     enqueue(&["retry", &text]).exits(0);
     drain();
     let retry = "retry failed loading submitter pg_import-enqueue";

@@ -228,7 +228,9 @@ async fn rejected_records_can_be_corrected_and_submitted_again() {
     let name = world.path("orders.csv").display().to_string();
     assert_eq!(
         fs::read_to_string(reasons).unwrap(),
-        format!("line,column,reason,file\n3,Stock,not an integer,{name}\n4,Date,no such day in the calendar,{name}\n")
+        format!(
+            "line,column,reason,file,constraint\n3,Stock,not an integer,{name},\n4,Date,no such day in the calendar,{name},\n"
+        )
     );
     let corrected = world.file(
         "rejects.csv",

@@ -62,7 +62,7 @@ async fn several_files_are_one_import_and_records_keep_their_file_and_line() {
     assert_eq!(
         fs::read_to_string(reasons).unwrap(),
         format!(
-            "line,column,reason,file\n5,Date,not a date (YYYY-MM-DD),{}\n",
+            "line,column,reason,file,constraint\n5,Date,not a date (YYYY-MM-DD),{},\n",
             named("b.csv.gz")
         )
     );
@@ -348,7 +348,7 @@ async fn several_files_may_be_json_lines_checked_or_without_a_header() {
     assert_eq!(
         checked.stdout,
         format!(
-            "line,column,reason,file\n1,a,not an integer,{}\n",
+            "line,column,reason,file,constraint\n1,a,not an integer,{},\n",
             fs::canonicalize(&y).unwrap().display()
         )
     );

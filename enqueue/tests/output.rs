@@ -19,7 +19,7 @@ async fn a_reader_that_has_seen_enough_of_the_rejects_is_no_error() {
     for (command, header, pipe) in [
         ("rejects 1", "PointOfSale;Product;Date;Stock\n", "head -n 1"),
         ("rejects 1", "", "true"),
-        (&check, "line,column,reason,file\n", "head -n 1"),
+        (&check, "line,column,reason,file,constraint\n", "head -n 1"),
         (&check, "", "true"),
     ] {
         let script = format!("\"$0\" {command} | {pipe}");

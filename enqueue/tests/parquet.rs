@@ -137,7 +137,7 @@ async fn values_are_those_of_the_file_and_what_does_not_fit_is_a_reject_with_its
     let load = ["-i", &file, "--format", "parquet", "--table", "things"];
     let name = std::fs::canonicalize(&file).unwrap().display().to_string();
     let reasons = format!(
-        "line,column,reason,file\n3,n,integer out of range (integer holds -2147483648 to 2147483647),{name}\n4,name,\"no value, but the column is NOT NULL\",{name}\n"
+        "line,column,reason,file,constraint\n3,n,integer out of range (integer holds -2147483648 to 2147483647),{name},\n4,name,\"no value, but the column is NOT NULL\",{name},\n"
     );
     let checked = world.enqueue(&[&load[..], &["--check"]].concat()).run().exits(3);
     assert_eq!(checked.stdout, reasons);

@@ -257,7 +257,12 @@ async fn nothing_that_a_stranger_put_into_public_is_used() {
         .execute(
             "CREATE TABLE public.t (id bigint GENERATED ALWAYS AS IDENTITY (CACHE 100) PRIMARY KEY, a varchar(20), b int, n numeric, d date, j jsonb);
              CREATE TABLE public.s (id smallserial PRIMARY KEY, a text, b int);
-             CREATE FUNCTION public.idle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+             CREATE UNIQUE INDEX large ON public.t (b) WHERE b > 1000; CREATE UNIQUE INDEX large_too ON public.s (b) WHERE b > 1000;
+             CREATE FUNCTION public.idle() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN
+                     IF NEW.b = 666 THEN RAISE 'never' USING ERRCODE = 'insufficient_privilege'; END IF;
+                     RETURN NEW;
+                 END $$;
              CREATE TRIGGER idle BEFORE INSERT ON public.s FOR EACH ROW EXECUTE FUNCTION public.idle()",
         )
         .await;
@@ -319,9 +324,34 @@ async fn nothing_that_a_stranger_put_into_public_is_used() {
     let replacing = enqueue(&["-i", &t, "--table", "t", "--replace", "--force", "--wait"])
         .exits(0)
         .id();
+    // Records that the server refuses, one by one.
+    let refused = world.file(
+        "refused.csv",
+        "a;b;n;d;j\nx;1;1;2025-01-01;{\nx;2000;1;2025-01-01;{}\nx;2000;1;2025-01-01;{}\n",
+    );
+    let twice = world.file("twice.csv", "a;b\nx;1\nx;2000\nx;2000\n");
+    for (file, table, method) in [
+        (&refused, "t", "insert"),
+        (&twice, "s", "insert"),
+        (&twice, "s", "copy"),
+    ] {
+        let all = [
+            "-i",
+            file,
+            "--table",
+            table,
+            "--load-method",
+            method,
+            "--force",
+            "--wait",
+        ];
+        let id = enqueue(&all).exits(3).id().to_string();
+        enqueue(&["verify", &id, file]).exits(0);
+        enqueue(&["cancel", &id, "--wait"]).exits(0);
+    }
     // What fails is tried again by hand.
-    let refused = world.file("refused.csv", "a;b;n;d;j\nx;1;1;2025-01-01;{\n");
-    let failed = enqueue(&["-i", &refused, "--table", "t", "--wait"])
+    let never = world.file("never.csv", "a;b\nx;666\n");
+    let failed = enqueue(&["-i", &never, "--table", "s", "--wait"])
         .exits(1)
         .id()
         .to_string();

@@ -184,19 +184,32 @@ async fn a_submission_that_was_interrupted_before_is_taken_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_import_that_failed_before_is_retried_once_its_cause_is_mended() {
+async fn an_import_that_failed_before_is_retried_and_loses_no_more_than_the_record_that_was_refused() {
     let world = upgraded().await;
     let import = id("transfer").to_string();
-    world
-        .enqueue(&["retry", &import])
-        .run()
-        .exits(0)
-        .says("1 failed chunks");
+    world.enqueue(&["retry", &import]).run().exits(0);
     world.drain();
     assert_json(
         &world.status(id("transfer")),
-        &json!({"state": "failed", "loaded": 10, "chunks_failed": 1}),
+        &json!({"state": "loaded", "records": 15, "loaded": 14, "rejected": 1, "chunks_failed": 0, "error": null}),
     );
+    let refused = "SELECT concat_ws('|', line, convert_from(raw, 'UTF8'), constraint_name) FROM pgimport.import_reject WHERE sqlstate = '23514'";
+    assert_eq!(world.texts(refused).await, ["8|transfer 6;-7|transfer_amount"]);
+    assert_eq!(world.rows_of("transfer").await, 14);
+    assert_json(&world.verify("transfer"), &json!({"rows": 14, "rejected": 1}));
+    world
+        .undo_exactly(
+            "transfer",
+            &[],
+            &json!({"state": "cancelled", "deleted": 14, "kept": 0, "missing": 0}),
+        )
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_failed_before_is_retried_once_its_cause_is_mended() {
+    let world = upgraded().await;
+    let import = id("transfer").to_string();
     world
         .execute("ALTER TABLE public.transfer DROP CONSTRAINT transfer_amount")
         .await;
@@ -268,7 +281,7 @@ async fn what_was_rejected_before_is_listed_and_can_be_corrected() {
     assert_eq!(
         fs::read_to_string(reasons).unwrap(),
         format!(
-            "line,column,reason,file\n5,Date,no such day in the calendar,{file}\n10,,\"expected 4 fields, found 3\",{file}\n"
+            "line,column,reason,file,constraint\n5,Date,no such day in the calendar,{file},\n10,,\"expected 4 fields, found 3\",{file},\n"
         )
     );
     let corrected = listed.stdout.replace("02-30", "02-28").replace("03-09", "03-09;8");

@@ -1,7 +1,12 @@
 //! Putting a chunk's records into the target: records to rows ([`rows`]), rows to the server's binary forms ([`sink`]), ids from the
-//! table's own sequence ([`ids`]), and the statements ([`plan`]).
+//! table's own sequence ([`ids`]) or the pages where they are put ([`pages`]), and the statements ([`statements`], [`plan`]). What the server refuses ([`refusal`]) is found out record by record
+//! ([`salvage`]).
 
 pub mod ids;
+mod pages;
 pub mod plan;
+pub mod refusal;
 pub mod rows;
+pub mod salvage;
 pub mod sink;
+mod statements;

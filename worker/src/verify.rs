@@ -10,19 +10,20 @@ use ledger::{
     chunks::{self, ChunkRow},
     imports::{self, Import},
     inputs::{self, Input},
-    registry::{self, IdRange},
-    rejects,
+    rejects::{self, Reject},
 };
-use model::{ChunkKey, ChunkState, IdentitySpec, ImportId};
+use model::{ChunkKey, ChunkState, ImportId};
 use serde::Serialize;
 use source::{SourceError, fingerprint};
 use sqlx::PgConnection;
 use target::{Target, TargetError, UndoTarget};
 
 use crate::{
-    load::rows::About,
-    load::rows::ShapeError,
-    undo::erase::{EraseError, Rows},
+    load::rows::{About, ShapeError},
+    undo::{
+        erase::{EraseError, Rows},
+        places::Registered,
+    },
 };
 use file::FileComparison;
 
@@ -147,7 +148,7 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
     let mut comparison = None;
     if !files.is_empty() {
         let found = find_inputs(&inputs, &import, files, &mut report).await?;
-        let described = Target::describe_again(conn, &import.target, import.target_oid).await?;
+        let described = Target::describe_again(conn, &import.target, import.target_oid, &spec.identity).await?;
         let about = About::read(conn, &import, spec).await?;
         comparison = Some(FileComparison::new(found, spec, &about, &described)?);
     }
@@ -165,11 +166,17 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
                 import: id,
                 ordinal: chunk.ordinal,
             };
-            let lines = verify_rejects(conn, key, chunk, &place, &mut report).await?;
-            let ids = verify_rows(conn, key, (chunk, &place), &target, &spec.identity, &mut report).await?;
-            if let Some(comparison) = comparison.as_mut().filter(|_| chunk.deleted_count == 0) {
+            let rejects = verify_rejects(conn, key, chunk, &place, &mut report).await?;
+            let registered = Registered::read(conn, key, &spec.identity).await?;
+            let rows = Rows {
+                chunk: key,
+                target: &target,
+                registered: &registered,
+            };
+            verify_rows(conn, chunk, &place, &rows, &mut report).await?;
+            if let Some(comparison) = &mut comparison {
                 comparison
-                    .compare(conn, (chunk, &place), &ids, &lines, &mut report)
+                    .compare(conn, (chunk, &place), &rows, &rejects, &mut report)
                     .await?;
             }
         }
@@ -248,7 +255,10 @@ impl Verification {
             }
             ChunkState::Loaded => {}
         }
-        self.rows += chunk.loaded_count;
+        // An undo may have left a part of it.
+        let gone = chunk.deleted_count + chunk.missing_count;
+        self.rows += chunk.loaded_count.saturating_sub(gone);
+        self.undone += gone;
         self.rejected += chunk.rejected_count;
         let accounted = chunk.loaded_count + chunk.rejected_count;
         self.differ(DifferenceKind::RecordCount, accounted.abs_diff(records), || {
@@ -258,56 +268,46 @@ impl Verification {
     }
 }
 
-/// Compares the rejects that were counted with those that are kept. Returns the numbers of these.
+/// Compares the rejects that were counted with those that are kept, which it returns.
 async fn verify_rejects(
     conn: &mut PgConnection,
     key: ChunkKey,
     chunk: &ChunkRow,
     place: &str,
     report: &mut Verification,
-) -> Result<Vec<Option<u64>>, VerifyError> {
+) -> Result<Vec<Reject>, VerifyError> {
     let stored = rejects::of_chunk(conn, key).await?;
     report.differ(
         DifferenceKind::RejectCount,
         chunk.rejected_count.abs_diff(stored.len() as u64),
         || format!("{}: {} rejected, {} kept", place, chunk.rejected_count, stored.len()),
     );
-    Ok(stored.iter().map(|reject| reject.position.record).collect())
+    Ok(stored)
 }
 
-/// Compares the rows that were counted with those that are registered and those that are there. Returns the registered ids.
+/// Compares the rows that were counted with those that are registered and those that are there.
 async fn verify_rows(
     conn: &mut PgConnection,
-    key: ChunkKey,
-    (chunk, place): (&ChunkRow, &str),
-    target: &UndoTarget,
-    identity: &IdentitySpec,
+    chunk: &ChunkRow,
+    place: &str,
+    rows: &Rows<'_>,
     report: &mut Verification,
-) -> Result<Vec<IdRange>, VerifyError> {
-    let ranges = registry::read(conn, key).await?;
-    let rows = Rows {
-        chunk: key,
-        target,
-        identity,
-        ranges: &ranges,
-    };
+) -> Result<(), VerifyError> {
     let found = rows.find(conn).await?;
     report.differ(
         DifferenceKind::RegistryCount,
         found.registered.abs_diff(chunk.loaded_count),
         || {
             format!(
-                "{}: {} ids registered, {} rows loaded",
+                "{}: {} rows registered, {} rows loaded",
                 place, found.registered, chunk.loaded_count
             )
         },
     );
-    let (expected, present) = (
-        found.registered.saturating_sub(chunk.deleted_count),
-        found.ours + found.differing,
-    );
+    let gone = chunk.deleted_count + chunk.missing_count;
+    let (expected, present) = (found.registered.saturating_sub(gone), found.ours + found.differing);
     report.differ(DifferenceKind::MissingRow, expected.saturating_sub(present), || {
         format!("{place}: {expected} rows expected, {present} found")
     });
-    Ok(ranges.iter().map(|range| range.range).collect())
+    Ok(())
 }

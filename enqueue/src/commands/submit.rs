@@ -150,6 +150,7 @@ fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
         load: LoadSpec {
             method: args.load_method.into(),
         },
+        identity: args.identity.into(),
         conflict: ConflictSpec::Fail,
         completion: CompletionSpec {
             replace: match (args.replace, args.replace_anyway) {

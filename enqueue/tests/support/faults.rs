@@ -29,6 +29,20 @@ impl Held {
         Self(conn)
     }
 
+    /// Does something more in the same transaction, however long that waits.
+    pub async fn also(mut self, statement: &str) -> Self {
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut self.0)
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        self
+    }
+
+    /// Keeps what was done.
+    pub async fn commit(mut self) {
+        sqlx::raw_sql("COMMIT").execute(&mut self.0).await.expect("to commit");
+    }
+
     pub async fn release(mut self) {
         sqlx::raw_sql("ROLLBACK")
             .execute(&mut self.0)

@@ -54,7 +54,7 @@ impl Role {
     pub fn submitter_grants(&self) -> Vec<String> {
         self.grants(&[
             "USAGE ON SCHEMA pgimport, apalis",
-            "SELECT ON pgimport._sqlx_migrations, pgimport.worker, pgimport.import_registry, pgimport.import_reject",
+            "SELECT ON pgimport._sqlx_migrations, pgimport.worker, pgimport.import_registry, pgimport.import_pages, pgimport.import_reject",
             "SELECT, INSERT, UPDATE ON pgimport.import, pgimport.import_chunk",
             "SELECT, INSERT, DELETE ON pgimport.import_payload",
             "DELETE ON pgimport.import",
@@ -67,7 +67,8 @@ impl Role {
     pub fn worker_grants(&self) -> Vec<String> {
         self.grants(&[
             "USAGE ON SCHEMA pgimport, apalis",
-            "SELECT ON pgimport._sqlx_migrations",
+            "SELECT ON pgimport._sqlx_migrations, pgimport.import_input",
+            "SELECT, INSERT, DELETE ON pgimport.import_pages",
             "SELECT, UPDATE ON pgimport.import, pgimport.import_chunk",
             "SELECT, DELETE ON pgimport.import_payload",
             "SELECT, INSERT, UPDATE, DELETE ON pgimport.import_registry, pgimport.worker, apalis.jobs, apalis.workers",

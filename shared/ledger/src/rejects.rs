@@ -18,6 +18,17 @@ pub struct Reject {
     pub reason: String,
     /// The record as it stood in the source, without the line end.
     pub raw: Vec<u8>,
+    /// Of a record that the server refused; `None` of one that was never sent to it.
+    pub refusal: Option<Refusal>,
+}
+
+/// By what the server refused a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The server's code for it.
+    pub sqlstate: String,
+    /// The constraint that the record breaks, where it is one.
+    pub constraint: Option<String>,
 }
 
 /// Stores the rejects of a chunk that is being loaded.
@@ -46,11 +57,15 @@ pub async fn insert(conn: &mut PgConnection, chunk: ChunkKey, rejects: &[Reject]
     let columns: Vec<Option<&str>> = rejects.iter().map(|r| r.column.as_deref()).collect();
     let reasons: Vec<&str> = rejects.iter().map(|r| r.reason.as_str()).collect();
     let raws: Vec<&[u8]> = rejects.iter().map(|r| r.raw.as_slice()).collect();
+    let refusals = || rejects.iter().map(|r| r.refusal.as_ref());
+    let sqlstates: Vec<Option<&str>> = refusals().map(|r| Some(r?.sqlstate.as_str())).collect();
+    let constraints: Vec<Option<&str>> = refusals().map(|r| r?.constraint.as_deref()).collect();
     let done = sqlx::query!(
-        "INSERT INTO pgimport.import_reject (import_id, ordinal, input, record, start_byte, line, column_name, reason, raw)
+        "INSERT INTO pgimport.import_reject
+             (import_id, ordinal, input, record, start_byte, line, column_name, reason, raw, sqlstate, constraint_name)
          SELECT $1, $2, r.*
-         FROM unnest($3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::bytea[])
-             AS r (input, record, start_byte, line, column_name, reason, raw)",
+         FROM unnest($3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::bytea[], $10::text[], $11::text[])
+             AS r (input, record, start_byte, line, column_name, reason, raw, sqlstate, constraint_name)",
         chunk.import.0,
         chunk.ordinal,
         &inputs,
@@ -60,6 +75,8 @@ pub async fn insert(conn: &mut PgConnection, chunk: ChunkKey, rejects: &[Reject]
         columns as Vec<Option<&str>>,
         reasons as Vec<&str>,
         raws as Vec<&[u8]>,
+        sqlstates as Vec<Option<&str>>,
+        constraints as Vec<Option<&str>>,
     )
     .execute(conn)
     .await?;
@@ -87,7 +104,7 @@ pub async fn page(
     };
     let rows = sqlx::query_as!(
         Row,
-        "SELECT input, record, start_byte, line, column_name, reason, raw FROM pgimport.import_reject
+        "SELECT input, record, start_byte, line, column_name, reason, raw, sqlstate, constraint_name FROM pgimport.import_reject
          WHERE import_id = $1 AND (input, coalesce(record, 0), coalesce(start_byte, 0)) > ($2, $3, $4)
          ORDER BY import_id, input, coalesce(record, 0), coalesce(start_byte, 0) LIMIT $5",
         import.0,
@@ -108,7 +125,7 @@ pub async fn page(
 pub async fn of_chunk(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Reject>, LedgerError> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT input, record, start_byte, line, column_name, reason, raw FROM pgimport.import_reject
+        "SELECT input, record, start_byte, line, column_name, reason, raw, sqlstate, constraint_name FROM pgimport.import_reject
          WHERE import_id = $1 AND ordinal = $2 ORDER BY input, record, start_byte",
         chunk.import.0,
         chunk.ordinal
@@ -126,6 +143,8 @@ struct Row {
     column_name: Option<String>,
     reason: String,
     raw: Vec<u8>,
+    sqlstate: Option<String>,
+    constraint_name: Option<String>,
 }
 
 impl TryFrom<Row> for Reject {
@@ -142,6 +161,10 @@ impl TryFrom<Row> for Reject {
             column: row.column_name,
             reason: row.reason,
             raw: row.raw,
+            refusal: row.sqlstate.map(|sqlstate| Refusal {
+                sqlstate,
+                constraint: row.constraint_name,
+            }),
         })
     }
 }

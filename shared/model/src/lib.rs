@@ -18,9 +18,9 @@ pub use import::{IllegalTransition, ImportEvent, ImportState};
 pub use position::{Position, Span};
 pub use spec::{
     AddedColumn, AddedValue, BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container, CsvDialect, Delimiter,
-    DialectError, Escape, FieldSpec, FormatSpec, IdentityChoice, IdentitySpec, ImportSpec, JsonLinesSpec, LoadMethod, LoadSpec,
-    LongRows, MappingSpec, OnNul, Quote, QuotedFields, Replace, SPEC_VERSION, ShortRows, SourceKind, SourceSpec,
-    SplitSpec, StrayQuotes, TextSpec, UnknownKeys, ValuesSpec, Version1, Version1Options,
+    DialectError, Escape, FieldSpec, FormatSpec, IdentityChoice, IdentitySpec, ImportSpec, JsonLinesSpec, LoadMethod,
+    LoadSpec, LongRows, MappingSpec, OnNul, Quote, QuotedFields, Replace, SPEC_VERSION, ShortRows, SourceKind,
+    SourceSpec, SplitSpec, StrayQuotes, TextSpec, UnknownKeys, ValuesSpec, Version1, Version1Options,
 };
 pub use undo::{UNDO_VERSION, UndoSpec};
 

@@ -55,11 +55,7 @@ async fn closed_schema(conn: &mut PgConnection, name: &str) -> Option<TargetErro
     })
 }
 
-pub(super) async fn describe(
-    conn: &mut PgConnection,
-    oid: Oid,
-    choice: IdentityChoice,
-) -> Result<Target, TargetError> {
+pub(super) async fn describe(conn: &mut PgConnection, oid: Oid, choice: IdentityChoice) -> Result<Target, TargetError> {
     let table = sqlx::query!(
         r#"SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS "name!", n.nspname IN ('pgimport', 'apalis') AS "own!",
                c.relkind::pg_catalog.text AS "kind!",
@@ -235,6 +231,36 @@ pub(super) async fn cascades(conn: &mut PgConnection, oid: Oid) -> Result<Vec<(S
     .await
     .map_err(TargetError::Catalog)?;
     Ok(rows.into_iter().map(|row| (row.constraint, row.table)).collect())
+}
+
+/// Whether a table's id is part of the key of an index: schema, table and index.
+pub(super) async fn is_in_key(
+    conn: &mut PgConnection,
+    target: &Target,
+    (schema, table, index): (&str, &str, &str),
+) -> Result<bool, sqlx::Error> {
+    let Identity::Sequence(identity) = &target.identity else {
+        return Ok(false);
+    };
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
+               JOIN pg_catalog.pg_class AS c ON c.oid = x.indrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+               JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND a.attname = $5::pg_catalog.text::pg_catalog.name
+               JOIN LATERAL pg_catalog.unnest(x.indkey::pg_catalog.int2[]) WITH ORDINALITY AS k (attnum, n)
+                   ON k.attnum = a.attnum AND k.n <= x.indnkeyatts
+               WHERE n.nspname = $2::pg_catalog.text::pg_catalog.name AND c.relname = $3::pg_catalog.text::pg_catalog.name
+                 AND i.relname = $4::pg_catalog.text::pg_catalog.name
+                 AND (c.oid = $1 OR c.oid IN (
+                     SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)))) AS "is!""#,
+        target.oid,
+        schema,
+        table,
+        index,
+        identity.column
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// An integer column, and a sequence that fills it.

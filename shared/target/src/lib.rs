@@ -216,6 +216,29 @@ impl Target {
         Ok(catalog::resolve_exact(conn, &self.name).await? == Some(self.oid))
     }
 
+    /// Whether the id column is part of the key of an index of this table, or of one of its partitions. `schema` and `table` are where the
+    /// index is.
+    ///
+    /// # Errors
+    /// From the catalog.
+    pub async fn has_id_in_key(
+        &self,
+        conn: &mut PgConnection,
+        schema: &str,
+        table: &str,
+        index: &str,
+    ) -> Result<bool, sqlx::Error> {
+        catalog::is_in_key(conn, self, (schema, table, index)).await
+    }
+
+    /// Whether a trigger fires where rows are inserted, but for the server's own.
+    ///
+    /// # Errors
+    /// [`TargetError::Catalog`].
+    pub async fn has_insert_trigger(&self, conn: &mut PgConnection) -> Result<bool, TargetError> {
+        Ok(catalog::find_insert_trigger(conn, self.oid).await?.is_some())
+    }
+
     /// Finds a table by its name as SQL would read it in this session.
     ///
     /// # Errors

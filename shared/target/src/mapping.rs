@@ -292,11 +292,17 @@ fn names_of(columns: &[Column]) -> String {
 fn find(target: &Target, field: &str, position: usize) -> Result<String, MappingError> {
     match find_alike(target.columns.iter().map(|column| column.name.as_str()), field).as_slice() {
         [one] => Ok((*one).to_owned()),
-        [] if target.identity.column().is_some_and(|id| id.to_lowercase() == field.to_lowercase()) => Err(MappingError::Id {
-            field: field.to_owned(),
-            position,
-            table: target.name.clone(),
-        }),
+        [] if target
+            .identity
+            .column()
+            .is_some_and(|id| id.to_lowercase() == field.to_lowercase()) =>
+        {
+            Err(MappingError::Id {
+                field: field.to_owned(),
+                position,
+                table: target.name.clone(),
+            })
+        }
         [] => Err(MappingError::Unknown {
             field: abbreviate(field),
             position,

@@ -1,4 +1,5 @@
-//! Loads one chunk: attempt, parse, then claim, ids, rows, registry, rejects, payload and counts in one transaction.
+//! Loads one chunk: attempt, parse, then claim, ids, rows, registry, rejects, payload and counts in one transaction. Where the server
+//! refuses rows, that transaction is rolled back, and another one does the same batch by batch.
 
 use std::sync::Arc;
 
@@ -6,18 +7,21 @@ use ledger::{
     LedgerError, Unreadable,
     chunks::{self, LoadCounts, Start},
     completion::finish_if_done,
-    imports,
+    imports, pages,
     payloads::{self, Payload},
-    registry, rejects,
+    registry,
+    rejects::{self, Reject},
 };
 use model::{ChunkKey, ImportId, Span};
+use source::codec::CodecError;
 use sqlx::{Connection as _, PgConnection};
 use target::Target;
 
 use super::{Failure, ImportPlan, JobContext};
 use crate::load::{
-    plan::LoadPlan,
-    rows::{self, About, ParsedChunk, RecordShape},
+    plan::{LoadError, LoadPlan, Loaded, Places},
+    refusal::is_of_a_row,
+    rows::{self, About, FoundRecord, ParsedChunk, RecordShape},
 };
 
 /// What came of a chunk's load.
@@ -59,7 +63,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     };
     let parsed = parse(&plan, payload, started).await?;
     let mut loader = context.loader().await?;
-    let claimed = load(context, &mut loader, chunk, &plan, parsed).await?;
+    let claimed = load(context, &mut loader, chunk, &plan, started, parsed).await?;
     loader.give_back();
     fail::fail_point!("after-commit");
     if claimed {
@@ -76,54 +80,191 @@ async fn parse(plan: &Arc<ImportPlan>, payload: Payload, span: Span) -> Result<P
         Ok(rows::parse(&bytes, &plan.shape, span, plan.load.sink())?)
     })
     .await;
-    match parsed {
-        Ok(parsed) => parsed,
-        Err(error) if error.is_panic() => Err(Failure::Panicked(super::outcome::panic_message(
-            error.into_panic().as_ref(),
-        ))),
-        // The runtime is shutting down.
-        Err(_) => Err(Failure::Abandoned),
-    }
+    parsed.map_err(ended)?
 }
 
-/// The transaction. `false` when somebody else had the chunk.
+/// Loads what was parsed of a chunk that lies at `span`. `false` when somebody else had the chunk.
 async fn load(
     context: &JobContext,
     conn: &mut PgConnection,
     chunk: ChunkKey,
-    plan: &ImportPlan,
-    parsed: ParsedChunk,
+    plan: &Arc<ImportPlan>,
+    span: Span,
+    mut parsed: ParsedChunk,
 ) -> Result<bool, Failure> {
-    let ParsedChunk { rows, rejects, .. } = parsed;
+    if !plan.load.is_careful() {
+        match load_at_once(context, conn, chunk, plan, &mut parsed).await? {
+            AtOnce::Loaded => {
+                plan.load.keep(parsed.rows);
+                return Ok(true);
+            }
+            AtOnce::Taken => return Ok(false),
+            AtOnce::Refused => {}
+        }
+    }
+    fail::fail_point!("before-salvage");
+    salvage(context, conn, chunk, plan, span, parsed).await
+}
+
+/// What came of the attempt to load all rows of a chunk by one statement.
+enum AtOnce {
+    Loaded,
+    /// By somebody else.
+    Taken,
+    /// For what one of the rows is, or several.
+    Refused,
+}
+
+/// The transaction, when nothing is wrong with any of the rows.
+async fn load_at_once(
+    context: &JobContext,
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    plan: &ImportPlan,
+    parsed: &mut ParsedChunk,
+) -> Result<AtOnce, Failure> {
     let mut tx = conn.begin().await?;
     fail::fail_point!("before-claim");
     if !chunks::claim(&mut tx, chunk).await? {
         tx.rollback().await?;
-        return Ok(false);
+        return Ok(AtOnce::Taken);
     }
     fail::fail_point!("after-claim");
-    let counts = LoadCounts {
-        loaded: rows.len() as u64,
-        rejected: rejects.len() as u64,
-    };
-    let loaded = match plan.load.load(&mut tx, rows).await {
+    let loaded = match plan.load.load(&mut tx, &mut parsed.rows).await {
         Ok(loaded) => loaded,
-        Err(error) => {
-            let mut other = context.pool.acquire().await.map_err(LedgerError::from)?;
-            return Err(plan.load.reconsider(&mut other, error).await?.into());
+        // If it was another table that refused them, the next attempt finds that out.
+        Err(LoadError::Rows(error)) if is_of_a_row(&error) => {
+            tx.rollback().await?;
+            return Ok(AtOnce::Refused);
         }
+        Err(error) => return Err(reconsider(context, plan, error).await?),
     };
     fail::fail_point!("after-rows");
-    if let Some(loaded) = loaded {
-        registry::insert(&mut tx, chunk, plan.load.target().oid, &loaded.ids, &loaded.xids).await?;
+    record(context, &mut tx, chunk, plan, loaded.as_slice(), &parsed.rejects).await?;
+    match tx.commit().await {
+        Ok(()) => Ok(AtOnce::Loaded),
+        // By a constraint that is deferred.
+        Err(error) if is_of_a_row(&error) => Ok(AtOnce::Refused),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The transaction, when the server refuses some of the rows: these are rejects. `false` when somebody else had the chunk.
+async fn salvage(
+    context: &JobContext,
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    plan: &Arc<ImportPlan>,
+    span: Span,
+    mut parsed: ParsedChunk,
+) -> Result<bool, Failure> {
+    let mut tx = conn.begin().await?;
+    if !chunks::claim(&mut tx, chunk).await? {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    let rows = parsed.take_rows();
+    let salvaged = match plan.load.salvage(&mut tx, rows).await {
+        Ok(salvaged) => salvaged,
+        Err(error) => return Err(reconsider(context, plan, error).await?),
+    };
+    fail::fail_point!("after-rows");
+    let refused = salvaged.refused.len();
+    if refused > 0 {
+        let records = salvaged.refused.keys().map(|&row| parsed.record_of_row(row)).collect();
+        let found = find(&mut tx, chunk, plan, span, records).await?;
+        let refused = std::iter::zip(found, salvaged.refused.into_values());
+        parsed.rejects.extend(refused.map(|(record, refused)| Reject {
+            position: record.position,
+            column: refused.column,
+            reason: refused.reason,
+            raw: record.raw,
+            refusal: Some(refused.refusal),
+        }));
+        parsed
+            .rejects
+            .sort_by_key(|reject| (reject.position.record, reject.position.byte));
+    }
+    record(context, &mut tx, chunk, plan, &salvaged.loaded, &parsed.rejects).await?;
+    tx.commit().await?;
+    plan.load.note(refused > 0);
+    if refused > 0 {
+        tracing::debug!(%chunk, refused, "the server refused records of a chunk");
+    }
+    Ok(true)
+}
+
+/// Writes what came of a chunk's records.
+async fn record(
+    context: &JobContext,
+    tx: &mut PgConnection,
+    chunk: ChunkKey,
+    plan: &ImportPlan,
+    loaded: &[Loaded],
+    rejects: &[Reject],
+) -> Result<(), Failure> {
+    let mut counts = LoadCounts {
+        loaded: 0,
+        rejected: rejects.len() as u64,
+    };
+    for Loaded { places, xids } in loaded {
+        counts.loaded += places.rows();
+        match places {
+            Places::Ids(ids) => registry::insert(tx, chunk, plan.load.target().oid, ids, xids).await?,
+            Places::Pages(ranges) => pages::insert(tx, chunk, ranges, xids).await?,
+        }
     }
     fail::fail_point!("after-registry");
-    rejects::insert(&mut tx, chunk, &rejects).await?;
-    payloads::delete(&mut tx, chunk).await?;
-    chunks::finish_load(&mut tx, chunk, context.worker.as_str(), counts).await?;
+    rejects::insert(tx, chunk, rejects).await?;
+    payloads::delete(tx, chunk).await?;
+    chunks::finish_load(tx, chunk, context.worker.as_str(), counts).await?;
     fail::fail_point!("before-commit");
-    tx.commit().await?;
-    Ok(true)
+    Ok(())
+}
+
+/// Where records of a chunk lie, by reading it once more.
+async fn find(
+    tx: &mut PgConnection,
+    chunk: ChunkKey,
+    plan: &Arc<ImportPlan>,
+    span: Span,
+    records: Vec<usize>,
+) -> Result<Vec<FoundRecord>, Failure> {
+    let (plan, expected) = (Arc::clone(plan), records.len());
+    // It is there as long as the claim lasts.
+    let payload = payloads::read(tx, chunk).await?;
+    let found = tokio::task::spawn_blocking(move || {
+        let Some(payload) = payload else { return Ok(Vec::new()) };
+        let bytes = source::codec::decompress(payload.codec, &payload.data)?;
+        Ok::<_, CodecError>(rows::find(&bytes, &plan.shape, span, &records))
+    })
+    .await
+    .map_err(ended)??;
+    if found.len() != expected {
+        return Err(LedgerError::Rows {
+            what: "finding refused records",
+            expected: expected as u64,
+            found: found.len() as u64,
+        }
+        .into());
+    }
+    Ok(found)
+}
+
+/// What an error of a load means, as a failure.
+async fn reconsider(context: &JobContext, plan: &ImportPlan, error: LoadError) -> Result<Failure, Failure> {
+    let mut other = context.pool.acquire().await.map_err(LedgerError::from)?;
+    Ok(plan.load.reconsider(&mut other, error).await?.into())
+}
+
+/// Why a thread for CPU work has no outcome.
+fn ended(error: tokio::task::JoinError) -> Failure {
+    if error.is_panic() {
+        Failure::Panicked(super::outcome::panic_message(error.into_panic().as_ref()))
+    } else {
+        // The runtime is shutting down.
+        Failure::Abandoned
+    }
 }
 
 async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -> Result<Arc<ImportPlan>, Failure> {
@@ -134,7 +275,7 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
     let row = row.ok_or(LedgerError::Missing(import))?;
     let spec = row.spec()?;
     let columns = spec.mapping.columns();
-    let target = Target::describe_again(conn, &row.target, row.target_oid).await?;
+    let target = Target::describe_again(conn, &row.target, row.target_oid, &spec.identity).await?;
     if let Some(role) = &row.submitted_by {
         target.check_may_insert(conn, role).await?;
     }

@@ -14,13 +14,14 @@ use queue::Job;
 use rand::RngExt as _;
 use session::{describe_error, is_transient};
 use source::codec::CodecError;
-use sqlx::{Connection as _, PgConnection, postgres::PgDatabaseError};
+use sqlx::{Connection as _, PgConnection};
 use target::TargetError;
 
 use super::JobContext;
 use crate::{
     load::{
         plan::{LoadError, is_missing_itself},
+        refusal,
         rows::{ParseError, ShapeError},
     },
     undo::erase::EraseError,
@@ -56,7 +57,7 @@ impl Failure {
     fn of(error: &(dyn std::error::Error + 'static), database: Option<&sqlx::Error>) -> Self {
         match database {
             Some(database) if is_transient(database) => Self::Transient(describe_error(error)),
-            Some(database) => Self::Permanent(explain(database).unwrap_or_else(|| describe_error(error))),
+            Some(database) => Self::Permanent(refusal::words(database).unwrap_or_else(|| describe_error(error))),
             None => Self::Permanent(describe_error(error)),
         }
     }
@@ -92,7 +93,7 @@ impl From<LoadError> for Failure {
         match &error {
             // The next plan knows what the table is like now.
             LoadError::Outdated { .. } => Self::Transient(describe_error(&error)),
-            LoadError::Database(database) => Self::of(&error, Some(database)),
+            LoadError::Rows(database) | LoadError::Database(database) => Self::of(&error, Some(database)),
             _ => Self::of(&error, None),
         }
     }
@@ -124,17 +125,6 @@ impl From<ShapeError> for Failure {
     fn from(error: ShapeError) -> Self {
         Self::of(&error, None)
     }
-}
-
-/// The server's words for a person: its message, what it names, and its hint.
-fn explain(error: &sqlx::Error) -> Option<String> {
-    let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
-    let mut text = error.message().to_owned();
-    for part in [error.detail(), error.hint()].into_iter().flatten() {
-        text.push_str("; ");
-        text.push_str(part);
-    }
-    Some(text)
 }
 
 /// What a panic said.

@@ -164,7 +164,7 @@ fn lock_key(sequence: Oid) -> i64 {
 }
 
 /// Sorts ranges of one step, and joins those that are a step apart.
-fn join(mut ranges: Vec<IdRange>) -> Vec<IdRange> {
+pub(super) fn join(mut ranges: Vec<IdRange>) -> Vec<IdRange> {
     ranges.sort_unstable_by_key(|range| range.start_id);
     ranges
         .chunk_by(|before, after| before.end_id.checked_add(before.step) == Some(after.start_id))

@@ -330,6 +330,12 @@ pub struct ParsedChunk {
 }
 
 impl ParsedChunk {
+    /// Takes the rows out; which records they were is still known.
+    #[must_use]
+    pub fn take_rows(&mut self) -> Sink {
+        std::mem::replace(&mut self.rows, Sink::arrays(&[]))
+    }
+
     /// Which of the chunk's records, from 0, became the row of this index.
     #[must_use]
     pub fn record_of_row(&self, row: usize) -> usize {
@@ -388,6 +394,7 @@ fn parse_records(
                     .map(|column| column.name.clone()),
                 reason: defect.reason,
                 raw: reader.raw().to_vec(),
+                refusal: None,
             });
         }
     }
@@ -402,6 +409,40 @@ fn parse_records(
         rejects,
         rows_before,
     })
+}
+
+/// Where a record of a chunk lies, and its bytes as they stood in the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundRecord {
+    pub position: Position,
+    pub raw: Vec<u8>,
+}
+
+/// Finds some of a chunk's records again, by their numbers from 0, which ascend.
+#[must_use]
+pub fn find(bytes: &[u8], shape: &RecordShape, span: Span, records: &[usize]) -> Vec<FoundRecord> {
+    match &shape.format {
+        RecordFormat::Csv(grammar) => find_records(RecordReader::new(bytes, (**grammar).clone(), span.start), records),
+        RecordFormat::JsonLines(objects) => find_records(ObjectReader::new(bytes, objects, span.start), records),
+    }
+}
+
+fn find_records(mut reader: impl Records, records: &[usize]) -> Vec<FoundRecord> {
+    let (mut found, mut at) = (Vec::with_capacity(records.len()), 0);
+    for &record in records {
+        // Each is read once: they ascend.
+        while at <= record {
+            if !reader.advance() {
+                return found;
+            }
+            at += 1;
+        }
+        found.push(FoundRecord {
+            position: reader.position(),
+            raw: reader.raw().to_vec(),
+        });
+    }
+    found
 }
 
 /// Adds a record to the rows, whole or not at all. The fields of a `clean` chunk are known to be UTF-8 without NUL, of characters that the

@@ -2,6 +2,8 @@
 //!
 //! Owns PostgreSQL's layouts of arrays and of binary COPY. Knows neither CSV nor the meaning of a value.
 
+mod parts;
+
 use ledger::registry::IdRange;
 use sqlx::{
     Encode, Postgres, Type,
@@ -13,6 +15,8 @@ use target::{
     Column,
     values::{ValueError, ValueOutput},
 };
+
+pub use parts::Parts;
 
 /// The length that stands for NULL.
 const NULL: i32 = -1;

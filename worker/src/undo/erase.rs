@@ -3,7 +3,11 @@
 //! Where to look, the registry's ids or pages say; whose a row is, its transaction: one that did not write it for this chunk wrote another row, or
 //! this one anew. Runs under the search path of the worker's role, for so do the table's triggers: what it calls is called by its full name.
 
-use ledger::{LedgerError, chunks::UndoCounts, registry};
+use ledger::{
+    LedgerError,
+    chunks::{self, UndoCounts},
+    registry,
+};
 use model::{ChunkKey, UndoSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use target::{TargetError, UndoTarget};
@@ -56,6 +60,8 @@ pub struct Found {
     pub unknown: u64,
     /// That the import registered.
     pub registered: u64,
+    /// The same without what undos have deleted.
+    pub in_table: u64,
 }
 
 impl Rows<'_> {
@@ -67,6 +73,7 @@ impl Rows<'_> {
         let places = Places::find(conn, self.target, self.registered).await?;
         let mut found = Found {
             registered: places.gone,
+            in_table: chunks::rows_in_table(conn, self.chunk).await?,
             ..Found::default()
         };
         for place in &places.places {
@@ -78,6 +85,8 @@ impl Rows<'_> {
                 None => found.unknown += place.registered.saturating_sub(ours),
             }
         }
+        // Less what an undo before this one deleted.
+        found.unknown = found.unknown.min(found.in_table.saturating_sub(found.ours));
         Ok(found)
     }
 
@@ -117,6 +126,13 @@ impl Rows<'_> {
             counts.deleted += deleted;
             counts.kept += kept;
             counts.missing += registered.saturating_sub(deleted + kept);
+        }
+        if matches!(self.registered, Registered::Pages(_)) {
+            // Less what an undo before this one deleted.
+            let in_table = chunks::rows_in_table(conn, self.chunk).await?;
+            counts.kept = in_table
+                .saturating_sub(counts.deleted + counts.missing)
+                .min(counts.kept);
         }
         if !places.are_still(conn, self.target).await? {
             return Err(EraseError::Rewritten);

@@ -14,7 +14,10 @@ use target::{Leaf, TargetError, UndoTarget, quote_identifier};
 /// Where a chunk put its rows, as the ledger has it.
 #[derive(Debug, Clone)]
 pub enum Registered {
-    Ids { column: String, ranges: Vec<RegisteredRange> },
+    Ids {
+        column: String,
+        ranges: Vec<RegisteredRange>,
+    },
     Pages(Vec<RegisteredPages>),
 }
 
@@ -23,11 +26,7 @@ impl Registered {
     ///
     /// # Errors
     /// [`LedgerError`] from the database.
-    pub async fn read(
-        conn: &mut PgConnection,
-        chunk: ChunkKey,
-        identity: &IdentitySpec,
-    ) -> Result<Self, LedgerError> {
+    pub async fn read(conn: &mut PgConnection, chunk: ChunkKey, identity: &IdentitySpec) -> Result<Self, LedgerError> {
         Ok(match identity {
             IdentitySpec::Sequence { column } => Self::Ids {
                 column: column.clone(),
@@ -49,29 +48,11 @@ impl Registered {
         Ok(())
     }
 
-    /// How many rows.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        match self {
-            Self::Ids { ranges, .. } => ranges.iter().map(|range| range.range.count()).sum(),
-            Self::Pages(ranges) => ranges.iter().map(|range| range.range.rows).sum(),
-        }
-    }
-
     /// The oldest of the transactions, in full, where that is known.
     pub(super) fn oldest_xid(&self) -> Option<u64> {
         match self {
             Self::Ids { ranges, .. } => ranges.iter().filter_map(|range| range.xids.oldest).min(),
             Self::Pages(ranges) => ranges.iter().filter_map(|range| range.xids.oldest).min(),
-        }
-    }
-
-    /// The ids, where rows have any.
-    #[must_use]
-    pub fn ids(&self) -> Vec<IdRange> {
-        match self {
-            Self::Ids { ranges, .. } => ranges.iter().map(|range| range.range).collect(),
-            Self::Pages(_) => Vec::new(),
         }
     }
 }
@@ -156,11 +137,7 @@ impl Places {
 /// The rows under a range's ids, and none that lie between them.
 fn by_ids(target: &UndoTarget, column: &str, registered: &RegisteredRange) -> Place {
     let id = format!("t.{}", quote_identifier(column));
-    let IdRange {
-        start_id,
-        end_id,
-        step,
-    } = registered.range;
+    let IdRange { start_id, end_id, step } = registered.range;
     let within = format!(
         "{id} BETWEEN '{start_id}'::pg_catalog.int8 AND '{end_id}'::pg_catalog.int8 AND ({id} - '{start_id}'::pg_catalog.int8) % '{step}'::pg_catalog.int8 = 0"
     );

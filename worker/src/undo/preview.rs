@@ -83,7 +83,7 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
         rows.check_age(&mut tx, undo).await?;
         let found = rows.find(&mut tx).await?;
         preview.missing += found
-            .registered
+            .in_table
             .saturating_sub(found.ours + found.differing + found.unknown);
         preview.would_keep += found.unknown;
         preview.cannot_tell += found.unknown;

@@ -1,16 +1,26 @@
 //! The files of an import beside its rows.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use ledger::{chunks::ChunkRow, registry::IdRange};
-use model::{IdentitySpec, ImportSpec, TextSpec};
+use ledger::{chunks::ChunkRow, rejects::Reject};
+use model::{ImportSpec, Position, Span, TextSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use target::{Column, ColumnType, Target, quote_identifier};
+use target::{Column, ColumnType, Target, UndoTarget, quote_identifier};
 
 use super::{DifferenceKind, Verification, VerifyError, source_text::SourceText};
-use crate::load::{
-    rows::{self, About, ParseError, ParsedChunk, RecordShape},
-    sink::Sink,
+use crate::{
+    load::{
+        rows::{self, About, ParseError, RecordShape},
+        sink::{ArrayBuffer, Parts, Sink},
+    },
+    undo::{
+        erase::{Rows, ours},
+        places::{Places, Registered},
+    },
 };
 
 /// The files beside the table.
@@ -21,7 +31,6 @@ pub(super) struct FileComparison {
     /// The input that is being read: chunks come in the order of the inputs.
     open: Option<(u32, SourceText)>,
     shape: Arc<RecordShape>,
-    statement: String,
 }
 
 impl FileComparison {
@@ -32,14 +41,12 @@ impl FileComparison {
         target: &Target,
     ) -> Result<Self, VerifyError> {
         let columns: Vec<Column> = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
-        let statement = comparing_statement(target, &spec.identity, &columns);
         let shape = RecordShape::new(columns, spec, about)?;
         Ok(Self {
             files,
             text: spec.text.clone(),
             open: None,
             shape: Arc::new(shape),
-            statement,
         })
     }
 
@@ -47,14 +54,19 @@ impl FileComparison {
         &mut self,
         conn: &mut PgConnection,
         (chunk, place): (&ChunkRow, &str),
-        ranges: &[IdRange],
-        rejected: &[Option<u64>],
+        rows: &Rows<'_>,
+        rejects: &[Reject],
         report: &mut Verification,
     ) -> Result<(), VerifyError> {
         let Some(text) = self.text_of(chunk.span.start.input) else {
             return Ok(());
         };
-        let parsed = match self.parse(text, chunk).await? {
+        // What the server refused is read as a row here.
+        let (refused, unread): (Vec<&Reject>, Vec<&Reject>) =
+            rejects.iter().partition(|reject| reject.refusal.is_some());
+        let rejected = records(unread);
+        let refused = refused.iter().map(|reject| reject.position).collect();
+        let (parsed, columns) = match self.parse(text, chunk, refused).await? {
             Ok(parsed) => parsed,
             Err(error) => {
                 report.differ(DifferenceKind::Parse, chunk.span.record_count, || {
@@ -63,32 +75,102 @@ impl FileComparison {
                 return Ok(());
             }
         };
-        let records: Vec<Option<u64>> = parsed.rejects.iter().map(|reject| reject.position.record).collect();
+        let records = records(&parsed);
         if records != rejected {
             report.differ(
                 DifferenceKind::Parse,
                 records.len().abs_diff(rejected.len()).max(1) as u64,
                 || {
-                    let (before, now) = (numbers(rejected), numbers(&records));
+                    let (before, now) = (numbers(&rejected), numbers(&records));
                     format!("{place}: the records {before} were rejected, now {now}")
                 },
             );
             return Ok(());
         }
-        let Sink::Arrays(columns) = parsed.rows else {
-            return Ok(());
-        };
-        let ids: Vec<i64> = ranges.iter().flat_map(|range| range.ids()).collect();
-        let mut query = sqlx::query(AssertSqlSafe(self.statement.as_str())).bind(ids);
-        for column in &columns {
-            query = query.bind(column);
-        }
-        let differing = query.fetch_all(conn).await?;
-        for row in &differing {
-            let id: i64 = row.try_get("id")?;
-            report.differ(DifferenceKind::Content, 1, || format!("the row with id {id}, {place}"));
+        match rows.registered {
+            Registered::Ids { column, ranges } => {
+                let ids: Vec<i64> = ranges.iter().flat_map(|range| range.range.ids()).collect();
+                let statement = self.by_ids(rows.target, column);
+                let mut query = sqlx::query(AssertSqlSafe(statement)).bind(ids);
+                for column in &columns {
+                    query = query.bind(column);
+                }
+                for row in &query.fetch_all(conn).await? {
+                    let id: i64 = row.try_get("id")?;
+                    report.differ(DifferenceKind::Content, 1, || format!("the row with id {id}, {place}"));
+                }
+            }
+            // What is left of an undo are rows that nobody can tell from others.
+            Registered::Pages(_) if chunk.deleted_count > 0 => {}
+            Registered::Pages(_) => {
+                let places = Places::find(conn, rows.target, rows.registered)
+                    .await
+                    .map_err(VerifyError::Target)?;
+                let statement = self.by_content(&places);
+                let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
+                for column in &columns {
+                    query = query.bind(column);
+                }
+                let row = query.fetch_one(conn).await?;
+                let differing: i64 = row.try_get("differing")?;
+                report.differ(DifferenceKind::Content, differing.unsigned_abs(), || {
+                    format!("{differing} records of the file have no row with their values, {place}")
+                });
+            }
         }
         Ok(())
+    }
+
+    /// The ids whose row differs from the values beside them, which come as arrays after the ids.
+    fn by_ids(&self, target: &UndoTarget, column: &str) -> String {
+        let (mut selected, mut differs) = (
+            vec!["pg_catalog.unnest($1::pg_catalog.int8[]) AS id".to_owned()],
+            Vec::new(),
+        );
+        for (index, column) in self.shape.columns.iter().enumerate() {
+            selected.push(format!("pg_catalog.unnest(${}) AS v{index}", index + 2));
+            let (there, here) = compared(column, index);
+            differs.push(format!("{there} IS DISTINCT FROM {here}"));
+        }
+        let id = quote_identifier(column);
+        format!(
+            "SELECT f.id FROM (SELECT {}) AS f JOIN {} AS t ON t.{id} = f.id WHERE {} ORDER BY f.id",
+            selected.join(", "),
+            target.from,
+            differs.join(" OR ")
+        )
+    }
+
+    /// How many of the records, which come as arrays, have no row of their own with the same values.
+    fn by_content(&self, places: &Places) -> String {
+        let (mut selected, mut here, mut there) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, column) in self.shape.columns.iter().enumerate() {
+            selected.push(format!("pg_catalog.unnest(${}) AS v{index}", index + 1));
+            let (of_row, of_record) = compared(column, index);
+            there.push(of_row);
+            here.push(of_record);
+        }
+        let there = there.join(", ");
+        let rows = places.places.iter().map(|place| {
+            format!(
+                "SELECT {there} FROM {} AS t WHERE {} AND {}",
+                place.from,
+                place.within,
+                ours(place)
+            )
+        });
+        let rows: Vec<String> = rows.collect();
+        let rows = if rows.is_empty() {
+            format!("SELECT {} WHERE false", here.join(", ").replace("f.v", "f0.v"))
+        } else {
+            rows.join(" UNION ALL ")
+        };
+        format!(
+            "WITH f AS MATERIALIZED (SELECT {}), f0 AS (SELECT * FROM f WHERE false)
+             SELECT pg_catalog.count(*) AS differing FROM (SELECT {} FROM f EXCEPT ALL ({rows})) AS d",
+            selected.join(", "),
+            here.join(", ")
+        )
     }
 
     /// The text of an input; `None` when its file was not found.
@@ -103,8 +185,13 @@ impl FileComparison {
         Some(text)
     }
 
-    /// Reads and parses a chunk's bytes off the runtime.
-    async fn parse(&self, text: SourceText, chunk: &ChunkRow) -> Result<Result<ParsedChunk, ParseError>, VerifyError> {
+    /// Reads and parses a chunk's bytes off the runtime: its rejects, and its rows without the records at these places.
+    async fn parse(
+        &self,
+        text: SourceText,
+        chunk: &ChunkRow,
+        refused: Vec<Position>,
+    ) -> Result<Result<(Vec<Reject>, Vec<ArrayBuffer>), ParseError>, VerifyError> {
         let (shape, span) = (Arc::clone(&self.shape), chunk.span);
         tokio::task::spawn_blocking(move || {
             let bounds = span.start.byte.unwrap_or(0)..span.end_byte.unwrap_or(0);
@@ -112,10 +199,36 @@ impl FileComparison {
                 .read(bounds)
                 .map_err(|(path, source)| VerifyError::Read { path, source })?;
             // Values travel as arrays, whatever loaded them.
-            Ok(rows::parse(&bytes, &shape, span, Sink::arrays(&shape.columns)))
+            let parsed = rows::parse(&bytes, &shape, span, Sink::arrays(&shape.columns));
+            Ok(parsed.map(|mut parsed| {
+                let rows = parsed.take_rows();
+                let refused = numbers_of(&refused, &bytes, &shape, span);
+                let there: Vec<usize> = (0..rows.len())
+                    .filter(|&row| !refused.contains(&parsed.record_of_row(row)))
+                    .collect();
+                (parsed.rejects, Parts::new(rows, &shape.columns).part(&there))
+            }))
         })
         .await?
     }
+}
+
+/// Which of a chunk's records, from 0, lie at these places.
+fn numbers_of(places: &[Position], bytes: &[u8], shape: &RecordShape, span: Span) -> HashSet<usize> {
+    let number = |place: &Position| usize::try_from(place.record?.checked_sub(span.start.record?)?).ok();
+    if places.is_empty() || span.start.record.is_some() {
+        return places.iter().filter_map(number).collect();
+    }
+    // Of before, when records had no numbers.
+    let all: Vec<usize> = (0..usize::try_from(span.record_count).unwrap_or(usize::MAX)).collect();
+    let found = rows::find(bytes, shape, span, &all);
+    let there = found.iter().map(|record| places.contains(&record.position));
+    there.enumerate().filter_map(|(n, there)| there.then_some(n)).collect()
+}
+
+/// The numbers of rejected records.
+fn records<'r>(rejects: impl IntoIterator<Item = &'r Reject>) -> Vec<Option<u64>> {
+    rejects.into_iter().map(|reject| reject.position.record).collect()
 }
 
 /// Records, for people.
@@ -124,31 +237,16 @@ fn numbers(lines: &[Option<u64>]) -> String {
     format!("[{}]", numbers.join(", "))
 }
 
-/// The ids whose row differs from the values beside them. A type that the server casts from text is compared as text: it may have no
-/// equality of its own.
-fn comparing_statement(target: &Target, identity: &IdentitySpec, columns: &[Column]) -> String {
-    let (mut selected, mut differs) = (
-        vec!["pg_catalog.unnest($1::pg_catalog.int8[]) AS id".to_owned()],
-        Vec::new(),
-    );
-    for (index, column) in columns.iter().enumerate() {
-        let (parameter, name) = (index + 2, quote_identifier(&column.name));
-        selected.push(format!("pg_catalog.unnest(${parameter}) AS v{index}"));
-        differs.push(match &column.kind {
-            ColumnType::Other { sql_name, .. } => {
-                format!("t.{name}::pg_catalog.text IS DISTINCT FROM f.v{index}::{sql_name}::pg_catalog.text")
-            }
-            // varchar has no equality of its own, and somebody may have made one.
-            ColumnType::Text { .. } => format!("t.{name}::pg_catalog.text IS DISTINCT FROM f.v{index}"),
-            _ => format!("t.{name} IS DISTINCT FROM f.v{index}"),
-        });
+/// The value of a row and that of a record, as they are compared. A type that the server casts from text is compared as text: it may have
+/// no equality of its own; nor has varchar, and somebody may have made one.
+fn compared(column: &Column, index: usize) -> (String, String) {
+    let name = quote_identifier(&column.name);
+    match &column.kind {
+        ColumnType::Other { sql_name, .. } => (
+            format!("t.{name}::pg_catalog.text"),
+            format!("f.v{index}::{sql_name}::pg_catalog.text"),
+        ),
+        ColumnType::Text { .. } => (format!("t.{name}::pg_catalog.text"), format!("f.v{index}")),
+        _ => (format!("t.{name}"), format!("f.v{index}")),
     }
-    let IdentitySpec::Sequence { column } = identity;
-    let id = quote_identifier(column);
-    format!(
-        "SELECT f.id FROM (SELECT {}) AS f JOIN {} AS t ON t.{id} = f.id WHERE {} ORDER BY f.id",
-        selected.join(", "),
-        target.from,
-        differs.join(" OR ")
-    )
 }

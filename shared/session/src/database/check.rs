@@ -39,6 +39,8 @@ impl Purpose {
                 ("pgimport", "import_chunk", &["SELECT", "UPDATE"]),
                 ("pgimport", "import_payload", &["SELECT", "DELETE"]),
                 ("pgimport", "import_registry", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+                ("pgimport", "import_pages", &["SELECT", "INSERT", "DELETE"]),
+                ("pgimport", "import_input", &["SELECT"]),
                 ("pgimport", "import_reject", &["INSERT"]),
                 ("pgimport", "import_event", &["INSERT"]),
                 ("pgimport", "worker", &["SELECT", "INSERT", "UPDATE", "DELETE"]),

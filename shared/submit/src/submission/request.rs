@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use model::{
-    CompletionSpec, ConflictSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, SplitSpec, TextSpec,
-    ValuesSpec,
+    CompletionSpec, ConflictSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, SplitSpec,
+    TextSpec, ValuesSpec,
 };
 use source::Source;
 use target::MappingRequest;
