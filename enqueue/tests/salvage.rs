@@ -36,7 +36,8 @@ async fn load_and_undo(world: &World, file: &str, arguments: &[&str], loaded: us
 async fn load(world: &World, file: &str, arguments: &[&str], loaded: usize, refused: &[&str]) -> i64 {
     let all = [&["-i", file, "--force"], arguments].concat();
     let id = world.enqueue(&all).run().exits(0).id();
-    world.drain();
+    // One chunk after the other: of two records with one key, in two chunks, the first is loaded.
+    world.worker(&["--drain", "--concurrency", "1"]).run().exits(0);
     let status = world.status(id);
     assert_json(
         &status,
