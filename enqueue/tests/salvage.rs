@@ -454,9 +454,9 @@ async fn however_many_records_are_refused_a_chunk_leaves_less_than_64_subtransac
     let written = "SELECT count(DISTINCT xid) FROM pgimport.import_registry, unnest(xids) AS xid";
     let (xids, batches) = (world.number(written).await, 50);
     assert!((batches..64).contains(&xids), "{xids}");
-    // And no range carries the transactions of others.
+    // And a range carries those that wrote its own rows: those of two batches, or the pieces of one.
     let most = "SELECT max(cardinality(xids))::bigint FROM pgimport.import_registry";
-    assert!(world.number(most).await <= 2);
+    assert!(world.number(most).await <= 12);
     world.enqueue(&["verify", &id.to_string(), &file]).run().exits(0);
     assert_json(
         &world.undo(id, &[]),

@@ -382,7 +382,7 @@ fn records_are_found_again_with_their_places() {
         .iter()
         .map(|record| (record.position.record, record.position.byte, record.position.line))
         .collect();
-    assert_eq!(places, [(Some(6), Some(116), Some(11)), (Some(8), Some(140), Some(14))]);
+    assert_eq!(places, [(Some(6), Some(116), Some(11)), (Some(8), Some(139), Some(14))]);
     assert_eq!(found[0].raw, b"\"b\nb\";2025-01-01;2");
     assert_eq!(found[1].raw, b"c;2025-01-01;3");
     assert_eq!(found[0].position.input, 2);
