@@ -84,6 +84,10 @@ bench-chunks ROWS="2000000" ROUNDS="3": bench-build
 bench-scale *WHAT: bench-build
     python3 bench/scale.py {{ WHAT }}
 
+# Measure what records that the server refuses cost
+bench-salvage *ARGS: bench-build
+    python3 bench/salvage.py {{ ARGS }}
+
 # Measure how long the chunk of a dead worker waits for another
 bench-takeover: bench-build
     python3 bench/takeover.py

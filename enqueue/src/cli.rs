@@ -269,7 +269,7 @@ pub struct ImportArgs {
 pub struct RejectsArgs {
     /// The import's id, as printed when it was submitted
     pub id: ImportId,
-    /// Write line, column, reason and file of each rejected record to this file, as CSV
+    /// Write line, column, reason, file and constraint of each rejected record to this file, as CSV
     #[arg(long, value_name = "FILE")]
     pub reasons: Option<PathBuf>,
     #[command(flatten)]

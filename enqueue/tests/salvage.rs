@@ -36,7 +36,8 @@ async fn load_and_undo(world: &World, file: &str, arguments: &[&str], loaded: us
 async fn load(world: &World, file: &str, arguments: &[&str], loaded: usize, refused: &[&str]) -> i64 {
     let all = [&["-i", file, "--force"], arguments].concat();
     let id = world.enqueue(&all).run().exits(0).id();
-    world.drain();
+    // One chunk after the other: of two records with one key, in two chunks, the first is loaded.
+    world.worker(&["--drain", "--concurrency", "1"]).run().exits(0);
     let status = world.status(id);
     assert_json(
         &status,
@@ -434,4 +435,31 @@ async fn what_the_server_refuses_keeps_a_replacement_from_happening() {
         .exits(0);
     world.drain();
     assert_eq!(world.count("t WHERE a IN (1, 2)").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_records_are_refused_a_chunk_leaves_less_than_64_subtransactions() {
+    let world = World::new().await;
+    world
+        .execute("CREATE TABLE t (id bigserial PRIMARY KEY, v int CONSTRAINT low CHECK (v < 100))")
+        .await;
+    let value = |n: usize| if n % 251 == 7 { "1000\n" } else { "1\n" };
+    let file = world.file("t.csv", format!("v\n{}", (0..50_000).map(value).collect::<String>()));
+    let id = world.enqueue(&["-i", &file, "--table", "t"]).run().exits(0).id();
+    world.drain();
+    assert_json(
+        &world.status(id),
+        &json!({"state": "loaded", "chunks": 1, "loaded": 49_800, "rejected": 200}),
+    );
+    let written = "SELECT count(DISTINCT xid) FROM pgimport.import_registry, unnest(xids) AS xid";
+    let (xids, batches) = (world.number(written).await, 50);
+    assert!((batches..64).contains(&xids), "{xids}");
+    // And a range carries those that wrote its own rows: those of two batches, or the pieces of one.
+    let most = "SELECT max(cardinality(xids))::bigint FROM pgimport.import_registry";
+    assert!(world.number(most).await <= 12);
+    world.enqueue(&["verify", &id.to_string(), &file]).run().exits(0);
+    assert_json(
+        &world.undo(id, &[]),
+        &json!({"state": "cancelled", "deleted": 49_800, "kept": 0}),
+    );
 }

@@ -65,7 +65,7 @@ impl LoadPlan {
         let salvage = Salvage {
             plan: self,
             conn,
-            statements: vec![NOWHERE; rows.len()],
+            statements: vec![NOWHERE; rows.count()],
             ids: ids
                 .iter()
                 .flat_map(|range| range.ids().map(|id| (id, range.step)))
@@ -239,7 +239,7 @@ impl Batch {
 impl Salvage<'_> {
     async fn run(mut self) -> Result<Salvaged, LoadError> {
         self.execute(Under::Batch.begin()).await?;
-        let count = self.rows.len();
+        let count = self.rows.count();
         let size = LEAST_BATCH.max(count.div_ceil(BATCHES));
         self.batches = count.div_ceil(size);
         for start in (0..count).step_by(size) {
@@ -554,4 +554,76 @@ fn by_transactions(ranges: impl IntoIterator<Item = (IdRange, Vec<u64>)>) -> Vec
         xids,
     };
     ids.into_iter().map(loaded).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(batch: &Batch) -> Vec<&[usize]> {
+        batch.open.iter().rev().map(|piece| piece.rows.as_slice()).collect()
+    }
+
+    #[test]
+    fn a_batch_is_halved_in_order_and_what_is_left_after_a_refusal_is_one_piece() {
+        let mut batch = Batch::new(&[1, 2, 3, 5, 8], false);
+        assert_eq!(rows(&batch), [&[1, 2][..], &[3, 5, 8]]);
+        // The first half stands: it is the other one that is refused.
+        let piece = batch.open.pop().unwrap();
+        batch.stand(piece, Put::default());
+        assert!(batch.open.last().unwrap().refused);
+        let piece = batch.open.pop().unwrap();
+        batch.halve(&piece.rows);
+        assert_eq!(rows(&batch), [&[3][..], &[5, 8]]);
+        let piece = batch.open.pop().unwrap();
+        batch.stand(piece, Put::default());
+        let piece = batch.open.pop().unwrap();
+        batch.halve(&piece.rows);
+        let row = batch.open.pop().unwrap();
+        assert_eq!(row.rows, [5]);
+        // Its other half is a single row, of which it must be heard why.
+        batch.stand(row, Put::default());
+        assert!(!batch.open.last().unwrap().refused);
+        let standing: Vec<usize> = batch.standing.into_iter().flat_map(|standing| standing.rows).collect();
+        assert_eq!((batch.pieces, standing), (3, vec![1, 2, 3, 5]));
+    }
+
+    #[test]
+    fn the_last_rows_come_first_where_rows_may_need_those_behind_them() {
+        let mut batch = Batch::new(&[0, 1, 2, 3], true);
+        assert_eq!(rows(&batch), [[2, 3], [0, 1]]);
+        let piece = batch.open.pop().unwrap();
+        batch.halve(&piece.rows);
+        assert_eq!(rows(&batch), [&[3][..], &[2], &[0, 1]]);
+        batch.open.pop();
+        batch.refuse();
+        assert_eq!(rows(&batch), [&[0, 1, 2]]);
+        assert_eq!(batch.refusals, 1);
+    }
+
+    #[test]
+    fn ranges_that_the_same_transactions_wrote_are_together() {
+        let range = |start_id, end_id| IdRange {
+            start_id,
+            end_id,
+            step: 1,
+        };
+        let loaded = by_transactions([
+            (range(1, 2), vec![7]),
+            (range(4, 9), vec![8, 7]),
+            (range(11, 11), vec![7]),
+            (range(13, 14), vec![7, 8]),
+        ]);
+        let expected = [
+            (vec![range(1, 2), range(11, 11)], vec![7]),
+            (vec![range(4, 9), range(13, 14)], vec![7, 8]),
+        ];
+        assert_eq!(
+            loaded,
+            expected.map(|(ids, xids)| Loaded {
+                places: Places::Ids(ids),
+                xids
+            })
+        );
+    }
 }

@@ -358,3 +358,33 @@ fn a_character_that_the_database_cannot_hold_is_a_reject_with_its_column() {
         );
     }
 }
+
+#[test]
+fn records_are_found_again_with_their_places() {
+    let span = Span {
+        start: model::Position {
+            input: 2,
+            record: Some(5),
+            byte: Some(100),
+            line: Some(9),
+        },
+        end_byte: None,
+        record_count: 4,
+    };
+    let bytes = b"a;2025-01-01;1\n\n\"b\nb\";2025-01-01;2\nbad\nc;2025-01-01;3\n";
+    let shape = orders();
+    let parsed = super::parse(bytes, &shape, span, Sink::arrays(&shape.columns)).unwrap();
+    assert_eq!(parsed.rows.len(), 3);
+    let records: Vec<usize> = [1, 2].map(|row| parsed.record_of_row(row)).to_vec();
+    assert_eq!(records, [1, 3]);
+    let found = find(bytes, &shape, span, &records);
+    let places: Vec<_> = found
+        .iter()
+        .map(|record| (record.position.record, record.position.byte, record.position.line))
+        .collect();
+    assert_eq!(places, [(Some(6), Some(116), Some(11)), (Some(8), Some(139), Some(14))]);
+    assert_eq!(found[0].raw, b"\"b\nb\";2025-01-01;2");
+    assert_eq!(found[1].raw, b"c;2025-01-01;3");
+    assert_eq!(found[0].position.input, 2);
+    assert_eq!(find(bytes, &shape, span, &[9]), []);
+}

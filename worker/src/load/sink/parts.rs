@@ -28,8 +28,9 @@ impl Parts {
         }
     }
 
+    /// How many rows there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.rows
     }
 
@@ -164,7 +165,7 @@ mod tests {
                 assert_eq!(a.elements, rows.len());
             }
         }
-        assert_eq!(arrays.len(), 5);
+        assert_eq!(arrays.count(), 5);
         let part = arrays.part(&[1, 4]);
         assert_eq!(part[0].body, b"\0\0\0\x01x\0\0\0\x04xxxx");
         assert_eq!(part[1].body, b"\0\0\0\x03odd\xff\xff\xff\xff");
