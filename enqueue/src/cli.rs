@@ -74,7 +74,7 @@ pub enum Command {
     Cancel(CancelArgs),
     /// Stop an undo: what is left of the import stays
     Keep(ImportArgs),
-    /// Write the rejected records of an import as CSV, ready to be corrected and submitted
+    /// Write the rejected records of an import as they were, ready to be corrected and submitted
     Rejects(RejectsArgs),
     /// Prove that records = loaded + rejected, and that ledger, table and file agree
     Verify(VerifyArgs),
@@ -120,7 +120,7 @@ pub struct SubmitArgs {
     /// When loaded with rows and without rejects, cancel the table's earlier imports
     #[arg(long)]
     pub replace: bool,
-    /// Replace also when records were rejected
+    /// With --replace: also when records were rejected
     #[arg(long, requires = "replace")]
     pub replace_anyway: bool,
     /// Name the import yourself: a second submission with this key answers with the first

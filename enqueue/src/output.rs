@@ -189,7 +189,7 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
     }
     match status.state {
         ImportState::Cancelled | ImportState::Cancelling => {}
-        ImportState::Kept => line("the rest", again(&format!("cancel {id} --include-edited"), local)),
+        ImportState::Kept => line("the rest", again(&format!("cancel {id} --dry-run"), local)),
         _ => line("undo", again(&format!("cancel {id}"), local)),
     }
     lines.join("\n")

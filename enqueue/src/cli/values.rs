@@ -15,10 +15,10 @@ pub struct ValuesArgs {
     /// The time zone of times that name none, in columns of timestamptz: --time-zone Europe/Berlin [default: UTC]
     #[arg(long, value_name = "NAME")]
     pub time_zone: Option<String>,
-    /// What stands before the fraction of a number: --decimal-separator ,
+    /// What stands before the fraction of a number: --decimal-separator ','
     #[arg(long, value_name = "CHAR")]
     pub decimal_separator: Option<char>,
-    /// What stands between groups of three digits: --thousands-separator .
+    /// What stands between groups of three digits: --thousands-separator '.'
     #[arg(long, value_name = "CHAR")]
     pub thousands_separator: Option<char>,
     /// What becomes of a NUL byte in text, which no column holds: --on-nul strip

@@ -179,6 +179,9 @@ fn describe(event: &Event, local: bool) -> String {
         Event::Existing { import, state } => {
             format!("the same rows were submitted before, as import {import} ({state}); --force loads them again")
         }
+        Event::ReplacesNothing { import } => format!(
+            "import {import} was submitted without --replace, and is not loaded again: nothing is replaced; --force does both"
+        ),
         Event::Following { import } => {
             format!("another process submits the same file as import {import}: waiting for it")
         }
@@ -212,6 +215,11 @@ async fn answer(args: &SubmitArgs, open: &Open, import: ImportId, followed: bool
     let status = follow::status(open, import).await?;
     if followed {
         output::say(&open.summary(&status));
+        if args.replace && !args.replace_anyway && status.state == ImportState::Loaded && status.rejected > 0 {
+            output::say(
+                "records were rejected: the table's earlier imports stay; --replace-anyway replaces them all the same",
+            );
+        }
     }
     print(args, &status)?;
     Ok(Exit::of(&status))
@@ -275,7 +283,7 @@ async fn interrupted(
                 return Ok(Exit::of(&status));
             }
             output::say(&format!(
-                "stopped while import {import} was being read: the same command goes on with a file; a stream is undone within a minute"
+                "stopped while import {import} was being read: the same command goes on with a file; a stream, or a file with --force, is undone within a minute"
             ));
             Ok(Exit::Failed)
         }

@@ -2,7 +2,7 @@
 
 #![warn(clippy::unwrap_used)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sqlx::{
     ConnectOptions as _,
@@ -85,7 +85,12 @@ async fn start_local(environment: &Environment) -> Result<Database, ConnectError
     // PGSSLMODE is about other servers.
     let options = server.credentials().connect_options().ssl_mode(PgSslMode::Prefer);
     let staging = environment.config_dir().join(LOCAL_STAGING);
-    if let Err(error) = server.credentials().write(&staging) {
+    if is_somebodys(&staging, server.credentials()) {
+        tracing::warn!(
+            staging = %staging.display(),
+            "this staging is not of the private Postgres, and is left as it is: other processes cannot find that by it; call yours something else than `local`"
+        );
+    } else if let Err(error) = server.credentials().write(&staging) {
         tracing::warn!(
             error = session::describe_error(&error),
             "other processes cannot find the private Postgres by its staging"
@@ -102,6 +107,19 @@ async fn start_local(environment: &Environment) -> Result<Database, ConnectError
             Err(error.into())
         }
     }
+}
+
+/// Whether a staging is there that names another server than a private one: somebody wrote it by hand.
+fn is_somebodys(staging: &Path, private: &Credentials) -> bool {
+    let is_there = [".postgres.host", ".postgres.db", ".postgres.user", ".postgres.psw"]
+        .iter()
+        .any(|file| staging.join(file).exists());
+    let Ok(staged) = Credentials::read(staging) else {
+        return is_there;
+    };
+    let is_private =
+        staged.host == private.host && staged.user == private.user && staged.password.len() == private.password.len();
+    is_there && !is_private
 }
 
 impl Database {

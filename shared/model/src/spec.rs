@@ -136,7 +136,7 @@ pub enum IdentitySpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConflictSpec {
-    /// It fails its chunk.
+    /// Its record is rejected.
     Fail,
 }
 

@@ -30,6 +30,8 @@ pub const LOCAL_STAGING: &str = "local";
 /// What is wrong with the configuration, and where.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    #[error("there is no directory {path}, which {CONFIG_PATH_VARIABLE} names")]
+    NoConfigPath { path: PathBuf },
     #[error("{origin} {fault}")]
     Url { origin: &'static str, fault: UrlFault },
     #[error(
@@ -226,8 +228,8 @@ impl Environment {
         Ok(self.staging()?.0 == LOCAL_STAGING)
     }
 
-    /// The credentials of the staging. One that was named must have a directory (a typo must not load into localhost); the
-    /// default one need not.
+    /// The credentials of the staging. One that was named must have a directory (a typo must not load into localhost), and so must
+    /// all of them, if that was named; the default ones need not.
     ///
     /// # Errors
     /// [`ConfigError`], naming the file or variable at fault.
@@ -240,6 +242,11 @@ impl Environment {
             });
         }
         let dir = self.config_dir().join(&name);
+        if self.config_path.is_some() && !self.config_dir().is_dir() {
+            return Err(ConfigError::NoConfigPath {
+                path: self.config_dir(),
+            });
+        }
         match origin {
             Some(origin) if !dir.is_dir() => Err(ConfigError::NoStaging {
                 name,

@@ -257,6 +257,10 @@ impl<'a> Submission<'a> {
                         import: existing,
                         state,
                     });
+                    let replaces = request.completion.replace != Replace::Never;
+                    if replaces && import.spec()?.completion.replace == Replace::Never {
+                        (self.observe)(Event::ReplacesNothing { import: existing });
+                    }
                     return Ok(Answer::Existing(Box::new(import)));
                 }
             };

@@ -68,6 +68,10 @@ pub enum Event {
         import: ImportId,
         state: ImportState,
     },
+    /// That import was not asked to take the place of others, as this submission is.
+    ReplacesNothing {
+        import: ImportId,
+    },
     /// Another process splits the same source; this one waits for it.
     Following {
         import: ImportId,
