@@ -8,7 +8,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use connect::ConnectArgs;
-use model::{IdentityChoice, ImportId, LoadMethod};
+use model::{IdentityChoice, ImportId, LoadMethod, MaxRejects};
 
 pub use format::FormatArgs;
 pub use mapping::MappingArgs;
@@ -117,6 +117,12 @@ pub struct SubmitArgs {
     /// Bytes that may wait for workers before reading pauses (with K, M or G)
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_bytes)]
     pub max_pending: u64,
+    /// With more rejected records the import fails: --max-rejects 100 or --max-rejects 0.5%
+    #[arg(long, value_name = "N|N%")]
+    pub max_rejects: Option<MaxRejects>,
+    /// When the import fails, take out again what was loaded
+    #[arg(long)]
+    pub all_or_nothing: bool,
     /// When loaded with rows and without rejects, cancel the table's earlier imports
     #[arg(long)]
     pub replace: bool,

@@ -216,6 +216,12 @@ pub fn of_spec(words: &mut Words, spec: &ImportSpec) {
     if spec.identity == IdentitySpec::Transaction {
         words.option("--identity", "transaction");
     }
+    if let Some(max) = spec.rejects.max {
+        words.option("--max-rejects", &max.to_string());
+    }
+    if spec.rejects.all_or_nothing {
+        words.flag("--all-or-nothing");
+    }
     words.unless(&(8 << 20), "--max-record", &spec.split.max_record);
 }
 

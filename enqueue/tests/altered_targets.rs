@@ -244,7 +244,7 @@ async fn a_table_whose_id_leads_no_index_is_refused_with_the_statement_that_make
             .execute(&format!("CREATE TABLE public.t (id bigserial, n int); {index}"))
             .await;
         let file = world.file("t.csv", "n\n1\n2\n");
-        let arguments = ["-i", &file, "--table", "public.t"];
+        let arguments = ["-i", &file, "--table", "public.t", "--identity", "sequence"];
         let refused = world.enqueue(&arguments).run();
         assert_eq!(refused.code, Some(1), "{index}: {refused:#?}");
         let hint = refused.stderr.find("CREATE INDEX");

@@ -14,7 +14,7 @@ use format::{
 use ledger::registry::IdRange;
 use model::{
     CompletionSpec, ConflictSpec, CsvDialect, Delimiter, FormatSpec, IdentitySpec, ImportSpec, LoadMethod, LoadSpec,
-    MappingSpec, Replace, SourceKind, SourceSpec, Span, SplitSpec, TextSpec, ValuesSpec,
+    MappingSpec, RejectsSpec, Replace, SourceKind, SourceSpec, Span, SplitSpec, TextSpec, ValuesSpec,
 };
 use sqlx::postgres::types::Oid;
 use target::{Column, ColumnType, values};
@@ -94,6 +94,7 @@ fn shape(columns: Vec<Column>) -> RecordShape {
             column: "id".to_owned(),
         },
         conflict: ConflictSpec::Fail,
+        rejects: RejectsSpec::default(),
         completion: CompletionSpec {
             replace: Replace::Never,
         },

@@ -18,7 +18,7 @@ use std::{
 
 use futures::FutureExt as _;
 use ledger::LedgerError;
-use model::{ChunkKey, ImportId, ProcessName};
+use model::{ChunkKey, ImportId, MaxRejects, ProcessName};
 use queue::{Job, JobError};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
@@ -56,6 +56,7 @@ pub struct JobContext {
 
 /// How the chunks of an import are parsed and loaded.
 pub struct ImportPlan {
+    pub max_rejects: Option<MaxRejects>,
     pub shape: RecordShape,
     pub load: LoadPlan,
 }

@@ -2,7 +2,7 @@ use std::{path::PathBuf, sync::Mutex};
 
 use indicatif::HumanBytes;
 use ledger::read::ImportStatus;
-use model::{CompletionSpec, ConflictSpec, ImportId, ImportState, LoadSpec, Replace, SplitSpec, UndoSpec};
+use model::{CompletionSpec, ConflictSpec, ImportId, ImportState, LoadSpec, RejectsSpec, Replace, SplitSpec, UndoSpec};
 use source::Source;
 use submit::{
     requests,
@@ -152,6 +152,10 @@ fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
         },
         identity: args.identity.into(),
         conflict: ConflictSpec::Fail,
+        rejects: RejectsSpec {
+            max: args.max_rejects,
+            all_or_nothing: args.all_or_nothing,
+        },
         completion: CompletionSpec {
             replace: match (args.replace, args.replace_anyway) {
                 (false, _) => Replace::Never,

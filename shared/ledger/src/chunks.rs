@@ -15,7 +15,7 @@ use crate::{
 
 mod stats;
 mod undo;
-pub use stats::{ChunkRow, SplitProgress, Totals, page, pending_payload_bytes, split_progress, totals};
+pub use stats::{ChunkRow, SplitProgress, Totals, page, pending_payload_bytes, rejected, split_progress, totals};
 pub(crate) use undo::open_deletions;
 pub use undo::{
     Undecided, UndoCounts, any_in_table, claim_deletion, close_open, finish_deletion, list_in_table, list_undecided,

@@ -4,7 +4,7 @@
 //! is locked, and a second statement with a snapshot of its own decides. Two that look at the same moment come one after the other, and
 //! the later one finds it done.
 
-use model::{ImportEvent, ImportId, ImportState, Replace, UndoSpec};
+use model::{ImportEvent, ImportId, ImportState, MaxRejects, Replace, UndoSpec};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::{
@@ -28,7 +28,7 @@ async fn finish_loading_if_done(conn: &mut PgConnection, import: ImportId) -> Re
     let Some(row) = imports::read(conn, import).await? else {
         return Ok(None);
     };
-    let replace = row.spec()?.completion.replace;
+    let (replace, rejects) = (row.spec()?.completion.replace, row.spec()?.rejects);
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
     if replace != Replace::Never {
@@ -38,9 +38,24 @@ async fn finish_loading_if_done(conn: &mut PgConnection, import: ImportId) -> Re
     if imports::lock(&mut tx, import).await? != Some(ImportState::Loading) {
         return Ok(None);
     }
-    let state = match imports::loading_ended(&mut tx, import).await? {
+    let ended = match imports::loading_ended(&mut tx, import).await? {
+        Some(Ok(())) => Some(
+            check_rejects(&mut tx, import, rejects.max)
+                .await?
+                .map_err(|many| Some(many.to_string())),
+        ),
+        ended => ended,
+    };
+    let state = match ended {
         None => return Ok(None),
-        Some(Err(error)) => transition(&mut tx, import, ImportEvent::SomeFailed, error.as_deref()).await?,
+        Some(Err(error)) => {
+            let failed = transition(&mut tx, import, ImportEvent::SomeFailed, error.as_deref()).await?;
+            if rejects.all_or_nothing {
+                let role = row.submitted_by.as_deref();
+                cancel::begin(&mut tx, import, UndoSpec::default(), error.as_deref(), role).await?;
+            }
+            failed
+        }
         Some(Ok(())) => {
             let (replaces, note) = decide_replace(&mut tx, &row, replace).await?;
             let state = transition(&mut tx, import, ImportEvent::AllLoaded, note).await?;
@@ -53,6 +68,33 @@ async fn finish_loading_if_done(conn: &mut PgConnection, import: ImportId) -> Re
     tx.commit().await?;
     tracing::info!(%import, state = state.as_str(), duration_s = row.elapsed_s, "import ended");
     Ok(Some(state))
+}
+
+/// An import has more rejects than it may have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{rejected} records were rejected, and --max-rejects is {max}: see why with `enqueue rejects {import}`")]
+pub struct TooManyRejects {
+    import: ImportId,
+    rejected: u64,
+    max: MaxRejects,
+}
+
+/// Whether an import has no more rejects than it may have, as far as that is known now.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn check_rejects(
+    conn: &mut PgConnection,
+    import: ImportId,
+    max: Option<MaxRejects>,
+) -> Result<Result<(), TooManyRejects>, LedgerError> {
+    let Some(max) = max else { return Ok(Ok(())) };
+    let (rejected, records) = chunks::rejected(conn, import).await?;
+    Ok(if max.is_exceeded(rejected, records) {
+        Err(TooManyRejects { import, rejected, max })
+    } else {
+        Ok(())
+    })
 }
 
 /// Whether an import takes the place of others, and why not, where it should but may not.

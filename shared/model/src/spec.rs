@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 mod dialect;
 mod json_lines;
 mod mapping;
+mod rejects;
 mod text;
 mod values;
 mod version1;
@@ -16,6 +17,7 @@ pub use dialect::{
 };
 pub use json_lines::{JsonLinesSpec, UnknownKeys};
 pub use mapping::{AddedColumn, AddedValue, FieldSpec, MappingSpec};
+pub use rejects::{MaxRejects, RejectsSpec};
 pub use text::{BadBytes, Container, TextSpec};
 pub use values::{OnNul, ValuesSpec};
 pub use version1::{Version1, Version1Options};
@@ -42,6 +44,8 @@ pub struct ImportSpec {
     pub load: LoadSpec,
     pub identity: IdentitySpec,
     pub conflict: ConflictSpec,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rejects: RejectsSpec,
     pub completion: CompletionSpec,
 }
 
@@ -239,10 +243,10 @@ struct RowChanging<'a> {
 
 impl ImportSpec {
     /// The oldest version that can say it, so that programs of before take part where they can: 4 came with mappings beyond columns,
-    /// and with other identities than sequences.
+    /// other identities than sequences, and limits of rejects.
     #[must_use]
     pub fn version(&self) -> i32 {
-        if self.mapping.is_plain() && self.identity.column().is_some() {
+        if self.mapping.is_plain() && self.identity.column().is_some() && is_default(&self.rejects) {
             3
         } else {
             SPEC_VERSION
@@ -281,6 +285,7 @@ impl ImportSpec {
             split: _,
             load: _,
             identity: _,
+            rejects: _,
             completion: _,
         } = self;
         let parts = RowChanging {

@@ -10,8 +10,13 @@ use tokio::time::Instant;
 
 use crate::producer::{Produced, ProducedChunk, Producer};
 use crate::submission::InputError;
-use ledger::{LedgerError, chunks, chunks::NewChunk, imports, payloads, transition, workers};
-use model::{ChunkKey, Codec, ImportEvent, ImportId, ProcessName};
+use ledger::{
+    LedgerError, cancel, chunks,
+    chunks::NewChunk,
+    completion::{TooManyRejects, check_rejects},
+    imports, payloads, transition, workers,
+};
+use model::{ChunkKey, Codec, ImportEvent, ImportId, ProcessName, RejectsSpec, UndoSpec};
 use queue::{self, Job};
 use session::retry::{Absence, MaybeTransient, through_outages};
 use source::Fingerprint;
@@ -44,6 +49,8 @@ pub enum IntakeError {
         "the database holds {stored} chunks of the import where {sent} were stored: it was restored, or failed over to a server that lagged behind; cancel the import and submit again"
     )]
     Gap { stored: i32, sent: i32 },
+    #[error(transparent)]
+    Rejects(#[from] TooManyRejects),
     #[error("the source has more chunks than can be numbered: make them larger")]
     TooManyChunks,
     #[error("the thread that reads the source ended unexpectedly")]
@@ -70,6 +77,7 @@ pub struct Intake<'a> {
     pub submitter: &'a ProcessName,
     /// **Bytes** of payload that may be pending.
     pub max_pending: u64,
+    pub rejects: RejectsSpec,
     /// Told what a person wants to know while it waits.
     pub notify: &'a (dyn Fn(Notice) + Send + Sync),
 }
@@ -84,7 +92,12 @@ impl Intake<'_> {
     /// [`IntakeError`]. When the source is at fault the import is `failed` then.
     pub async fn run(&self, mut producer: Producer) -> Result<Fingerprint, IntakeError> {
         match self.store_all(&mut producer).await {
-            Err(error @ (IntakeError::Input(_) | IntakeError::Prefix { .. } | IntakeError::Gap { .. })) => {
+            Err(
+                error @ (IntakeError::Input(_)
+                | IntakeError::Prefix { .. }
+                | IntakeError::Gap { .. }
+                | IntakeError::Rejects(_)),
+            ) => {
                 self.fail(&error).await?;
                 Err(error)
             }
@@ -138,8 +151,18 @@ impl Intake<'_> {
             if !batch.is_empty() {
                 batch_bytes = (batch_bytes * 2).min(most_bytes);
                 self.wait_for_workers(&mut told).await?;
+                self.check_rejects().await?;
             }
         }
+    }
+
+    /// Ends the intake when there are more rejects than there may be: nobody would load what comes.
+    async fn check_rejects(&self) -> Result<(), IntakeError> {
+        let max = self.rejects.max;
+        let checked = self
+            .through_outages(async |conn| Ok(check_rejects(conn, self.import, max).await?))
+            .await?;
+        Ok(checked?)
     }
 
     /// Stores a batch, or renews the lease where there is none, for as long as the database may be away.
@@ -238,6 +261,9 @@ impl Intake<'_> {
                 )
                 .await?;
                 transition(&mut tx, self.import, ImportEvent::SplitFailed, Some(&message)).await?;
+                if self.rejects.all_or_nothing {
+                    cancel::begin(&mut tx, self.import, UndoSpec::default(), Some(&message), None).await?;
+                }
                 // Of which nothing is stored, that need not be cancelled before the source is submitted in another way.
                 if chunks::split_progress(&mut tx, self.import).await?.chunks == 0 {
                     imports::clear_key(&mut tx, self.import).await?;

@@ -315,6 +315,7 @@ impl<'a> Submission<'a> {
             import,
             submitter: &self.name,
             max_pending: request.max_pending,
+            rejects: prepared.spec.rejects,
             notify: &notify,
         };
         intake

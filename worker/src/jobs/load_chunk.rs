@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ledger::{
     LedgerError, Unreadable,
     chunks::{self, LoadCounts, Start},
-    completion::finish_if_done,
+    completion::{check_rejects, finish_if_done},
     imports, pages,
     payloads::{self, Payload},
     registry,
@@ -55,6 +55,10 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     // One chunk that kills whoever begins it.
     fail::fail_point!(&format!("begin-chunk-{}", chunk.ordinal));
     let plan = plan(context, &mut ledger, chunk.import).await?;
+    if let Err(many) = check_rejects(&mut ledger, chunk.import, plan.max_rejects).await? {
+        ledger.give_back();
+        return Err(Failure::Permanent(many.to_string()));
+    }
     let payload = payloads::read(&mut ledger, chunk).await?;
     ledger.give_back();
     // Gone: somebody else loaded or cancelled the chunk since.
@@ -283,6 +287,7 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
     let columns: Vec<_> = target.select(&columns)?.into_iter().cloned().collect();
     let about = About::read(conn, &row, spec).await?;
     let plan = Arc::new(ImportPlan {
+        max_rejects: spec.rejects.max,
         shape: RecordShape::new(columns.clone(), spec, &about)?,
         load: LoadPlan::new(target, columns, spec.load.method, row.submitted_by),
     });

@@ -57,6 +57,27 @@ pub async fn pending_payload_bytes(conn: &mut PgConnection, import: ImportId) ->
     unsigned("the payload that waits", bytes)
 }
 
+/// How many records of an import were rejected so far, and how many there are, once that is known.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn rejected(conn: &mut PgConnection, import: ImportId) -> Result<(u64, Option<u64>), LedgerError> {
+    let row = sqlx::query!(
+        r#"SELECT (SELECT coalesce(sum(c.rejected_count), 0)::bigint FROM pgimport.import_chunk AS c
+                   WHERE c.import_id = $1 AND c.rejected_count > 0) AS "rejected!",
+               CASE WHEN i.split_at IS NOT NULL THEN i.record_count END AS records
+           FROM pgimport.import AS i WHERE i.id = $1"#,
+        import.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    let Some(row) = row else { return Ok((0, None)) };
+    Ok((
+        unsigned("the records rejected", row.rejected)?,
+        unsigned_option("the number of records", row.records)?,
+    ))
+}
+
 /// A chunk as the ledger has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkRow {

@@ -72,6 +72,7 @@ fn spec() -> ImportSpec {
             column: "id".to_owned(),
         },
         conflict: ConflictSpec::Fail,
+        rejects: RejectsSpec::default(),
         completion: CompletionSpec {
             replace: Replace::WithoutRejects,
         },

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CompletionSpec, ConflictSpec, CsvDialect, FormatSpec, IdentitySpec, ImportSpec, LoadMethod, LoadSpec, MappingSpec,
-    Replace, SourceKind, SourceSpec, SplitSpec, TextSpec, ValuesSpec,
+    RejectsSpec, Replace, SourceKind, SourceSpec, SplitSpec, TextSpec, ValuesSpec,
 };
 
 /// The options of the first version.
@@ -81,6 +81,7 @@ impl From<Version1> for ImportSpec {
             },
             identity: IdentitySpec::Sequence { column: id_column },
             conflict: ConflictSpec::Fail,
+            rejects: RejectsSpec::default(),
             completion: CompletionSpec {
                 replace: match (options.replace, options.replace_anyway) {
                     (false, _) => Replace::Never,
@@ -111,6 +112,7 @@ impl Version1 {
             load: LoadSpec { method },
             identity,
             conflict: ConflictSpec::Fail,
+            rejects: _,
             completion: CompletionSpec { replace },
         } = spec;
         let FormatSpec::Csv(dialect) = spec.before()?.format else {

@@ -126,6 +126,7 @@ impl Prepared {
             load: request.load,
             identity: target.identity.spec(),
             conflict: request.conflict,
+            rejects: request.rejects,
             completion: request.completion,
         };
         let fields = layout.mapping.fields.len();

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use model::{
-    CompletionSpec, ConflictSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, SplitSpec,
-    TextSpec, ValuesSpec,
+    CompletionSpec, ConflictSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, RejectsSpec,
+    SplitSpec, TextSpec, ValuesSpec,
 };
 use source::Source;
 use target::MappingRequest;
@@ -45,6 +45,7 @@ pub struct Request {
     pub load: LoadSpec,
     pub identity: IdentityChoice,
     pub conflict: ConflictSpec,
+    pub rejects: RejectsSpec,
     pub completion: CompletionSpec,
     pub key: KeyChoice,
     /// **Bytes** of payload that may wait for workers.

@@ -1,6 +1,6 @@
 use model::{
     ColumnChoice, CompletionSpec, ConflictSpec, Delimiter, IdentitySpec, LoadMethod, LoadSpec, MappingSpec, OnNul,
-    Replace, SourceKind, SourceSpec, SplitSpec, TextSpec, ValuesSpec,
+    RejectsSpec, Replace, SourceKind, SourceSpec, SplitSpec, TextSpec, ValuesSpec,
 };
 use proptest::prelude::*;
 use sqlx::postgres::types::Oid;
@@ -46,6 +46,7 @@ fn shape_with(columns: Vec<Column>, dialect: CsvDialect, values: ValuesSpec) -> 
             column: "id".to_owned(),
         },
         conflict: ConflictSpec::Fail,
+        rejects: RejectsSpec::default(),
         completion: CompletionSpec {
             replace: Replace::Never,
         },
