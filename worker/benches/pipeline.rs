@@ -19,7 +19,8 @@ use model::{
 use sqlx::postgres::types::Oid;
 use target::{Column, ColumnType, values};
 use worker::load::{
-    rows::{self, RecordShape},
+    rows,
+    shape::{About, RecordShape},
     sink::Sink,
 };
 
@@ -99,7 +100,7 @@ fn shape(columns: Vec<Column>) -> RecordShape {
             replace: Replace::Never,
         },
     };
-    RecordShape::new(columns, &spec, &rows::About::default()).expect("values as Postgres writes them")
+    RecordShape::new(columns, &spec, &About::default()).expect("values as Postgres writes them")
 }
 
 fn dialect() -> CsvDialect {

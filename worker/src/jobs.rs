@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use outcome::Failure;
 
-use crate::load::{plan::LoadPlan, rows::RecordShape};
+use crate::load::{plan::LoadPlan, shape::RecordShape};
 use load_chunk::Load;
 
 /// What every job may need.

@@ -1,4 +1,4 @@
-//! Putting a chunk's records into the target: records to rows ([`rows`]), rows to the server's binary forms ([`sink`]), ids from the
+//! Putting a chunk's records into the target: records to rows ([`shape`], [`rows`]), rows to the server's binary forms ([`sink`]), ids from the
 //! table's own sequence ([`ids`]) or the pages where they are put ([`pages`]), and the statements ([`statements`], [`plan`]). What the server refuses ([`refusal`]) is found out record by record
 //! ([`salvage`]).
 
@@ -8,5 +8,6 @@ pub mod plan;
 pub mod refusal;
 pub mod rows;
 pub mod salvage;
+pub mod shape;
 pub mod sink;
 mod statements;

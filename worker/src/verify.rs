@@ -19,7 +19,7 @@ use sqlx::PgConnection;
 use target::{Target, TargetError, UndoTarget};
 
 use crate::{
-    load::rows::{About, ShapeError},
+    load::shape::{About, ShapeError},
     undo::{
         erase::{EraseError, Rows},
         places::Registered,

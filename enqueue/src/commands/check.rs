@@ -6,7 +6,8 @@ use ledger::rejects::Reject;
 use submit::{chunks::SourceChunks, submission::Checked};
 use tokio::io::stdout;
 use worker::load::{
-    rows::{self, About, RecordShape},
+    rows,
+    shape::{About, RecordShape},
     sink::Sink,
 };
 

@@ -21,7 +21,8 @@ use super::{Failure, ImportPlan, JobContext};
 use crate::load::{
     plan::{LoadError, LoadPlan, Loaded, Places},
     refusal::is_of_a_row,
-    rows::{self, About, FoundRecord, ParsedChunk, RecordShape},
+    rows::{self, FoundRecord, ParsedChunk},
+    shape::{About, RecordShape},
 };
 
 /// What came of a chunk's load.

@@ -22,7 +22,8 @@ use crate::{
     load::{
         plan::{LoadError, is_missing_itself},
         refusal,
-        rows::{ParseError, ShapeError},
+        rows::ParseError,
+        shape::ShapeError,
     },
     undo::erase::EraseError,
 };

@@ -14,7 +14,8 @@ use target::{Column, ColumnType, Target, UndoTarget, quote_identifier};
 use super::{DifferenceKind, Verification, VerifyError, source_text::SourceText};
 use crate::{
     load::{
-        rows::{self, About, ParseError, RecordShape},
+        rows::{self, ParseError},
+        shape::{About, RecordShape},
         sink::{ArrayBuffer, Parts, Sink},
     },
     undo::{

@@ -1,6 +1,8 @@
+use crate::load::shape::About;
 use model::{
-    ColumnChoice, CompletionSpec, ConflictSpec, Delimiter, IdentitySpec, LoadMethod, LoadSpec, MappingSpec, OnNul,
-    RejectsSpec, Replace, SourceKind, SourceSpec, SplitSpec, TextSpec, ValuesSpec,
+    ColumnChoice, CompletionSpec, ConflictSpec, CsvDialect, Delimiter, FormatSpec, IdentitySpec, ImportSpec,
+    LoadMethod, LoadSpec, MappingSpec, OnNul, RejectsSpec, Replace, SourceKind, SourceSpec, SplitSpec, TextSpec,
+    ValuesSpec,
 };
 use proptest::prelude::*;
 use sqlx::postgres::types::Oid;
