@@ -25,6 +25,9 @@ COMMENT ON COLUMN pgimport.import_pages.filenode IS 'The file that held the tabl
 COMMENT ON COLUMN pgimport.import_pages.row_count IS 'How many rows the chunk put there.';
 COMMENT ON COLUMN pgimport.import_pages.xids IS 'The 64-bit ids of the transactions that wrote them; a row with another xmin was edited since, or is somebody else''s.';
 
+-- Whose a row is, where an undo is to delete edited ones.
+CREATE INDEX import_pages_leaf ON pgimport.import_pages (leaf_oid);
+
 -- Who may do something with the registry may do it with this. It belongs to whoever owns the rest, whoever runs this.
 DO $$
 DECLARE

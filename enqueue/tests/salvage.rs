@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 use support::{World, assert_json};
 
@@ -462,4 +464,84 @@ async fn however_many_records_are_refused_a_chunk_leaves_less_than_64_subtransac
         &world.undo(id, &[]),
         &json!({"state": "cancelled", "deleted": 49_800, "kept": 0}),
     );
+}
+
+/// Records that refer to others, of which some come later.
+const TREE: &str = "CREATE TABLE tree (n int PRIMARY KEY, up int REFERENCES tree, note text CHECK (note <> 'bad'))";
+
+fn tree(rows: impl Iterator<Item = (usize, usize)>) -> String {
+    let mut text = String::from("n;up;note\n");
+    for (n, up) in rows {
+        let up = if up == 0 { String::new() } else { up.to_string() };
+        writeln!(text, "{n};{up};").expect("a string");
+    }
+    text
+}
+
+#[tokio::test]
+async fn records_that_refer_to_later_ones_are_loaded_however_many_beside_a_bad_one() {
+    let world = World::new().await;
+    world.execute(TREE).await;
+    // Children before their parents; a chain in the wrong order; dangling ones among good ones.
+    let children = tree(
+        (1..=1_500)
+            .map(|n| (n, n + 1_500))
+            .chain((1_501..=3_000).map(|n| (n, 0))),
+    );
+    let chain = tree((1..=1_500).map(|n| (n, (n + 1) % 1_501)));
+    let dangling = tree((1..=3_000).map(|n| match n {
+        1..=300 => (n, n + 1_500),
+        301..=1_500 => (n, 1_000_000),
+        _ => (n, 0),
+    }));
+    for (name, text, loaded, refused) in [
+        ("children", children, 3_000, 1),
+        ("chain", chain, 1_500, 1),
+        ("dangling", dangling, 1_800, 1_201),
+    ] {
+        let file = world.file(&format!("{name}.csv"), text + "5000;;bad\n");
+        let id = world.enqueue(&["-i", &file, "--table", "tree"]).run().exits(0).id();
+        world.drain();
+        assert_json(
+            &world.status(id),
+            &json!({"state": "loaded", "loaded": loaded, "rejected": refused}),
+        );
+        world.execute("TRUNCATE tree").await;
+    }
+}
+
+#[tokio::test]
+async fn a_bad_value_is_a_reject_whatever_its_type_says_of_it() {
+    let world = World::new().await;
+    for (kind, bad) in [
+        ("jsonpath", "$["),
+        ("tsquery", "a & | b"),
+        ("regclass", "nosuchtable"),
+        ("regtype", "nosuchtype"),
+        ("regrole", "nobodyhere"),
+        ("hstore", "=>>=x"),
+        ("int4range", "[1"),
+    ] {
+        world
+            .execute(&format!(
+                "DROP TABLE IF EXISTS t; CREATE TABLE t (k text PRIMARY KEY, v {kind})"
+            ))
+            .await;
+        let file = world.file("a.csv", format!("k;v\na;\nb;\"{bad}\"\nc;\n"));
+        let id = world
+            .enqueue(&["-i", &file, "--table", "t", "--force"])
+            .run()
+            .exits(0)
+            .id();
+        world.drain();
+        assert_json(
+            &world.status(id),
+            &json!({"state": "loaded", "loaded": 2, "rejected": 1}),
+        );
+        let rejected = rejects(&world, id).await;
+        assert!(
+            rejected.len() == 1 && rejected[0].starts_with("3|b;"),
+            "{kind}: {rejected:?}"
+        );
+    }
 }

@@ -122,7 +122,7 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
         "import {}: {} rows would be deleted from {}
   kept      {} are not as they were loaded, and would stay
   edited    {} are not as they were loaded: edited since, or somebody else's
-  unclear   {} of these are in chunks of which every row differs (a rewrite of the table?): cannot tell
+  unclear   {} of which nobody can tell: without ids, or where every row of a chunk differs, as after a rewrite of the table
   gone      {} were deleted by others already",
         args.id,
         group(preview.would_delete),

@@ -123,7 +123,7 @@ pub(crate) fn xmin(xid: i64) -> Result<u32, LedgerError> {
 
 /// A condition in SQL that holds of an id of `target` that a later load put there, of whatever import: where a sequence was set back, the
 /// same ids are given twice, and what is under them now is the later one's, edited or not. A part of the statement that looks at the
-/// rows, for rows and registry of a load appear together. `id` is the column, quoted.
+/// rows, whose alias is `t`, for rows and registry of a load appear together. `id` is the column, quoted.
 #[must_use]
 pub fn given_to_later(chunk: ChunkKey, target: Oid, ours: &RowXids, id: &str) -> String {
     let ChunkKey { import, ordinal } = chunk;
@@ -132,10 +132,14 @@ pub fn given_to_later(chunk: ChunkKey, target: Oid, ours: &RowXids, id: &str) ->
         Some(oldest) => format!("r.xids[1] > {oldest}"),
         None => format!("(r.xids IS NOT NULL OR r.import_id > {import})"),
     };
+    // A row of an import that knows its rows by transaction is that import's, whatever its id.
     format!(
-        "EXISTS (SELECT FROM pgimport.import_registry AS r
+        "(EXISTS (SELECT FROM pgimport.import_pages AS p, pg_catalog.unnest(p.xids) AS x (xid)
+                 WHERE p.leaf_oid = t.tableoid AND (p.import_id, p.ordinal) <> ({import}, {ordinal})
+                   AND x.xid & 4294967295 = t.xmin::pg_catalog.text::pg_catalog.int8)
+          OR EXISTS (SELECT FROM pgimport.import_registry AS r
                  WHERE r.target_oid = {} AND r.voided_by IS NULL AND (r.import_id, r.ordinal) <> ({import}, {ordinal}) AND {later}
-                   AND {id} BETWEEN r.start_id AND r.end_id AND ({id} - r.start_id) % r.step = 0)",
+                   AND {id} BETWEEN r.start_id AND r.end_id AND ({id} - r.start_id) % r.step = 0))",
         target.0
     )
 }

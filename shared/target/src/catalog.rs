@@ -81,6 +81,9 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid, choice: Identity
     if table.persistence == "u" {
         return Err(TargetError::Unlogged { name });
     }
+    if partitioned {
+        check_leaves(conn, oid).await?;
+    }
     if table.has_insert_rule {
         return Err(TargetError::Rules { name });
     }
@@ -149,6 +152,26 @@ fn check_kind(name: &str, kind: &str) -> Result<(), TargetError> {
     })
 }
 
+/// Refuses partitions of a kind that would be refused by itself.
+async fn check_leaves(conn: &mut PgConnection, oid: Oid) -> Result<(), TargetError> {
+    let leaf = sqlx::query!(
+        r#"WITH RECURSIVE tree AS (
+               SELECT $1::pg_catalog.oid AS oid
+               UNION ALL
+               SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.oid)
+           SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS "name!", c.relkind::pg_catalog.text AS "kind!"
+           FROM tree JOIN pg_catalog.pg_class AS c ON c.oid = tree.oid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+           WHERE c.relkind NOT IN ('r', 'p') OR c.relpersistence = 'u' ORDER BY 1 LIMIT 1"#,
+        oid
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    let Some(leaf) = leaf else { return Ok(()) };
+    check_kind(&leaf.name, &leaf.kind)?;
+    Err(TargetError::Unlogged { name: leaf.name })
+}
+
 /// Tables that inherit from an ordinary one may hold the same ids; the partitions of a partitioned one hold its rows.
 fn from_clause(name: &str, kind: &str) -> String {
     if kind == "p" {
@@ -179,8 +202,8 @@ pub(super) async fn describe_undo(conn: &mut PgConnection, oid: Oid) -> Result<O
     }))
 }
 
-/// Those of some tables that hold rows of a table. One stands alone where this role needs nothing of the table above it to delete from it,
-/// and no trigger of that one would be missed.
+/// Those of some tables that hold rows of a table. One stands alone where a deletion under its own name is the same as one under that of the
+/// table above it: this role may do it, and neither has rules, or triggers for whole statements, that only one of them would run.
 pub(super) async fn leaves(conn: &mut PgConnection, oid: Oid, leaves: &[Oid]) -> Result<Vec<Leaf>, TargetError> {
     /// That it fires for each row, and on DELETE, in `pg_trigger.tgtype`.
     const FOR_EACH_ROW: i32 = 1;
@@ -189,11 +212,14 @@ pub(super) async fn leaves(conn: &mut PgConnection, oid: Oid, leaves: &[Oid]) ->
         r#"SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS "name!", pg_catalog.pg_relation_filenode(c.oid) AS filenode,
                pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(c.oid, 'DELETE')
                    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND NOT pg_catalog.row_security_active(c.oid)
-                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = $1 AND NOT t.tgisinternal
-                                   AND t.tgtype::pg_catalog.int4 & $3 = 0 AND t.tgtype::pg_catalog.int4 & $4 <> 0) AS "stands_alone!"
+                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid IN ($1, c.oid) AND NOT t.tgisinternal
+                                   AND t.tgtype::pg_catalog.int4 & $3 = 0 AND t.tgtype::pg_catalog.int4 & $4 <> 0)
+                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class IN ($1, c.oid) AND r.ev_type = '4')
+                   OR c.oid = $1 AS "stands_alone!",
+               c.oid = $1 OR c.oid IN (
+                   SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)) AS "belongs!"
            FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-           WHERE c.oid = ANY ($2) AND (c.oid = $1 OR c.oid IN (
-               SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)))"#,
+           WHERE c.oid = ANY ($2)"#,
         oid,
         leaves,
         FOR_EACH_ROW,
@@ -202,17 +228,17 @@ pub(super) async fn leaves(conn: &mut PgConnection, oid: Oid, leaves: &[Oid]) ->
     .fetch_all(conn)
     .await
     .map_err(TargetError::Catalog)?;
-    let leaf = |row: (Oid, String, Option<Oid>, bool)| {
-        Some(Leaf {
-            oid: row.0,
-            name: row.1,
-            filenode: row.2?,
-            stands_alone: row.3,
-        })
-    };
     Ok(rows
         .into_iter()
-        .filter_map(|row| leaf((row.oid, row.name, row.filenode, row.stands_alone)))
+        .filter_map(|row| {
+            Some(Leaf {
+                oid: row.oid,
+                name: row.name,
+                filenode: row.filenode?,
+                belongs: row.belongs,
+                stands_alone: row.stands_alone,
+            })
+        })
         .collect())
 }
 
@@ -360,15 +386,20 @@ async fn choose_identity(
     }
 }
 
-/// A trigger that fires where rows are inserted, but for the server's own.
+/// A trigger that fires where rows are inserted, but for the server's own. Takes no lock on partitions, as `pg_partition_tree` does.
 pub(super) async fn find_insert_trigger(conn: &mut PgConnection, oid: Oid) -> Result<Option<String>, TargetError> {
     /// That it fires on INSERT, in `pg_trigger.tgtype`.
     const ON_INSERT: i32 = 1 << 2;
     sqlx::query_scalar!(
         r#"SELECT pg_catalog.quote_ident(t.tgname) AS "name!" FROM pg_catalog.pg_trigger AS t
            WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::pg_catalog.int4 & $2 <> 0
-             AND (t.tgrelid = $1 OR t.tgrelid IN (
-                     SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)))
+             AND t.tgrelid IN (
+                 WITH RECURSIVE tree AS (
+                     SELECT $1::pg_catalog.oid AS oid
+                     UNION ALL
+                     SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.oid
+                     JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid AND c.relispartition)
+                 SELECT oid FROM tree)
            ORDER BY 1 LIMIT 1"#,
         oid,
         ON_INSERT

@@ -48,7 +48,7 @@ impl UndoTarget {
     }
 }
 
-/// A table that holds rows of the target: the target itself, or a partition of it.
+/// A table that holds rows that were put into the target: the target itself, or a partition of it, if it still is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leaf {
     pub oid: Oid,
@@ -56,12 +56,14 @@ pub struct Leaf {
     pub name: String,
     /// The file that holds it.
     pub filenode: Oid,
+    /// Whether it is the target, or a partition of it, now.
+    pub belongs: bool,
     /// Whether its rows may be deleted under its own name, as they would be under the target's.
     pub stands_alone: bool,
 }
 
 impl UndoTarget {
-    /// Those of some tables that hold rows of this one now.
+    /// Those of some tables that are there still.
     ///
     /// # Errors
     /// [`TargetError::Catalog`].

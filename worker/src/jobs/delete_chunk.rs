@@ -76,6 +76,8 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     };
     let counts = rows.erase(&mut tx, undo).await?;
     fail::fail_point!("after-delete");
+    // None can come any more, now that this transaction has written to the table; one that came in between is found.
+    check_cascades(&mut tx, &target.name, target.oid, undo.cascade).await?;
     // The name is resolved again by every statement; while this transaction has written to the table, it cannot change any more.
     if !target.is_named_so_still(&mut tx).await? {
         return Err(Failure::Transient(format!(

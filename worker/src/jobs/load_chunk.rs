@@ -97,7 +97,8 @@ async fn load(
     span: Span,
     mut parsed: ParsedChunk,
 ) -> Result<bool, Failure> {
-    if !plan.load.is_careful() {
+    let at_once = !plan.load.is_careful();
+    if at_once {
         match load_at_once(context, conn, chunk, plan, &mut parsed).await? {
             AtOnce::Loaded => {
                 plan.load.keep(parsed.rows);
@@ -108,7 +109,7 @@ async fn load(
         }
     }
     fail::fail_point!("before-salvage");
-    salvage(context, conn, chunk, plan, span, parsed).await
+    salvage(context, conn, chunk, plan, span, (parsed, at_once)).await
 }
 
 /// What came of the attempt to load all rows of a chunk by one statement.
@@ -138,7 +139,7 @@ async fn load_at_once(
     let loaded = match plan.load.load(&mut tx, &mut parsed.rows).await {
         Ok(loaded) => loaded,
         // If it was another table that refused them, the next attempt finds that out.
-        Err(LoadError::Rows(error)) if is_of_a_row(&error) => {
+        Err(LoadError::Rows(error)) if plan.load.is_of_rows(&error) => {
             tx.rollback().await?;
             return Ok(AtOnce::Refused);
         }
@@ -161,9 +162,15 @@ async fn salvage(
     chunk: ChunkKey,
     plan: &Arc<ImportPlan>,
     span: Span,
-    mut parsed: ParsedChunk,
+    (mut parsed, was_tried): (ParsedChunk, bool),
 ) -> Result<bool, Failure> {
     let mut tx = conn.begin().await?;
+    // Before the claim, which others may wait for.
+    if plan.load.takes_turns() && !plan.load.wait_for_turn(&mut tx).await? {
+        return Err(Failure::Transient(
+            "other chunks of the table are being salvaged".to_owned(),
+        ));
+    }
     if !chunks::claim(&mut tx, chunk).await? {
         tx.rollback().await?;
         return Ok(false);
@@ -171,7 +178,17 @@ async fn salvage(
     let rows = parsed.take_rows();
     let salvaged = match plan.load.salvage(&mut tx, rows).await {
         Ok(salvaged) => salvaged,
-        Err(error) => return Err(reconsider(context, plan, error).await?),
+        // Together the rows may be what they are not one by one.
+        Err(error @ LoadError::Refusals { .. }) if !was_tried => {
+            plan.load.forget_care();
+            return Err(Failure::Transient(error.to_string()));
+        }
+        Err(error) => {
+            if error.is_deadlock() {
+                plan.load.take_turns();
+            }
+            return Err(reconsider(context, plan, error).await?);
+        }
     };
     fail::fail_point!("after-rows");
     let refused = salvaged.refused.len();

@@ -65,6 +65,17 @@ pub fn is_of_a_row(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether a value of a type that the server casts may be at fault: some are read as a piece of a language, or are names of what there is.
+#[must_use]
+pub(super) fn may_be_of_a_value(error: &sqlx::Error) -> bool {
+    of_server(error).is_some_and(|error| {
+        matches!(
+            error.code(),
+            "42601" | "42602" | "42703" | "42704" | "42883" | "42P01" | "3F000" | "0A000" | "XX000"
+        )
+    })
+}
+
 /// What RAISE, or a function in another language, gives as a code.
 fn is_raised(code: &str) -> bool {
     let class = code.get(..2).unwrap_or_default();

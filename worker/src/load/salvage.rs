@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ledger::{pages::PageRange, registry::IdRange};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
+use target::ColumnType;
 
 use super::{
     ids, pages,
@@ -34,6 +35,8 @@ const HOPED: usize = 2;
 const PASSES: usize = 6;
 /// Refusals of a chunk from which on they are held against the rows that were not refused.
 const TOLERATED: usize = 1_000;
+/// The same of those that may lack what comes after them, before they are tried again.
+const WAITING: usize = 10_000;
 
 /// What came of a chunk's rows.
 #[derive(Debug, Default)]
@@ -78,6 +81,7 @@ impl LoadPlan {
             batches: 0,
             tried: 0,
             refused: BTreeMap::new(),
+            waiting: 0,
             keys: HashMap::new(),
         };
         salvage.run().await
@@ -143,6 +147,8 @@ struct Salvage<'a> {
     /// Rows of which it is known whether they are refused.
     tried: usize,
     refused: BTreeMap<usize, Refused>,
+    /// How many of these may lack what comes after them.
+    waiting: usize,
     /// Whether the id is part of the key of an index, by its schema, table and name.
     keys: HashMap<[String; 3], bool>,
 }
@@ -268,10 +274,11 @@ impl Salvage<'_> {
         for _ in 0..PASSES {
             let depends = |(&row, refused): (&usize, &Refused)| refused.may_depend_on_others().then_some(row);
             let waiting: Vec<usize> = self.refused.iter().filter_map(depends).collect();
-            if waiting.is_empty() || waiting.len() > TOLERATED || self.made == 0 {
+            if waiting.is_empty() || self.made == 0 {
                 break;
             }
             self.refused.retain(|_, refused| !refused.may_depend_on_others());
+            self.waiting = 0;
             self.tried -= waiting.len();
             let before = self.made;
             self.batch(&waiting, true).await?;
@@ -279,7 +286,25 @@ impl Salvage<'_> {
                 break;
             }
         }
-        Ok(())
+        // Nothing can be put there any more that one of them lacks.
+        match self.refused.values().next_back().map(|refused| refused.reason.clone()) {
+            Some(reason) if self.are_too_many(self.refused.len(), TOLERATED) => Err(self.too_many(reason)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether so many refusals are more likely the table's fault.
+    fn are_too_many(&self, refused: usize, tolerated: usize) -> bool {
+        refused > tolerated && refused > self.tried / 2
+    }
+
+    fn too_many(&self, reason: String) -> LoadError {
+        LoadError::Refusals {
+            table: self.plan.target.name.clone(),
+            refused: self.refused.len(),
+            tried: self.tried,
+            reason,
+        }
     }
 
     /// Puts rows into the target, but for those that are refused. Begins and ends with a savepoint for a batch.
@@ -354,14 +379,46 @@ impl Salvage<'_> {
     async fn put(&mut self, rows: &[usize], under: Under, keep: bool) -> Result<Result<Put, Refused>, LoadError> {
         let error = match self.write(rows, under, keep).await {
             Ok(put) => return Ok(Ok(put)),
-            Err(LoadError::Rows(error)) if refusal::is_of_a_row(&error) => error,
+            Err(LoadError::Rows(error)) if self.plan.is_of_rows(&error) => error,
             Err(error) => return Err(error),
         };
         self.execute(under.take_back()).await?;
+        if !refusal::is_of_a_row(&error) {
+            return match rows {
+                // If it is the table's after all, that is found out of a single one.
+                &[row] => match self.find_bad_value(row, under).await? {
+                    Some(refused) => Ok(Err(refused)),
+                    None => Err(LoadError::Rows(error)),
+                },
+                _ => Refused::new(&error).map(Err).ok_or(LoadError::Rows(error)),
+            };
+        }
         match Refused::new(&error) {
             Some(refused) if !self.is_of_our_id(&error).await? => Ok(Err(refused)),
             _ => Err(LoadError::Rows(error)),
         }
+    }
+
+    /// Why a value of a row is none of its column's type, of those that only the server can read.
+    async fn find_bad_value(&mut self, row: usize, under: Under) -> Result<Option<Refused>, LoadError> {
+        let plan = self.plan;
+        let values = self.rows.part(&[row]);
+        for (column, value) in std::iter::zip(&plan.columns, &values) {
+            let ColumnType::Other { sql_name, .. } = &column.kind else {
+                continue;
+            };
+            let statement = format!("SELECT pg_catalog.unnest($1::pg_catalog.text[])::{sql_name} IS NULL");
+            let read = sqlx::query(AssertSqlSafe(statement)).persistent(false).bind(value);
+            if let Err(error) = read.execute(&mut *self.conn).await {
+                self.execute(under.take_back()).await?;
+                let refused = Refused::new(&error).map(|refused| Refused {
+                    column: Some(column.name.clone()),
+                    ..refused
+                });
+                return refused.map(Some).ok_or(LoadError::Rows(error));
+            }
+        }
+        Ok(None)
     }
 
     async fn write(&mut self, rows: &[usize], under: Under, keep: bool) -> Result<Put, LoadError> {
@@ -401,15 +458,13 @@ impl Salvage<'_> {
     fn refuse(&mut self, row: usize, refused: Refused) -> Result<(), LoadError> {
         self.tried += 1;
         let reason = refused.reason.clone();
+        if refused.may_depend_on_others() {
+            self.waiting += 1;
+        }
         self.refused.insert(row, refused);
-        let refused = self.refused.len();
-        if refused > TOLERATED && refused > self.tried / 2 {
-            return Err(LoadError::Refusals {
-                table: self.plan.target.name.clone(),
-                refused,
-                tried: self.tried,
-                reason,
-            });
+        let for_good = self.refused.len().saturating_sub(self.waiting);
+        if self.are_too_many(for_good, TOLERATED) || self.are_too_many(self.waiting, WAITING) {
+            return Err(self.too_many(reason));
         }
         Ok(())
     }

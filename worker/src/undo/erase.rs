@@ -72,7 +72,8 @@ impl Rows<'_> {
     pub async fn find(&self, conn: &mut PgConnection) -> Result<Found, EraseError> {
         let places = Places::find(conn, self.target, self.registered).await?;
         let mut found = Found {
-            registered: places.gone,
+            registered: places.gone + places.outside,
+            unknown: places.outside,
             in_table: chunks::rows_in_table(conn, self.chunk).await?,
             ..Found::default()
         };
@@ -85,8 +86,9 @@ impl Rows<'_> {
                 None => found.unknown += place.registered.saturating_sub(ours),
             }
         }
-        // Less what an undo before this one deleted.
-        found.unknown = found.unknown.min(found.in_table.saturating_sub(found.ours));
+        // Less what an undo before this one deleted, and what is gone.
+        let left = found.in_table.saturating_sub(found.ours);
+        found.unknown = found.unknown.min(left - places.gone.min(left));
         Ok(found)
     }
 
@@ -98,10 +100,7 @@ impl Rows<'_> {
     pub async fn erase(&self, conn: &mut PgConnection, undo: UndoSpec) -> Result<UndoCounts, EraseError> {
         self.check_age(conn, undo).await?;
         let places = Places::find(conn, self.target, self.registered).await?;
-        let mut counts = UndoCounts {
-            missing: places.gone,
-            ..UndoCounts::default()
-        };
+        let mut counts = UndoCounts::default();
         for place in &places.places {
             let registered = place.registered;
             let condition = match &place.id {
@@ -128,11 +127,13 @@ impl Rows<'_> {
             counts.missing += registered.saturating_sub(deleted + kept);
         }
         if matches!(self.registered, Registered::Pages(_)) {
-            // Less what an undo before this one deleted.
+            // What an undo before this one deleted is not found, as with ids.
             let in_table = chunks::rows_in_table(conn, self.chunk).await?;
-            counts.kept = in_table
-                .saturating_sub(counts.deleted + counts.missing)
-                .min(counts.kept);
+            let before = self.registered.rows().saturating_sub(in_table);
+            let left = in_table.saturating_sub(counts.deleted);
+            let gone = places.gone.min(left);
+            counts.kept = (counts.kept + places.outside).min(left - gone);
+            counts.missing = left - counts.kept + before;
         }
         if !places.are_still(conn, self.target).await? {
             return Err(EraseError::Rewritten);

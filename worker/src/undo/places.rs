@@ -48,6 +48,14 @@ impl Registered {
         Ok(())
     }
 
+    /// How many rows.
+    pub(super) fn rows(&self) -> u64 {
+        match self {
+            Self::Ids { ranges, .. } => ranges.iter().map(|range| range.range.count()).sum(),
+            Self::Pages(ranges) => ranges.iter().map(|range| range.range.rows).sum(),
+        }
+    }
+
     /// The oldest of the transactions, in full, where that is known.
     pub(super) fn oldest_xid(&self) -> Option<u64> {
         match self {
@@ -75,8 +83,10 @@ pub(crate) struct Place {
 #[derive(Debug, Default)]
 pub(crate) struct Places {
     pub places: Vec<Place>,
-    /// Rows in partitions that were dropped or detached.
+    /// Rows in partitions that were dropped.
     pub gone: u64,
+    /// Rows in partitions that were detached, and may come back.
+    pub outside: u64,
     /// The files that hold the tables, as far as they were looked at.
     leaves: Vec<Leaf>,
 }
@@ -104,8 +114,9 @@ impl Places {
                 let mut found = Self::default();
                 for (oid, ranges) in by_leaf {
                     match leaves.iter().find(|leaf| leaf.oid.0 == oid) {
-                        Some(leaf) => found.places.extend(by_pages(target, leaf, &ranges)),
-                        None => found.gone += ranges.iter().map(|range| range.range.rows).sum::<u64>(),
+                        Some(leaf) if leaf.belongs => found.places.extend(by_pages(target, leaf, &ranges)),
+                        Some(_) => found.outside += rows_of(&ranges),
+                        None => found.gone += rows_of(&ranges),
                     }
                 }
                 found.leaves = leaves;
@@ -126,12 +137,19 @@ impl Places {
         let oids: Vec<Oid> = self.leaves.iter().map(|leaf| leaf.oid).collect();
         let now = target.leaves(conn, &oids).await?;
         let files = |leaves: &[Leaf]| {
-            let mut files: Vec<(u32, u32)> = leaves.iter().map(|leaf| (leaf.oid.0, leaf.filenode.0)).collect();
+            let mut files: Vec<_> = leaves
+                .iter()
+                .map(|leaf| (leaf.oid.0, leaf.filenode.0, leaf.belongs))
+                .collect();
             files.sort_unstable();
             files
         };
         Ok(files(&now) == files(&self.leaves))
     }
+}
+
+fn rows_of(ranges: &[&RegisteredPages]) -> u64 {
+    ranges.iter().map(|range| range.range.rows).sum()
 }
 
 /// The rows under a range's ids, and none that lie between them.
@@ -177,7 +195,7 @@ fn by_pages(target: &UndoTarget, leaf: &Leaf, ranges: &[&RegisteredPages]) -> Ve
             xmins,
             oldest: ranges.iter().filter_map(|range| range.xids.oldest).min(),
         };
-        return vec![place("true", xids, ranges.iter().map(|range| range.range.rows).sum())];
+        return vec![place("true", xids, rows_of(ranges))];
     }
     let on_pages = |range: &&RegisteredPages| {
         let (start, behind) = (range.range.start, u64::from(range.range.end) + 1);

@@ -102,7 +102,7 @@ impl FileComparison {
                 }
             }
             // What is left of an undo are rows that nobody can tell from others.
-            Registered::Pages(_) if chunk.deleted_count > 0 => {}
+            Registered::Pages(_) if chunk.deleted_count + chunk.kept_count > 0 => {}
             Registered::Pages(_) => {
                 let places = Places::find(conn, rows.target, rows.registered)
                     .await

@@ -88,6 +88,7 @@ pub struct ChunkRow {
     pub rejected_count: u64,
     pub deleted_count: u64,
     pub missing_count: u64,
+    pub kept_count: u64,
 }
 
 /// Up to `limit` chunks of an import, from the ordinal `from` on.
@@ -103,7 +104,8 @@ pub async fn page(
     let rows = sqlx::query!(
         r#"SELECT ordinal, state AS "state: ChunkState", input, first_record, start_byte, end_byte, first_line, record_count,
                coalesce(loaded_count, 0) AS "loaded_count!", coalesce(rejected_count, 0) AS "rejected_count!",
-               coalesce(deleted_count, 0) AS "deleted_count!", coalesce(missing_count, 0) AS "missing_count!"
+               coalesce(deleted_count, 0) AS "deleted_count!", coalesce(missing_count, 0) AS "missing_count!",
+               coalesce(kept_count, 0) AS "kept_count!"
            FROM pgimport.import_chunk WHERE import_id = $1 AND ordinal >= $2 ORDER BY ordinal LIMIT $3"#,
         import.0,
         from,
@@ -129,6 +131,7 @@ pub async fn page(
                 rejected_count: unsigned("the records rejected", row.rejected_count)?,
                 deleted_count: unsigned("the rows deleted", row.deleted_count)?,
                 missing_count: unsigned("the rows that were gone", row.missing_count)?,
+                kept_count: unsigned("the rows that were left", row.kept_count)?,
             })
         })
         .collect()

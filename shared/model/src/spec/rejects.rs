@@ -66,11 +66,12 @@ impl FromStr for MaxRejects {
 
     fn from_str(text: &str) -> Result<Self, String> {
         const EXPECTED: &str = "expected a number of records, such as 100, or a part of them, such as 0.5%";
+        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         let Some(percent) = text.strip_suffix('%') else {
-            return text.parse().map(Self::Records).map_err(|_| EXPECTED.to_owned());
+            let records = text.parse().ok().filter(|_| is_number(text));
+            return records.map(Self::Records).ok_or_else(|| EXPECTED.to_owned());
         };
         let (whole, fraction) = percent.split_once('.').unwrap_or((percent, "0"));
-        let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         if !is_number(whole) || !is_number(fraction) || fraction.len() > 4 {
             return Err(EXPECTED.to_owned());
         }
