@@ -341,6 +341,10 @@ class PgImport:
         """The options that `enqueue sniff` proposes, the names of the columns as they are known, and the policy."""
         done = subprocess.run([self.lab.programs / "enqueue", "sniff", str(file.path), "--json"], stdout=subprocess.PIPE, text=True)
         proposed = shlex.split(json.loads(done.stdout)["command"])[3:] if done.returncode == 0 else []
+        if "--extra-columns" in proposed:
+            # Which is about the header's names, and those that are known are given for every field.
+            at = proposed.index("--extra-columns")
+            del proposed[at:at + 2]
         policy = [f"{option}={value}" if value else option for option, value in self.policy.items()
                   if option != "--stop-at-header" or "--no-header" not in proposed]
         return [*proposed, "--columns=" + ",".join(file.parameters.columns), *policy]
