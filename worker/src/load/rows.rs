@@ -104,8 +104,15 @@ fn parse_records(
     let (mut rejects, mut rows_before, mut rewritten) = (Vec::new(), Vec::new(), Vec::new());
     let with_lines = shape.added.iter().any(|added| matches!(added, Added::Line));
     while reader.advance() {
-        let position = if with_lines { reader.position() } else { span.start };
-        if let Err(defect) = push_record(&mut rows, &reader, shape, position, clean, &mut rewritten) {
+        let position = with_lines.then(|| reader.position());
+        if let Err(defect) = push_record(
+            &mut rows,
+            &reader,
+            shape,
+            position.as_ref().unwrap_or(&span.start),
+            clean,
+            &mut rewritten,
+        ) {
             rows_before.push(rows.len());
             rejects.push(Reject {
                 position: reader.position(),
@@ -172,7 +179,7 @@ fn push_record(
     rows: &mut Sink,
     record: &impl Records,
     shape: &RecordShape,
-    position: Position,
+    position: &Position,
     clean: bool,
     rewritten: &mut Vec<u8>,
 ) -> Result<(), Defect> {
@@ -181,7 +188,10 @@ fn push_record(
     }
     let whole = rows.len();
     rows.begin();
-    let pushed = push_fields(rows, record, shape, clean, rewritten).and_then(|()| push_added(rows, shape, position));
+    let mut pushed = push_fields(rows, record, shape, clean, rewritten);
+    if pushed.is_ok() && !shape.added.is_empty() {
+        pushed = push_added(rows, shape, position);
+    }
     if pushed.is_err() {
         rows.rollback(whole);
     }
@@ -211,8 +221,8 @@ fn push_fields(
         }
     };
     for (index, (column, rule)) in shape.columns.iter().zip(&shape.fields).enumerate() {
-        for _ in 0..rule.passed {
-            fields.next();
+        if rule.passed > 0 {
+            fields.nth(rule.passed - 1);
         }
         let field = match &joined {
             Some(value) if rule.field + 1 == expected => Field { value, quoted: true },
@@ -227,7 +237,8 @@ fn push_fields(
 }
 
 /// Adds what no field says of a record that lies there.
-fn push_added(rows: &mut Sink, shape: &RecordShape, position: Position) -> Result<(), Defect> {
+#[inline(never)] // rare
+fn push_added(rows: &mut Sink, shape: &RecordShape, position: &Position) -> Result<(), Defect> {
     let columns = shape.columns.iter().enumerate().skip(shape.fields.len());
     for ((index, column), added) in columns.zip(&shape.added) {
         match added {
