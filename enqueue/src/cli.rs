@@ -111,7 +111,7 @@ pub struct SubmitArgs {
     /// Records of a chunk, at most
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CHUNK_ROWS, value_parser = clap::value_parser!(u64).range(1..))]
     pub chunk_rows: u64,
-    /// Bytes of a record, at most (with K, M or G)
+    /// Bytes of a record, at most (with K, M or G): --max-record 64M
     #[arg(long, value_name = "BYTES", default_value = "8M", value_parser = parse_bytes)]
     pub max_record: u64,
     /// Bytes that may wait for workers before reading pauses (with K, M or G)
