@@ -6,8 +6,8 @@ use sqlx::{PgConnection, postgres::types::Oid};
 use crate::{
     LedgerError,
     error::expect_rows,
-    number::{signed, unsigned},
-    registry::{RowXids, xmin},
+    number::{signed, unsigned, unsigned_option},
+    registry::{RowXids, signed_xids, xmin},
 };
 
 /// A run of pages on which a chunk put rows.
@@ -49,10 +49,7 @@ pub async fn insert(
         .iter()
         .map(|range| signed::<u64, i64>("a page range's rows", range.rows))
         .collect::<Result<Vec<_>, _>>()?;
-    let xids = xids
-        .iter()
-        .map(|&xid| signed::<u64, i64>("a transaction id", xid))
-        .collect::<Result<Vec<_>, _>>()?;
+    let xids = signed_xids(xids)?;
     let done = sqlx::query!(
         "INSERT INTO pgimport.import_pages (import_id, ordinal, leaf_oid, start_page, end_page, filenode, row_count, xids)
          SELECT $1, $2, r.leaf_oid, r.start_page, r.end_page, r.filenode, r.row_count, $8
@@ -97,7 +94,7 @@ pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Regist
                     rows: unsigned("a page range's rows", row.row_count)?,
                 },
                 xids: RowXids {
-                    oldest: crate::number::unsigned_option("a transaction id", oldest)?,
+                    oldest: unsigned_option("a transaction id", oldest)?,
                     xmins: row.xids.into_iter().map(xmin).collect::<Result<_, _>>()?,
                 },
             })

@@ -54,10 +54,7 @@ pub async fn insert(
     let starts: Vec<i64> = ranges.iter().map(|r| r.start_id).collect();
     let ends: Vec<i64> = ranges.iter().map(|r| r.end_id).collect();
     let steps: Vec<i64> = ranges.iter().map(|r| r.step).collect();
-    let xids = xids
-        .iter()
-        .map(|&xid| signed("a transaction id", xid))
-        .collect::<Result<Vec<i64>, LedgerError>>()?;
+    let xids = signed_xids(xids)?;
     let lower: Vec<i64> = xids.iter().map(|xid| xid & i64::from(u32::MAX)).collect();
     let done = sqlx::query!(
         "INSERT INTO pgimport.import_registry (import_id, ordinal, target_oid, row_xids, xids, start_id, end_id, step)
@@ -114,6 +111,11 @@ pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Regist
             })
         })
         .collect()
+}
+
+/// Transactions, in full, as the database has them.
+pub(crate) fn signed_xids(xids: &[u64]) -> Result<Vec<i64>, LedgerError> {
+    xids.iter().map(|&xid| signed("a transaction id", xid)).collect()
 }
 
 /// The `xmin` of a row that the transaction wrote: the lower half of its id.

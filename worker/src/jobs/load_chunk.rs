@@ -165,12 +165,6 @@ async fn salvage(
     (mut parsed, was_tried): (ParsedChunk, bool),
 ) -> Result<bool, Failure> {
     let mut tx = conn.begin().await?;
-    // Before the claim, which others may wait for.
-    if plan.load.takes_turns() && !plan.load.wait_for_turn(&mut tx).await? {
-        return Err(Failure::Transient(
-            "other chunks of the table are being salvaged".to_owned(),
-        ));
-    }
     if !chunks::claim(&mut tx, chunk).await? {
         tx.rollback().await?;
         return Ok(false);
@@ -178,17 +172,9 @@ async fn salvage(
     let rows = parsed.take_rows();
     let salvaged = match plan.load.salvage(&mut tx, rows).await {
         Ok(salvaged) => salvaged,
-        // Together the rows may be what they are not one by one.
-        Err(error @ LoadError::Refusals { .. }) if !was_tried => {
-            plan.load.forget_care();
-            return Err(Failure::Transient(error.to_string()));
-        }
-        Err(error) => {
-            if error.is_deadlock() {
-                plan.load.take_turns();
-            }
-            return Err(reconsider(context, plan, error).await?);
-        }
+        // Together the rows may be what they are not one by one, and the plan that comes after a failure is not careful.
+        Err(error @ LoadError::Refusals { .. }) if !was_tried => return Err(Failure::Transient(error.to_string())),
+        Err(error) => return Err(reconsider(context, plan, error).await?),
     };
     fail::fail_point!("after-rows");
     let refused = salvaged.refused.len();

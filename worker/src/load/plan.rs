@@ -3,20 +3,14 @@
 //! Every function works within the caller's transaction. The SQL that names user tables is built here, each identifier quoted. It runs
 //! under the search path of the worker's role, for so do the triggers and defaults of the table: what it calls is called by its full name.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering},
 };
 
 use ledger::{pages::PageRange, registry::IdRange};
 use model::LoadMethod;
-use sqlx::{
-    AssertSqlSafe, PgConnection, Row as _,
-    postgres::{PgDatabaseError, types::Oid},
-};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
 use target::{Column, ColumnType, SequenceIdentity, Target, TargetError, quote_identifier};
 
 use super::{
@@ -63,26 +57,9 @@ pub enum LoadError {
     Submitter { role: String, table: String },
 }
 
-impl LoadError {
-    /// Whether another session was in the way, each of the other.
-    #[must_use]
-    pub fn is_deadlock(&self) -> bool {
-        let (Self::Rows(error) | Self::Database(error)) = self else {
-            return false;
-        };
-        refusal::of_server(error).is_some_and(|error| error.code() == "40P01")
-    }
-}
-
 /// Chunks that go by batches from the beginning after one had to: where a file has one bad record, it has others. After so many without
 /// one, the whole chunk is worth a try again.
 const CAREFUL_CHUNKS: u32 = 8;
-
-/// The upper half of the advisory lock's key for turns; the lower half is the target's oid.
-const TURN_SPACE: i64 = 0x7067_6974; // "pgit"
-/// How long a turn is waited for, in all about half a minute.
-const TURN_LOOKS: u32 = 300;
-const TURN_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the rows of an import are put into its target; made once and used for every chunk, until the table is altered.
 #[derive(Debug)]
@@ -95,7 +72,6 @@ pub struct LoadPlan {
     pub(super) statements: Statements,
     /// Chunks that go by batches from the beginning.
     careful: AtomicU32,
-    takes_turns: AtomicBool,
     /// Whether there are values that only the server can read.
     has_casts: bool,
     /// Empty, with the room of chunks before: to find that anew for every chunk costs a quarter of reading it.
@@ -145,7 +121,6 @@ impl LoadPlan {
         Self {
             statements: Statements::new(&target, &columns),
             careful: AtomicU32::new(0),
-            takes_turns: AtomicBool::new(false),
             has_casts: columns
                 .iter()
                 .any(|column| matches!(column.kind, ColumnType::Other { .. })),
@@ -176,40 +151,6 @@ impl LoadPlan {
     #[must_use]
     pub fn is_of_rows(&self, error: &sqlx::Error) -> bool {
         refusal::is_of_a_row(error) || self.has_casts && refusal::may_be_of_a_value(error)
-    }
-
-    /// Has the next chunk tried as a whole again.
-    pub fn forget_care(&self) {
-        self.careful.store(0, Ordering::Relaxed);
-    }
-
-    /// Whether chunks that are salvaged were in the way of one another.
-    #[must_use]
-    pub fn takes_turns(&self) -> bool {
-        self.takes_turns.load(Ordering::Relaxed)
-    }
-
-    /// Has them take turns from now on.
-    pub fn take_turns(&self) {
-        self.takes_turns.store(true, Ordering::Relaxed);
-    }
-
-    /// Waits until no other chunk of this target is salvaged by who takes turns; until the transaction's end. `false` when that takes too long.
-    ///
-    /// # Errors
-    /// From the database.
-    pub async fn wait_for_turn(&self, conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-        let key = TURN_SPACE << 32 | i64::from(self.target.oid.0);
-        for _ in 0..TURN_LOOKS {
-            let is_ours = sqlx::query_scalar!(r#"SELECT pg_catalog.pg_try_advisory_xact_lock($1) AS "is_ours!""#, key)
-                .fetch_one(&mut *conn)
-                .await?;
-            if is_ours {
-                return Ok(true);
-            }
-            tokio::time::sleep(TURN_PAUSE).await;
-        }
-        Ok(false)
     }
 
     /// Whether the next chunk had better not be tried as a whole.
@@ -404,10 +345,7 @@ impl LoadPlan {
 
 /// Whether a statement did not find the table that it names itself; one that a trigger or a default names has a context.
 pub(crate) fn is_missing_itself(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
-        .is_some_and(|error| error.code() == "42P01" && error.r#where().is_none())
+    refusal::of_server(error).is_some_and(|error| error.code() == "42P01" && error.r#where().is_none())
 }
 
 /// A number that the server never gives below zero.

@@ -109,7 +109,7 @@ impl Rows<'_> {
                 }
                 _ => ours(place),
             };
-            let deleted = execute(conn, place, "DELETE", &condition).await?;
+            let deleted = delete(conn, place, &condition).await?;
             if deleted > registered {
                 return Err(EraseError::TooMany {
                     registered,
@@ -180,8 +180,8 @@ async fn count(conn: &mut PgConnection, place: &Place, condition: &str) -> Resul
     Ok(u64::try_from(count).unwrap_or_default())
 }
 
-async fn execute(conn: &mut PgConnection, place: &Place, verb: &str, condition: &str) -> Result<u64, EraseError> {
-    let statement = statement(place, verb, condition);
+async fn delete(conn: &mut PgConnection, place: &Place, condition: &str) -> Result<u64, EraseError> {
+    let statement = statement(place, "DELETE", condition);
     let query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
     Ok(query.execute(conn).await?.rows_affected())
 }
