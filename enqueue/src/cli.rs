@@ -1,5 +1,6 @@
 //! The arguments. Types only: what they do is in `commands`.
 
+mod conflict;
 mod format;
 mod mapping;
 mod values;
@@ -10,6 +11,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use connect::ConnectArgs;
 use model::{IdentityChoice, ImportId, LoadMethod, MaxRejects};
 
+pub use conflict::ConflictArgs;
 pub use format::FormatArgs;
 pub use mapping::MappingArgs;
 pub use values::ValuesArgs;
@@ -28,6 +30,7 @@ pub use values::ValuesArgs;
   enqueue -i inbox --each                      each file of a directory that was not submitted before as an import of its own
   enqueue sniff orders.csv                     how a file is written, and the command that loads it
   enqueue -i stock.csv -d , --table shop.stock --columns product,day,pieces
+  enqueue -i prices.csv --table shop.price --on-conflict update    insert, or update what is there; undo restores it
   enqueue -i mended.csv --like 7               the same table and options as import 7
   id=$(enqueue -i orders.csv)                  the import's id, alone on standard output
   enqueue cancel $id                           take exactly its rows out again
@@ -54,6 +57,15 @@ impl Cli {
             return;
         }
         if let Err(error) = self.submit.format.check(&self.submit.values) {
+            Self::command().error(ErrorKind::ArgumentConflict, error).exit();
+        }
+        let SubmitArgs {
+            conflict,
+            load_method,
+            identity,
+            ..
+        } = &self.submit;
+        if let Err(error) = conflict.check(*load_method, *identity) {
             Self::command().error(ErrorKind::ArgumentConflict, error).exit();
         }
         let input = &self.submit.input;
@@ -146,6 +158,8 @@ pub struct SubmitArgs {
     pub json: bool,
     #[command(flatten)]
     pub mapping: MappingArgs,
+    #[command(flatten)]
+    pub conflict: ConflictArgs,
     #[command(flatten)]
     pub format: FormatArgs,
     #[command(flatten)]

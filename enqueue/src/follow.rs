@@ -76,13 +76,18 @@ impl Display {
     }
 }
 
+/// Records of which it is known what came of them.
+fn settled(status: &ImportStatus) -> u64 {
+    status.loaded + status.rejected + status.unchanged + status.skipped
+}
+
 /// What is done of what. The records of a source that is still being read are estimated by its bytes.
 fn amounts(status: &ImportStatus, progress: Option<&Progress>) -> (u64, u64, &'static str) {
     match status.state {
         ImportState::Cancelling | ImportState::Cancelled | ImportState::Kept => (
-            status.deleted + status.kept + status.missing,
+            status.deleted + status.restored + status.kept + status.missing,
             status.loaded,
-            "rows deleted",
+            "rows undone",
         ),
         ImportState::Splitting => {
             let read = progress.map_or(0, Progress::bytes);
@@ -90,9 +95,9 @@ fn amounts(status: &ImportStatus, progress: Option<&Progress>) -> (u64, u64, &'s
                 let share = u128::from(status.records) * u128::from(size) / u128::from(read);
                 u64::try_from(share).unwrap_or(u64::MAX).max(status.records)
             });
-            (status.loaded + status.rejected, total, "records")
+            (settled(status), total, "records")
         }
-        _ => (status.loaded + status.rejected, status.records, "records"),
+        _ => (settled(status), status.records, "records"),
     }
 }
 

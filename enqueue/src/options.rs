@@ -3,9 +3,9 @@
 //! What is as it would be without an option has none.
 
 use model::{
-    AddedValue, BadBytes, ColumnChoice, Container, CsvDialect, Delimiter, Escape, FieldSpec, FormatSpec, IdentitySpec,
-    ImportSpec, LoadMethod, LongRows, MappingSpec, OnNul, QuotedFields, ShortRows, StrayQuotes, TextSpec, UnknownKeys,
-    ValuesSpec,
+    AddedValue, BadBytes, ColumnChoice, ConflictSpec, Container, CsvDialect, Delimiter, Escape, FieldSpec, FormatSpec,
+    IdentitySpec, ImportSpec, LoadMethod, LongRows, MappingSpec, OnNul, QuotedFields, ShortRows, StrayQuotes, TextSpec,
+    UnknownKeys, ValuesSpec,
 };
 
 /// The words of a command.
@@ -213,9 +213,7 @@ pub fn of_spec(words: &mut Words, spec: &ImportSpec) {
     if spec.load.method == LoadMethod::Copy {
         words.option("--load-method", "copy");
     }
-    if spec.identity == IdentitySpec::Transaction {
-        words.option("--identity", "transaction");
-    }
+    of_conflict(words, spec);
     if let Some(max) = spec.rejects.max {
         words.option("--max-rejects", &max.to_string());
     }
@@ -223,6 +221,24 @@ pub fn of_spec(words: &mut Words, spec: &ImportSpec) {
         words.flag("--all-or-nothing");
     }
     words.unless(&(8 << 20), "--max-record", &spec.split.max_record);
+}
+
+/// What becomes of rows that are there already; without, how rows are found again.
+fn of_conflict(words: &mut Words, spec: &ImportSpec) {
+    let list = |names: &[String]| names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(",");
+    match &spec.conflict {
+        ConflictSpec::Fail if spec.identity == IdentitySpec::Transaction => words.option("--identity", "transaction"),
+        ConflictSpec::Fail => {}
+        ConflictSpec::Ignore { key } => {
+            words.option("--on-conflict", "ignore");
+            words.option("--conflict-columns", &list(key));
+        }
+        ConflictSpec::Update { key, columns } => {
+            words.option("--on-conflict", "update");
+            words.option("--conflict-columns", &list(key));
+            words.option("--update-columns", &list(columns));
+        }
+    }
 }
 
 /// A name as lists of names have it.

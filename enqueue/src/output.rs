@@ -149,8 +149,25 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
         "rows",
         format!("{} into {}{renamed}", group(status.loaded), escape(&status.target)),
     );
-    if status.deleted + status.kept + status.missing > 0 || status.state == ImportState::Cancelled {
+    let (updated, unchanged, skipped) = (status.updated, status.unchanged, status.skipped);
+    if updated + unchanged + skipped > 0 {
+        line("inserted", group(status.inserted));
+        line("updated", group(updated));
+        line(
+            "unchanged",
+            format!("{} (the table had the same values)", group(unchanged)),
+        );
+        line(
+            "skipped",
+            format!("{} (another row or record has their key)", group(skipped)),
+        );
+    }
+    let undone = status.deleted + status.restored;
+    if undone + status.kept + status.missing > 0 || status.state == ImportState::Cancelled {
         line("deleted", group(status.deleted));
+        if updated > 0 {
+            line("restored", group(status.restored));
+        }
         line("remain", group(status.remaining()));
         line("gone", format!("{} (deleted by others before)", group(status.missing)));
     }

@@ -57,6 +57,8 @@ pub struct JobContext {
 /// How the chunks of an import are parsed and loaded.
 pub struct ImportPlan {
     pub max_rejects: Option<MaxRejects>,
+    /// Whether its chunks are loaded one after the other.
+    pub ordered: bool,
     pub shape: RecordShape,
     pub load: LoadPlan,
 }

@@ -1,7 +1,8 @@
 //! Putting a chunk's records into the target: records to rows ([`shape`], [`rows`]), rows to the server's binary forms ([`sink`]), ids from the
-//! table's own sequence ([`ids`]) or the pages where they are put ([`pages`]), and the statements ([`statements`], [`plan`]). What the server refuses ([`refusal`]) is found out record by record
-//! ([`salvage`]).
+//! table's own sequence ([`ids`]) or the pages where they are put ([`pages`]), and the statements ([`statements`], [`plan`]), also where rows
+//! may be there already ([`conflict`]). What the server refuses ([`refusal`]) is found out record by record ([`salvage`]).
 
+pub mod conflict;
 pub mod ids;
 mod pages;
 pub mod plan;

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use ledger::{LedgerError, cancel, completion, imports, sessions, wakeups, workers};
+use ledger::{LedgerError, cancel, chunks, completion, imports, sessions, wakeups, workers};
 use model::{ProcessName, UndoSpec};
 use queue::{self, Job};
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -59,6 +59,7 @@ async fn pass(pool: &PgPool, name: &ProcessName, with_upkeep: bool) -> Result<Op
     if with_upkeep {
         let begin = Instant::now();
         report("renewing wake-ups", renew_wakeups(&mut conn).await);
+        report("failing what cannot come", chunks::fail_blocked(&mut conn, None).await);
         report("ending imports", completion::finish_unnoticed(&mut conn).await);
         report(
             "pruning",

@@ -4,3 +4,4 @@ pub mod erase;
 pub mod fence;
 pub mod places;
 pub mod preview;
+mod restore;

@@ -8,11 +8,12 @@ use std::{collections::HashMap, io, path::PathBuf};
 use ledger::{
     LedgerError,
     chunks::{self, ChunkRow},
+    conflicts::{self, ChunkConflicts, ConflictCounts},
     imports::{self, Import},
     inputs::{self, Input},
     rejects::{self, Reject},
 };
-use model::{ChunkKey, ChunkState, ImportId};
+use model::{ChunkKey, ChunkState, ConflictSpec, ImportId};
 use serde::Serialize;
 use source::{SourceError, fingerprint};
 use sqlx::PgConnection;
@@ -39,6 +40,9 @@ pub struct Verification {
     pub records: u64,
     pub rows: u64,
     pub rejected: u64,
+    /// Records whose row was there already with the same values, and those that gave way to a row or another record of their key.
+    pub unchanged: u64,
+    pub skipped: u64,
     /// Records of chunks whose rows an undo took out again, or that were cancelled before they were loaded.
     pub undone: u64,
     /// Whether the file was compared too.
@@ -150,7 +154,8 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
         let found = find_inputs(&inputs, &import, files, &mut report).await?;
         let described = Target::describe_again(conn, &import.target, import.target_oid, &spec.identity).await?;
         let about = About::read(conn, &import, spec).await?;
-        comparison = Some(FileComparison::new(found, spec, &about, &described)?);
+        let conflict = described.describe_conflict(conn, &spec.conflict).await?;
+        comparison = Some(FileComparison::new(found, spec, &about, described, conflict)?);
     }
     let mut from = 0;
     loop {
@@ -159,19 +164,26 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
         from = last.ordinal + 1;
         for chunk in &page {
             let place = place(chunk, &inputs);
-            if !report.account(chunk, &place) {
-                continue;
-            }
             let key = ChunkKey {
                 import: id,
                 ordinal: chunk.ordinal,
             };
+            let conflicts = match spec.conflict {
+                ConflictSpec::Fail => ChunkConflicts::default(),
+                _ => conflicts::read(conn, key).await?,
+            };
+            if !report.account(chunk, &conflicts, &place) {
+                continue;
+            }
             let rejects = verify_rejects(conn, key, chunk, &place, &mut report).await?;
             let registered = Registered::read(conn, key, &spec.identity).await?;
             let rows = Rows {
                 chunk: key,
                 target: &target,
                 registered: &registered,
+                conflicts,
+                // What is restored is an undo's to know.
+                restored: None,
             };
             verify_rows(conn, chunk, &place, &rows, &mut report).await?;
             if let Some(comparison) = &mut comparison {
@@ -238,7 +250,7 @@ fn place(chunk: &ChunkRow, inputs: &[Input]) -> String {
 
 impl Verification {
     /// Adds a chunk to the account. `false` when none of its records is, or shall be, in the table.
-    fn account(&mut self, chunk: &ChunkRow, place: &str) -> bool {
+    fn account(&mut self, chunk: &ChunkRow, conflicts: &ChunkConflicts, place: &str) -> bool {
         let records = chunk.span.record_count;
         self.chunks += 1;
         self.records += records;
@@ -260,9 +272,12 @@ impl Verification {
         self.rows += chunk.loaded_count.saturating_sub(gone);
         self.undone += gone;
         self.rejected += chunk.rejected_count;
-        let accounted = chunk.loaded_count + chunk.rejected_count;
+        let ConflictCounts { unchanged, skipped, .. } = conflicts.counts;
+        self.unchanged += unchanged;
+        self.skipped += skipped;
+        let accounted = chunk.loaded_count + chunk.rejected_count + unchanged + skipped;
         self.differ(DifferenceKind::RecordCount, accounted.abs_diff(records), || {
-            format!("{place}: {records} records, {accounted} loaded or rejected")
+            format!("{place}: {records} records, {accounted} of them loaded, rejected, unchanged or skipped")
         });
         true
     }

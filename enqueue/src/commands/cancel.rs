@@ -68,7 +68,7 @@ async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
         output::print_json(&status)?;
     }
     output::say(&open.summary(&status));
-    after_deletion(args, open, &status.target, status.deleted).await?;
+    after_deletion(args, open, &status.target, status.deleted + status.restored).await?;
     Ok(if status.state == ImportState::Cancelled || args.keep_edited {
         Exit::Done
     } else {
@@ -119,7 +119,7 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     output::print(&format!(
-        "import {}: {} rows would be deleted from {}
+        "import {}: {} rows would be deleted from {}{}
   kept      {} are not as they were loaded, and would stay
   edited    {} are not as they were loaded: edited since, or somebody else's
   unclear   {} of which nobody can tell: without ids, or where every row of a chunk differs, as after a rewrite of the table
@@ -127,6 +127,11 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
         args.id,
         group(preview.would_delete),
         output::escape(&preview.target),
+        if preview.would_restore > 0 {
+            format!("\n  restored  {} would get their former values back", group(preview.would_restore))
+        } else {
+            String::new()
+        },
         group(preview.would_keep),
         group(preview.edited),
         group(preview.cannot_tell),

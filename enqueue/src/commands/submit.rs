@@ -2,7 +2,7 @@ use std::{path::PathBuf, sync::Mutex};
 
 use indicatif::HumanBytes;
 use ledger::read::ImportStatus;
-use model::{CompletionSpec, ConflictSpec, ImportId, ImportState, LoadSpec, RejectsSpec, Replace, SplitSpec, UndoSpec};
+use model::{CompletionSpec, ImportId, ImportState, LoadSpec, RejectsSpec, Replace, SplitSpec, UndoSpec};
 use source::Source;
 use submit::{
     requests,
@@ -151,7 +151,7 @@ fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
             method: args.load_method.into(),
         },
         identity: args.identity.into(),
-        conflict: ConflictSpec::Fail,
+        conflict: args.conflict.request(),
         rejects: RejectsSpec {
             max: args.max_rejects,
             all_or_nothing: args.all_or_nothing,

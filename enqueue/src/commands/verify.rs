@@ -31,11 +31,20 @@ async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
 
 fn text(args: &VerifyArgs, report: &Verification) -> String {
     let mut lines = vec![format!(
-        "import {}: {} records = {} rows + {} rejected{}, in {} chunks",
+        "import {}: {} records = {} rows + {} rejected{}{}, in {} chunks",
         args.id,
         group(report.records),
         group(report.rows),
         group(report.rejected),
+        if report.unchanged + report.skipped > 0 {
+            format!(
+                " + {} unchanged + {} skipped",
+                group(report.unchanged),
+                group(report.skipped)
+            )
+        } else {
+            String::new()
+        },
         if report.undone > 0 {
             format!(" + {} undone", group(report.undone))
         } else {
@@ -63,7 +72,7 @@ fn text(args: &VerifyArgs, report: &Verification) -> String {
 fn describe(kind: DifferenceKind) -> &'static str {
     match kind {
         DifferenceKind::OpenChunk => "chunks neither loaded nor undone",
-        DifferenceKind::RecordCount => "records neither loaded nor rejected",
+        DifferenceKind::RecordCount => "records of which nothing came",
         DifferenceKind::RejectCount => "rejected records that the ledger does not hold",
         DifferenceKind::RegistryCount => "registered ids that do not match the rows loaded",
         DifferenceKind::MissingRow => "rows that are gone from the table",

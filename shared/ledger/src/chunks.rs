@@ -28,7 +28,8 @@ pub struct NewChunk {
     pub ordinal: i32,
     pub span: Span,
     pub payload_bytes: u64,
-    pub job_id: String,
+    /// None where it has to wait for the chunks before it.
+    pub job_id: Option<String>,
 }
 
 /// Adds chunks to an import that is splitting.
@@ -51,7 +52,7 @@ pub async fn insert(conn: &mut PgConnection, import: ImportId, chunks: &[NewChun
     let lines = column(chunks, |c| offset("a line's number", c.span.start.line))?;
     let records: Vec<i64> = column(chunks, |c| signed("a chunk's records", c.span.record_count))?;
     let payloads: Vec<i32> = column(chunks, |c| signed("a payload's size", c.payload_bytes))?;
-    let jobs: Vec<&str> = chunks.iter().map(|c| c.job_id.as_str()).collect();
+    let jobs: Vec<Option<&str>> = chunks.iter().map(|c| c.job_id.as_deref()).collect();
     let done = sqlx::query!(
         "INSERT INTO pgimport.import_chunk
              (import_id, ordinal, input, first_record, start_byte, end_byte, first_line, record_count, payload_bytes, job_id)
@@ -67,7 +68,7 @@ pub async fn insert(conn: &mut PgConnection, import: ImportId, chunks: &[NewChun
         lines as Vec<Option<i64>>,
         &records,
         &payloads,
-        jobs as Vec<&str>,
+        jobs as Vec<Option<&str>>,
     )
     .execute(conn)
     .await?;
@@ -110,7 +111,7 @@ pub enum Start {
     Tried(u32),
     /// Nothing was counted: the import's spec has this version, which this program does not know.
     NewerSpec(i32),
-    /// The chunk is not pending, or its import does not load.
+    /// The chunk is not pending, or its import does not load, or one before it has to be loaded first.
     NotPending,
 }
 
@@ -127,6 +128,8 @@ pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit
            FROM pgimport.import AS i
            WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND c.attempts < $4
              AND i.id = $1 AND i.state IN ('splitting', 'loading') AND coalesce(i.spec_version, 1) <= $5
+             AND NOT (i.ordered AND EXISTS (
+                 SELECT FROM pgimport.import_chunk AS b WHERE b.import_id = $1 AND b.ordinal < $2 AND b.state IN ('pending', 'failed')))
            RETURNING c.input, c.first_record, c.start_byte, c.end_byte, c.first_line, c.record_count,
                set_config('synchronous_commit', 'on', true) AS "durable!""#,
         chunk.import.0,
@@ -151,7 +154,9 @@ pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit
     let row = sqlx::query!(
         r#"SELECT c.attempts, coalesce(i.spec_version, 1) AS "version!"
            FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
-           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND i.state IN ('splitting', 'loading')"#,
+           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND i.state IN ('splitting', 'loading')
+             AND NOT (i.ordered AND EXISTS (
+                 SELECT FROM pgimport.import_chunk AS b WHERE b.import_id = $1 AND b.ordinal < $2 AND b.state IN ('pending', 'failed')))"#,
         chunk.import.0,
         chunk.ordinal
     )
@@ -183,7 +188,7 @@ pub async fn claim(conn: &mut PgConnection, chunk: ChunkKey) -> Result<bool, Led
 /// What came of a chunk's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoadCounts {
-    /// Rows that were put into the target.
+    /// Rows that were put into the target, over others or not.
     pub loaded: u64,
     /// Records that were rejected.
     pub rejected: u64,
@@ -213,6 +218,51 @@ pub async fn finish_load(
     .execute(conn)
     .await?;
     expect_rows("recording a load", 1, done.rows_affected())
+}
+
+/// Takes rows that a later chunk of the same import overwrote off the account of those that had put them there.
+pub(crate) async fn take_off(
+    conn: &mut PgConnection,
+    import: ImportId,
+    ordinals: &[i32],
+    rows: &[i64],
+) -> Result<(), LedgerError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import_chunk AS c SET loaded_count = c.loaded_count - s.rows
+         FROM unnest($2::integer[], $3::bigint[]) AS s (ordinal, rows)
+         WHERE c.import_id = $1 AND c.ordinal = s.ordinal AND c.state = 'loaded'",
+        import.0,
+        ordinals,
+        rows
+    )
+    .execute(conn)
+    .await?;
+    expect_rows(
+        "taking off overwritten rows",
+        ordinals.len() as u64,
+        done.rows_affected(),
+    )
+}
+
+/// Fails the pending chunks of imports that are loaded in order, behind one that failed: they cannot be loaded before it is. Of one import,
+/// or of all.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn fail_blocked(conn: &mut PgConnection, import: Option<ImportId>) -> Result<u64, LedgerError> {
+    let done = sqlx::query!(
+        "UPDATE pgimport.import_chunk AS c
+         SET state = 'failed', finished_at = pg_catalog.clock_timestamp(), retries = 0, retrying_since = NULL,
+             last_error = pg_catalog.format('not begun, for chunk %s, which comes before it, failed', f.ordinal)
+         FROM pgimport.import AS i, LATERAL (
+             SELECT min(b.ordinal) AS ordinal FROM pgimport.import_chunk AS b WHERE b.import_id = i.id AND b.state = 'failed') AS f
+         WHERE i.ordered AND i.state IN ('splitting', 'loading') AND ($1::bigint IS NULL OR i.id = $1)
+           AND c.import_id = i.id AND c.state = 'pending' AND c.ordinal > f.ordinal",
+        import.map(|import| import.0)
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// `pending → failed`: only a person can mend it. `false` when it is not pending any more.

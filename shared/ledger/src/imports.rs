@@ -51,8 +51,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
     let id = sqlx::query_scalar!(
         "INSERT INTO pgimport.import
              (state, source, resumable, target, target_oid, id_column, columns, options, spec, spec_version, key, fingerprint, size_bytes,
-              submitter, lease_until, chunk_count, record_count)
-         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, now() + $13 * interval '1 second', 0, 0)
+              submitter, lease_until, chunk_count, record_count, ordered)
+         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, now() + $13 * interval '1 second', 0, 0, $14)
          ON CONFLICT (key) WHERE state <> 'cancelled' DO NOTHING
          RETURNING id",
         new.source,
@@ -67,7 +67,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
         new.fingerprint,
         size_bytes,
         new.submitter.as_str(),
-        LEASE.as_secs_f64()
+        LEASE.as_secs_f64(),
+        new.spec.conflict.is_ordered()
     )
     .fetch_optional(&mut *conn)
     .await?

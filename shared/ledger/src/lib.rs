@@ -5,9 +5,11 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod before;
 pub mod cancel;
 pub mod chunks;
 pub mod completion;
+pub mod conflicts;
 mod error;
 mod events;
 pub mod imports;

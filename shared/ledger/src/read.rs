@@ -1,7 +1,7 @@
 //! What people and scripts see of imports: the one read model, of which the command line's JSON is made.
 //!
 //! What it costs does not grow with an import's chunks. One that ended has its totals frozen; of one that runs, the chunks and records
-//! are counted as they are stored, and only what waits, failed or is otherwise rare is added up, each by an index of its own; of one that is
+//! are counted as they are stored, and only what waits, failed or is otherwise rare is added up, each by an index of its own, and what found rows that were there already; of one that is
 //! undone, each chunk says what is left from it on. Imports of before have no such counts, and are added up as long as they run.
 
 use model::{ImportId, ImportState};
@@ -33,12 +33,18 @@ pub struct ImportStatus {
     pub renamed_from: Option<String>,
     /// Records found so far.
     pub records: u64,
-    /// Rows that were put into the target.
+    /// Rows that were put into the target: those that were inserted, and those of others that were updated.
     pub loaded: u64,
-    /// Records that could not be.
+    pub inserted: u64,
+    pub updated: u64,
+    /// Records of which the row was there with the same values, and those that gave way to a row or another record of their key.
+    pub unchanged: u64,
+    pub skipped: u64,
+    /// Records that could not be loaded.
     pub rejected: u64,
-    /// Rows that an undo deleted, left, and no longer found.
+    /// Rows that an undo deleted, gave their former values back, left, and no longer found.
     pub deleted: u64,
+    pub restored: u64,
     pub kept: u64,
     pub missing: u64,
     pub chunks: u64,
@@ -81,7 +87,9 @@ impl ImportStatus {
     /// Rows still in the target, as far as the ledger knows.
     #[must_use]
     pub fn remaining(&self) -> u64 {
-        self.loaded.saturating_sub(self.deleted).saturating_sub(self.missing)
+        self.loaded
+            .saturating_sub(self.deleted + self.restored)
+            .saturating_sub(self.missing)
     }
 }
 
@@ -133,7 +141,8 @@ async fn statuses(
                pending.chunks AS "pending_chunks!", pending.records AS "pending_records!",
                failed.chunks AS "failed_chunks!", failed.records AS "failed_records!", rejected.records AS "rejected!",
                open.ordinal AS "open_ordinal?", undecided.chunks AS "undecided_chunks?", undecided.rows AS "undecided_rows?",
-               kept.chunks AS "kept_chunks!", kept.rows AS "kept!", kept.missing AS "missing!"
+               kept.chunks AS "kept_chunks!", kept.rows AS "kept!", kept.missing AS "missing!",
+               conflict.updated AS "updated!", conflict.unchanged AS "unchanged!", conflict.skipped AS "skipped!", conflict.restored AS "restored!"
            FROM (SELECT * FROM pgimport.import WHERE id = $1 OR $1 IS NULL ORDER BY id DESC LIMIT $2) AS i
            CROSS JOIN LATERAL (
                SELECT count(*) AS chunks, coalesce(sum(c.record_count), 0)::bigint AS records FROM pgimport.import_chunk AS c
@@ -160,6 +169,11 @@ async fn statuses(
                FROM pgimport.import_chunk AS c
                WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL
                  AND c.import_id = i.id AND (c.kept_count > 0 OR c.missing_count > 0)) AS kept
+           CROSS JOIN LATERAL (
+               SELECT coalesce(sum(c.updated_count), 0)::bigint AS updated, coalesce(sum(c.unchanged_count), 0)::bigint AS unchanged,
+                   coalesce(sum(c.skipped_count), 0)::bigint AS skipped, coalesce(sum(c.restored_count), 0)::bigint AS restored
+               FROM pgimport.import_conflict AS c
+               WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id) AS conflict
            ORDER BY i.id DESC"#,
         only.map(|import| import.0),
         limit
@@ -179,6 +193,10 @@ async fn statuses(
             kept_chunks: count(row.kept_chunks)?,
             kept: count(row.kept)?,
             missing: count(row.missing)?,
+            updated: count(row.updated)?,
+            unchanged: count(row.unchanged)?,
+            skipped: count(row.skipped)?,
+            restored: count(row.restored)?,
         };
         let stored = unsigned_option("the number of chunks", row.chunk_count)?
             .zip(unsigned_option("the number of records", row.record_count)?);
@@ -221,8 +239,13 @@ async fn statuses(
             target,
             records: totals.records,
             loaded: totals.rows_loaded,
+            inserted: totals.rows_loaded.saturating_sub(totals.rows_updated),
+            updated: totals.rows_updated,
+            unchanged: totals.unchanged,
+            skipped: totals.skipped,
             rejected: totals.rejected,
-            deleted: totals.rows_deleted,
+            deleted: totals.rows_deleted.saturating_sub(totals.rows_restored),
+            restored: totals.rows_restored,
             kept: totals.rows_kept,
             missing: totals.rows_missing,
             chunks: totals.chunks,
@@ -259,6 +282,11 @@ struct Open {
     kept_chunks: u64,
     kept: u64,
     missing: u64,
+    /// What came of records whose key was taken.
+    updated: u64,
+    unchanged: u64,
+    skipped: u64,
+    restored: u64,
 }
 
 /// The totals of an import that loads: what is stored, less what is open.
@@ -270,7 +298,10 @@ fn loading(chunks: u64, records: u64, open: &Open) -> Totals {
         loaded: chunks.saturating_sub(open.pending + open.failed),
         records,
         rejected: open.rejected,
-        rows_loaded: records.saturating_sub(open.open_records + open.rejected),
+        rows_loaded: records.saturating_sub(open.open_records + open.rejected + open.unchanged + open.skipped),
+        rows_updated: open.updated,
+        unchanged: open.unchanged,
+        skipped: open.skipped,
         ..Totals::default()
     }
 }
@@ -285,6 +316,7 @@ fn undoing(at_fence: &Totals, open: &Open) -> Totals {
         rows_kept: open.kept,
         rows_missing: open.missing,
         rows_deleted: decided.saturating_sub(open.kept + open.missing),
+        rows_restored: open.restored,
         ..*at_fence
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::{ChunkKey, ChunkState, ImportId};
 use queue::Job;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     LedgerError,
@@ -28,6 +28,42 @@ pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Resul
         set_jobs(tx, part, ids).await?;
     }
     Ok(())
+}
+
+/// Lets an import go on whose chunks are loaded in order: adds the job of the first that is open, if it has no live one; where it failed,
+/// those behind it fail too. Call it after each commit that may be what the next chunk waits for: of a chunk before it, or of itself.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn advance(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+    let mut tx = conn.begin().await?;
+    let next = sqlx::query!(
+        r#"SELECT c.ordinal, c.state AS "state: ChunkState", EXISTS (
+               SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS q ON q.id = j.lock_by
+               WHERE j.id = c.job_id
+                 AND (j.status = 'Pending'
+                      OR j.status IN ('Queued', 'Running') AND q.last_seen > now() - $2 * interval '1 second')) AS "has_job!"
+           FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
+           WHERE c.import_id = $1 AND i.ordered AND i.state IN ('splitting', 'loading') AND c.state IN ('pending', 'failed')
+             AND c.ordinal = (SELECT min(o.ordinal) FROM pgimport.import_chunk AS o WHERE o.import_id = $1 AND o.state IN ('pending', 'failed'))
+           FOR UPDATE OF c SKIP LOCKED"#,
+        import.0,
+        queue::stale_after().as_secs_f64()
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    // Somebody may hold it, who loads it or adds its job.
+    let Some(next) = next else { return Ok(()) };
+    let chunk = ChunkKey {
+        import,
+        ordinal: next.ordinal,
+    };
+    if next.state == ChunkState::Failed {
+        chunks::fail_blocked(&mut tx, Some(import)).await?;
+    } else if !next.has_job {
+        push(&mut tx, &[Job::LoadChunk(chunk)], Duration::ZERO).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Adds the jobs of an undo that is fenced, in the order of its chunks, within the caller's transaction.
@@ -85,6 +121,9 @@ pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, Le
                UNION ALL
                SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
                WHERE i.state IN ('splitting', 'loading') AND c.state = 'pending'
+                 AND NOT (i.ordered AND EXISTS (
+                     SELECT FROM pgimport.import_chunk AS b
+                     WHERE b.import_id = i.id AND b.ordinal < c.ordinal AND b.state IN ('pending', 'failed')))
                UNION ALL
                SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
                WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL AND c.state = 'loaded' AND c.kept_count IS NULL)

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod conflict;
 mod dialect;
 mod json_lines;
 mod mapping;
@@ -12,6 +13,7 @@ mod text;
 mod values;
 mod version1;
 
+pub use conflict::ConflictSpec;
 pub use dialect::{
     ColumnChoice, CsvDialect, Delimiter, DialectError, Escape, LongRows, Quote, QuotedFields, ShortRows, StrayQuotes,
 };
@@ -136,14 +138,6 @@ pub enum IdentitySpec {
     Transaction,
 }
 
-/// What becomes of a row that a unique key of the target has already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConflictSpec {
-    /// Its record is rejected.
-    Fail,
-}
-
 /// What is done when everything is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -243,10 +237,11 @@ struct RowChanging<'a> {
 
 impl ImportSpec {
     /// The oldest version that can say it, so that programs of before take part where they can: 4 came with mappings beyond columns,
-    /// other identities than sequences, and limits of rejects.
+    /// other identities than sequences, limits of rejects, and rows that are there already.
     #[must_use]
     pub fn version(&self) -> i32 {
-        if self.mapping.is_plain() && self.identity.column().is_some() && is_default(&self.rejects) {
+        let keeps_others = self.conflict == ConflictSpec::Fail;
+        if self.mapping.is_plain() && self.identity.column().is_some() && is_default(&self.rejects) && keeps_others {
             3
         } else {
             SPEC_VERSION
@@ -256,7 +251,11 @@ impl ImportSpec {
     /// The same import as version 2 would have written it, if it could.
     #[must_use]
     pub fn before(&self) -> Option<Self> {
-        if !is_default(&self.text) || !is_default(&self.values) || !self.mapping.is_plain() {
+        if !is_default(&self.text)
+            || !is_default(&self.values)
+            || !self.mapping.is_plain()
+            || self.conflict != ConflictSpec::Fail
+        {
             return None;
         }
         let FormatSpec::Csv(dialect) = &self.format else {

@@ -14,7 +14,9 @@ use ledger::{
     LedgerError, cancel, chunks,
     chunks::NewChunk,
     completion::{TooManyRejects, check_rejects},
-    imports, payloads, transition, workers,
+    imports, payloads, transition,
+    wakeups::advance,
+    workers,
 };
 use model::{ChunkKey, Codec, ImportEvent, ImportId, ProcessName, RejectsSpec, UndoSpec};
 use queue::{self, Job};
@@ -78,6 +80,8 @@ pub struct Intake<'a> {
     /// **Bytes** of payload that may be pending.
     pub max_pending: u64,
     pub rejects: RejectsSpec,
+    /// Whether chunks are loaded in their order, each after the one before it.
+    pub ordered: bool,
     /// Told what a person wants to know while it waits.
     pub notify: &'a (dyn Fn(Notice) + Send + Sync),
 }
@@ -168,7 +172,13 @@ impl Intake<'_> {
     /// Stores a batch, or renews the lease where there is none, for as long as the database may be away.
     async fn store_batch(&self, first_ordinal: i32, batch: &[ProducedChunk]) -> Result<(), IntakeError> {
         self.through_outages(async |conn| self.try_store_batch(conn, first_ordinal, batch).await)
-            .await
+            .await?;
+        if self.ordered && !batch.is_empty() {
+            // Whoever loaded the chunk before these may not have seen them.
+            self.through_outages(async |conn| Ok(advance(conn, self.import).await?))
+                .await?;
+        }
+        Ok(())
     }
 
     async fn try_store_batch(
@@ -204,16 +214,15 @@ impl Intake<'_> {
         batch: &[ProducedChunk],
     ) -> Result<(), LedgerError> {
         let ordinals: Vec<i32> = (first_ordinal..).take(batch.len()).collect();
-        let jobs: Vec<Job> = ordinals
-            .iter()
-            .map(|&ordinal| {
-                Job::LoadChunk(ChunkKey {
-                    import: self.import,
-                    ordinal,
-                })
-            })
-            .collect();
-        let job_ids = queue::push(tx, &jobs, Duration::ZERO).await?;
+        let job_ids = if self.ordered {
+            vec![None; batch.len()]
+        } else {
+            let import = self.import;
+            let load = |&ordinal| Job::LoadChunk(ChunkKey { import, ordinal });
+            let jobs: Vec<Job> = ordinals.iter().map(load).collect();
+            let ids = queue::push(tx, &jobs, Duration::ZERO).await?;
+            ids.into_iter().map(Some).collect()
+        };
         let rows: Vec<NewChunk> = std::iter::zip(&ordinals, job_ids)
             .zip(batch)
             .map(|((&ordinal, job_id), chunk)| NewChunk {

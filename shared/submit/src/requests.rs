@@ -150,7 +150,11 @@ pub async fn retry(conn: &mut PgConnection, import: ImportId) -> Result<usize, R
     transition(&mut tx, import, ImportEvent::Retry, None).await?;
     let opened = chunks::reopen_failed(&mut tx, import).await?;
     let loads: Vec<Job> = opened.into_iter().map(Job::LoadChunk).collect();
-    wakeups::push(&mut tx, &loads, Duration::ZERO).await?;
+    if row.spec()?.conflict.is_ordered() {
+        wakeups::advance(&mut tx, import).await?;
+    } else {
+        wakeups::push(&mut tx, &loads, Duration::ZERO).await?;
+    }
     tx.commit().await?;
     Ok(loads.len())
 }

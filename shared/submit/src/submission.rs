@@ -15,10 +15,10 @@ use ledger::{
     inputs::{Holder, Taking, find_holder, lock_keys},
     sessions,
 };
-use model::{FormatSpec, ImportId, ImportSpec, ImportState, ProcessName, Replace};
+use model::{FormatSpec, IdentityChoice, ImportId, ImportSpec, ImportState, ProcessName, Replace};
 use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
-use target::Target;
+use target::{ConflictChoice, Target};
 
 mod beginning;
 mod error;
@@ -202,9 +202,14 @@ impl<'a> Submission<'a> {
         let oid = Target::find(&mut as_the_role, &request.table).await?;
         drop(as_the_role.close().await);
         let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
-        let target = Target::describe(&mut conn, oid, request.identity).await?;
+        // Whose a row is that was there already, only the transaction says that wrote it.
+        let identity = match request.conflict.choice {
+            ConflictChoice::Error => request.identity,
+            ConflictChoice::Ignore | ConflictChoice::Update => IdentityChoice::Transaction,
+        };
+        let target = Target::describe(&mut conn, oid, identity).await?;
         drop(conn);
-        let prepared = Prepared::new(request, target).await?;
+        let prepared = Prepared::new(&self.pool, request, target).await?;
         if let (true, FormatSpec::Csv(dialect)) = (prepared.found_delimiter, &prepared.spec.format) {
             (self.observe)(Event::FoundDelimiter(dialect.delimiter));
         }
@@ -316,6 +321,7 @@ impl<'a> Submission<'a> {
             submitter: &self.name,
             max_pending: request.max_pending,
             rejects: prepared.spec.rejects,
+            ordered: prepared.spec.conflict.is_ordered(),
             notify: &notify,
         };
         intake

@@ -10,6 +10,8 @@ use super::{
     quote_identifier,
 };
 
+pub(super) mod conflict;
+
 /// The oid of the table that SQL would find under `name`.
 pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, TargetError> {
     let found = sqlx::query_scalar!(r#"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS "oid""#, name)
@@ -202,19 +204,26 @@ pub(super) async fn describe_undo(conn: &mut PgConnection, oid: Oid) -> Result<O
     }))
 }
 
-/// Those of some tables that hold rows of a table. One stands alone where a deletion under its own name is the same as one under that of the
-/// table above it: this role may do it, and neither has rules, or triggers for whole statements, that only one of them would run.
-pub(super) async fn leaves(conn: &mut PgConnection, oid: Oid, leaves: &[Oid]) -> Result<Vec<Leaf>, TargetError> {
-    /// That it fires for each row, and on DELETE, in `pg_trigger.tgtype`.
+/// Those of some tables that hold rows of a table. One stands alone where a deletion, or a change where it `restores`, under its own name is the
+/// same as one under that of the table above it: this role may do it, and neither has rules, or triggers for whole statements, that only one of them would run.
+pub(super) async fn leaves(
+    conn: &mut PgConnection,
+    oid: Oid,
+    leaves: &[Oid],
+    restores: bool,
+) -> Result<Vec<Leaf>, TargetError> {
+    /// That it fires for each row, and on DELETE or UPDATE, in `pg_trigger.tgtype`.
     const FOR_EACH_ROW: i32 = 1;
     const ON_DELETE: i32 = 1 << 3;
+    const ON_UPDATE: i32 = 1 << 4;
     let rows = sqlx::query!(
         r#"SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS "name!", pg_catalog.pg_relation_filenode(c.oid) AS filenode,
                pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(c.oid, 'DELETE')
+                   AND (NOT $5 OR pg_catalog.has_table_privilege(c.oid, 'UPDATE'))
                    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND NOT pg_catalog.row_security_active(c.oid)
                    AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid IN ($1, c.oid) AND NOT t.tgisinternal
                                    AND t.tgtype::pg_catalog.int4 & $3 = 0 AND t.tgtype::pg_catalog.int4 & $4 <> 0)
-                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class IN ($1, c.oid) AND r.ev_type = '4')
+                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class IN ($1, c.oid) AND r.ev_type IN ('2', '4'))
                    OR c.oid = $1 AS "stands_alone!",
                c.oid = $1 OR c.oid IN (
                    SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)) AS "belongs!"
@@ -223,7 +232,8 @@ pub(super) async fn leaves(conn: &mut PgConnection, oid: Oid, leaves: &[Oid]) ->
         oid,
         leaves,
         FOR_EACH_ROW,
-        ON_DELETE
+        if restores { ON_DELETE | ON_UPDATE } else { ON_DELETE },
+        restores
     )
     .fetch_all(conn)
     .await
@@ -377,7 +387,7 @@ async fn choose_identity(
         (Some(Err(error @ TargetError::Catalog(_))), _) => return Err(error),
         _ => {}
     }
-    match find_insert_trigger(conn, oid).await? {
+    match find_trigger(conn, oid, false).await? {
         Some(trigger) => Err(TargetError::Triggers {
             name: name.to_owned(),
             trigger,
@@ -386,10 +396,17 @@ async fn choose_identity(
     }
 }
 
-/// A trigger that fires where rows are inserted, but for the server's own. Takes no lock on partitions, as `pg_partition_tree` does.
-pub(super) async fn find_insert_trigger(conn: &mut PgConnection, oid: Oid) -> Result<Option<String>, TargetError> {
-    /// That it fires on INSERT, in `pg_trigger.tgtype`.
+/// A trigger that fires where rows are inserted, or updated if they are, but for the server's own. Takes no lock on partitions, as
+/// `pg_partition_tree` does.
+pub(super) async fn find_trigger(
+    conn: &mut PgConnection,
+    oid: Oid,
+    updates: bool,
+) -> Result<Option<String>, TargetError> {
+    /// That it fires on INSERT, or on UPDATE, in `pg_trigger.tgtype`.
     const ON_INSERT: i32 = 1 << 2;
+    const ON_UPDATE: i32 = 1 << 4;
+    let events = if updates { ON_INSERT | ON_UPDATE } else { ON_INSERT };
     sqlx::query_scalar!(
         r#"SELECT pg_catalog.quote_ident(t.tgname) AS "name!" FROM pg_catalog.pg_trigger AS t
            WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::pg_catalog.int4 & $2 <> 0
@@ -402,7 +419,7 @@ pub(super) async fn find_insert_trigger(conn: &mut PgConnection, oid: Oid) -> Re
                  SELECT oid FROM tree)
            ORDER BY 1 LIMIT 1"#,
         oid,
-        ON_INSERT
+        events
     )
     .fetch_optional(conn)
     .await

@@ -11,6 +11,7 @@ use sqlx::{PgConnection, postgres::types::Oid};
 
 mod catalog;
 mod characters;
+mod conflict;
 pub mod forms;
 pub mod guess;
 mod identity;
@@ -20,6 +21,9 @@ mod undo;
 pub mod values;
 
 pub use characters::Characters;
+pub use conflict::{
+    Conflict, ConflictChoice, ConflictColumn, ConflictError, ConflictRequest, KeyColumn, Restored, text_array,
+};
 pub use identity::{Identity, SequenceIdentity};
 pub use mapping::{FieldNames, MappingError, MappingRequest, NO_COLUMN, find_alike, map_fields};
 pub use session::quote_identifier;
@@ -203,6 +207,8 @@ pub enum TargetError {
     ColumnGone { name: String, column: String },
     #[error("rows of {references} would be deleted or changed with those of {table} by a foreign key")]
     Cascades { table: String, references: String },
+    #[error(transparent)]
+    Conflict(#[from] ConflictError),
     #[error("cannot read the catalog")]
     Catalog(#[source] sqlx::Error),
 }
@@ -231,12 +237,12 @@ impl Target {
         catalog::is_in_key(conn, self, (schema, table, index)).await
     }
 
-    /// Whether a trigger fires where rows are inserted, but for the server's own.
+    /// Whether a trigger fires where rows are inserted, or updated if they are, but for the server's own.
     ///
     /// # Errors
     /// [`TargetError::Catalog`].
-    pub async fn has_insert_trigger(&self, conn: &mut PgConnection) -> Result<bool, TargetError> {
-        Ok(catalog::find_insert_trigger(conn, self.oid).await?.is_some())
+    pub async fn has_trigger(&self, conn: &mut PgConnection, updates: bool) -> Result<bool, TargetError> {
+        Ok(catalog::find_trigger(conn, self.oid, updates).await?.is_some())
     }
 
     /// Finds a table by its name as SQL would read it in this session.
@@ -273,12 +279,17 @@ impl Target {
         }
     }
 
-    /// Checks that the role that submitted an import may itself put rows into the table, whatever this session's may.
+    /// Checks that the role that submitted an import may itself put rows into the table, and change some if need be, whatever
+    /// this session's may.
     ///
     /// # Errors
     /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::HeldBack`]; [`TargetError::Catalog`].
-    pub async fn check_may_insert(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
-        rights::LOAD.check(conn, role, self.oid, &self.name).await
+    pub async fn check_may_load(&self, conn: &mut PgConnection, role: &str, updates: bool) -> Result<(), TargetError> {
+        rights::LOAD.check(conn, role, self.oid, &self.name).await?;
+        if updates {
+            rights::UPDATE.check(conn, role, self.oid, &self.name).await?;
+        }
+        Ok(())
     }
 
     /// Checks that the chosen method can load the table.

@@ -19,6 +19,18 @@ pub(super) const LOAD: Right = Right {
     did: "submitted this import",
 };
 
+pub(super) const UPDATE: Right = Right {
+    privilege: "UPDATE",
+    verb: "update",
+    did: "submitted this import",
+};
+
+pub(super) const RESTORE: Right = Right {
+    privilege: "UPDATE",
+    verb: "update",
+    did: "asked for this undo",
+};
+
 pub(super) const UNDO: Right = Right {
     privilege: "DELETE",
     verb: "delete from",

@@ -30,12 +30,17 @@ impl UndoTarget {
             .ok_or_else(|| TargetError::Gone { name: name.to_owned() })
     }
 
-    /// Checks that the role that asked for an undo may itself delete from the table, whatever this session's may; one that is gone may not.
+    /// Checks that the role that asked for an undo may itself delete from the table, and restore rows of it if need be, whatever
+    /// this session's may; one that is gone may not.
     ///
     /// # Errors
     /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::HeldBack`]; [`TargetError::Catalog`].
-    pub async fn check_may_delete(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
-        rights::UNDO.check(conn, role, self.oid, &self.name).await
+    pub async fn check_may_undo(&self, conn: &mut PgConnection, role: &str, restores: bool) -> Result<(), TargetError> {
+        rights::UNDO.check(conn, role, self.oid, &self.name).await?;
+        if restores {
+            rights::RESTORE.check(conn, role, self.oid, &self.name).await?;
+        }
+        Ok(())
     }
 
     /// Whether the name that was found is still this table's, now that the caller's transaction has written to it and nobody can rename
@@ -58,17 +63,22 @@ pub struct Leaf {
     pub filenode: Oid,
     /// Whether it is the target, or a partition of it, now.
     pub belongs: bool,
-    /// Whether its rows may be deleted under its own name, as they would be under the target's.
+    /// Whether its rows may be deleted, and restored if need be, under its own name, as they would be under the target's.
     pub stands_alone: bool,
 }
 
 impl UndoTarget {
-    /// Those of some tables that are there still.
+    /// Those of some tables that are there still. Rows of them are deleted, and some changed where it `restores`.
     ///
     /// # Errors
     /// [`TargetError::Catalog`].
-    pub async fn leaves(&self, conn: &mut PgConnection, oids: &[Oid]) -> Result<Vec<Leaf>, TargetError> {
-        catalog::leaves(conn, self.oid, oids).await
+    pub async fn leaves(
+        &self,
+        conn: &mut PgConnection,
+        oids: &[Oid],
+        restores: bool,
+    ) -> Result<Vec<Leaf>, TargetError> {
+        catalog::leaves(conn, self.oid, oids, restores).await
     }
 }
 

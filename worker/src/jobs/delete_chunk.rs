@@ -1,7 +1,7 @@
 //! Deletes the rows of one chunk of an import that is being cancelled.
 
 use ledger::{
-    LedgerError, chunks,
+    LedgerError, before, chunks,
     completion::finish_undo_if_done,
     imports::{self, Fence, Import},
     sessions,
@@ -11,7 +11,10 @@ use sqlx::{Connection as _, PgConnection};
 use target::{TargetError, UndoTarget, check_cascades};
 
 use super::{Failure, JobContext, cancel_import};
-use crate::undo::{erase::Rows, places::Registered};
+use crate::undo::{
+    erase::{Rows, conflicts_of},
+    places::Registered,
+};
 
 /// What is said of a chunk that keeps rows without an error.
 const KEPT: &str =
@@ -63,7 +66,8 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     let registered = Registered::read(&mut tx, chunk, &spec.identity).await?;
     fail::fail_point!("after-ranges");
     let target = UndoTarget::describe(&mut tx, &import.target, import.target_oid).await?;
-    check_rights(&mut tx, &import, &target).await?;
+    check_rights(&mut tx, &import, &target, spec.conflict.updates()).await?;
+    let restored = target.describe_restored(&mut tx, &spec.conflict).await?;
     fail::fail_point!("after-describe");
     // Again here, within the transaction that deletes: a foreign key may have come since the request, and some requests come from
     // the system itself.
@@ -73,6 +77,8 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
         chunk,
         target: &target,
         registered: &registered,
+        conflicts: conflicts_of(&mut tx, chunk, spec).await?,
+        restored: restored.as_ref(),
     };
     let counts = rows.erase(&mut tx, undo).await?;
     fail::fail_point!("after-delete");
@@ -94,6 +100,9 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     chunks::finish_deletion(&mut tx, chunk, context.worker.as_str(), counts, reason).await?;
     if counts.kept == 0 {
         registered.forget(&mut tx, chunk).await?;
+        if restored.is_some() {
+            before::delete(&mut tx, chunk).await?;
+        }
     }
     fail::fail_point!("before-delete-commit");
     tx.commit().await?;
@@ -102,7 +111,12 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
 }
 
 /// Checks that this worker sees every row, and that whoever asked for the undo may delete them too.
-async fn check_rights(tx: &mut PgConnection, import: &Import, target: &UndoTarget) -> Result<(), Failure> {
+async fn check_rights(
+    tx: &mut PgConnection,
+    import: &Import,
+    target: &UndoTarget,
+    restores: bool,
+) -> Result<(), Failure> {
     if target.row_security {
         return Err(TargetError::RowSecurity {
             name: target.name.clone(),
@@ -110,7 +124,7 @@ async fn check_rights(tx: &mut PgConnection, import: &Import, target: &UndoTarge
         .into());
     }
     if let Some(role) = &import.cancelled_by {
-        target.check_may_delete(tx, role).await?;
+        target.check_may_undo(tx, role, restores).await?;
     }
     Ok(())
 }

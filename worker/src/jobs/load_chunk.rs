@@ -1,16 +1,17 @@
 //! Loads one chunk: attempt, parse, then claim, ids, rows, registry, rejects, payload and counts in one transaction. Where the server
 //! refuses rows, that transaction is rolled back, and another one does the same batch by batch.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ledger::{
     LedgerError, Unreadable,
     chunks::{self, LoadCounts, Start},
     completion::{check_rejects, finish_if_done},
-    imports, pages,
+    conflicts, imports, pages,
     payloads::{self, Payload},
     registry,
     rejects::{self, Reject},
+    wakeups,
 };
 use model::{ChunkKey, ImportId, Span};
 use source::codec::CodecError;
@@ -19,10 +20,12 @@ use target::Target;
 
 use super::{Failure, ImportPlan, JobContext};
 use crate::load::{
+    conflict::Conflicts,
     plan::{LoadError, LoadPlan, Loaded, Places},
-    refusal::is_of_a_row,
+    refusal::{Refused, is_of_a_row},
     rows::{self, FoundRecord, ParsedChunk},
     shape::{About, RecordShape},
+    sink::{Parts, Sink},
 };
 
 /// What came of a chunk's load.
@@ -73,6 +76,11 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     fail::fail_point!("after-commit");
     if claimed {
         tracing::debug!(%chunk, duration_ms = begin.elapsed().as_millis(), "chunk loaded");
+        if plan.ordered {
+            let mut ledger = context.ledger().await?;
+            wakeups::advance(&mut ledger, chunk.import).await?;
+            ledger.give_back();
+        }
         finish_if_done(&context.pool, chunk.import).await?;
     }
     Ok(Load::Done)
@@ -99,7 +107,7 @@ async fn load(
 ) -> Result<bool, Failure> {
     let at_once = !plan.load.is_careful();
     if at_once {
-        match load_at_once(context, conn, chunk, plan, &mut parsed).await? {
+        match load_at_once(context, conn, chunk, plan, (&mut parsed.rows, &parsed.rejects)).await? {
             AtOnce::Loaded => {
                 plan.load.keep(parsed.rows);
                 return Ok(true);
@@ -109,7 +117,11 @@ async fn load(
         }
     }
     fail::fail_point!("before-salvage");
-    salvage(context, conn, chunk, plan, span, (parsed, at_once)).await
+    if plan.load.may_conflict() {
+        load_without_refused(context, conn, chunk, plan, span, (parsed, at_once)).await
+    } else {
+        salvage(context, conn, chunk, plan, span, (parsed, at_once)).await
+    }
 }
 
 /// What came of the attempt to load all rows of a chunk by one statement.
@@ -127,7 +139,7 @@ async fn load_at_once(
     conn: &mut PgConnection,
     chunk: ChunkKey,
     plan: &ImportPlan,
-    parsed: &mut ParsedChunk,
+    (rows, rejects): (&mut Sink, &[Reject]),
 ) -> Result<AtOnce, Failure> {
     let mut tx = conn.begin().await?;
     fail::fail_point!("before-claim");
@@ -136,8 +148,8 @@ async fn load_at_once(
         return Ok(AtOnce::Taken);
     }
     fail::fail_point!("after-claim");
-    let loaded = match plan.load.load(&mut tx, &mut parsed.rows).await {
-        Ok(loaded) => loaded,
+    let all = match plan.load.load(&mut tx, chunk, rows).await {
+        Ok(all) => all,
         // If it was another table that refused them, the next attempt finds that out.
         Err(LoadError::Rows(error)) if plan.load.is_of_rows(&error) => {
             tx.rollback().await?;
@@ -146,7 +158,9 @@ async fn load_at_once(
         Err(error) => return Err(reconsider(context, plan, error).await?),
     };
     fail::fail_point!("after-rows");
-    record(context, &mut tx, chunk, plan, loaded.as_slice(), &parsed.rejects).await?;
+    let (loaded, conflicts) = all.map(|all| (all.loaded, all.conflicts)).unzip();
+    let conflicts = conflicts.unwrap_or_default();
+    record(context, &mut tx, chunk, plan, (loaded.as_slice(), &conflicts), rejects).await?;
     match tx.commit().await {
         Ok(()) => Ok(AtOnce::Loaded),
         // By a constraint that is deferred.
@@ -169,31 +183,16 @@ async fn salvage(
         tx.rollback().await?;
         return Ok(false);
     }
-    let rows = parsed.take_rows();
-    let salvaged = match plan.load.salvage(&mut tx, rows).await {
+    let rows = Parts::new(parsed.take_rows(), plan.load.columns());
+    let salvaged = match plan.load.salvage(&mut tx, chunk, &rows).await {
         Ok(salvaged) => salvaged,
-        // Together the rows may be what they are not one by one, and the plan that comes after a failure is not careful.
-        Err(error @ LoadError::Refusals { .. }) if !was_tried => return Err(Failure::Transient(error.to_string())),
-        Err(error) => return Err(reconsider(context, plan, error).await?),
+        Err(error) => return Err(not_salvaged(context, plan, error, was_tried).await?),
     };
     fail::fail_point!("after-rows");
     let refused = salvaged.refused.len();
-    if refused > 0 {
-        let records = salvaged.refused.keys().map(|&row| parsed.record_of_row(row)).collect();
-        let found = find(&mut tx, chunk, plan, span, records).await?;
-        let refused = std::iter::zip(found, salvaged.refused.into_values());
-        parsed.rejects.extend(refused.map(|(record, refused)| Reject {
-            position: record.position,
-            column: refused.column,
-            reason: refused.reason,
-            raw: record.raw,
-            refusal: Some(refused.refusal),
-        }));
-        parsed
-            .rejects
-            .sort_by_key(|reject| (reject.position.record, reject.position.byte));
-    }
-    record(context, &mut tx, chunk, plan, &salvaged.loaded, &parsed.rejects).await?;
+    let rejects = with_refused(&mut tx, chunk, plan, span, &parsed, salvaged.refused).await?;
+    let loaded = (salvaged.loaded.as_slice(), &Conflicts::default());
+    record(context, &mut tx, chunk, plan, loaded, &rejects).await?;
     tx.commit().await?;
     plan.load.note(refused > 0);
     if refused > 0 {
@@ -202,20 +201,110 @@ async fn salvage(
     Ok(true)
 }
 
+/// How often it is tried to find out which rows the server refuses, when it refuses others then.
+const FINDINGS: usize = 3;
+
+/// The same where rows may be there already: which ones the server refuses is found out in a transaction that is rolled back, for what
+/// becomes of a record depends on the others of its key. Those that are left are loaded at once.
+async fn load_without_refused(
+    context: &JobContext,
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    plan: &Arc<ImportPlan>,
+    span: Span,
+    (mut parsed, was_tried): (ParsedChunk, bool),
+) -> Result<bool, Failure> {
+    let all = Parts::new(parsed.take_rows(), plan.load.columns());
+    let mut left: Vec<usize> = (0..all.count()).collect();
+    let mut refused: BTreeMap<usize, Refused> = BTreeMap::new();
+    for _ in 0..FINDINGS {
+        let mut tx = conn.begin().await?;
+        if !chunks::claim(&mut tx, chunk).await? {
+            tx.rollback().await?;
+            return Ok(false);
+        }
+        let rows = Parts::new(Sink::Arrays(all.part(&left)), plan.load.columns());
+        let found = match plan.load.salvage(&mut tx, chunk, &rows).await {
+            Ok(found) => found,
+            Err(error) => return Err(not_salvaged(context, plan, error, was_tried).await?),
+        };
+        let found = found.refused.into_iter();
+        refused.extend(found.filter_map(|(row, reason)| Some((*left.get(row)?, reason))));
+        left.retain(|row| !refused.contains_key(row));
+        let rejects = with_refused(&mut tx, chunk, plan, span, &parsed, refused.clone()).await?;
+        tx.rollback().await?;
+        fail::fail_point!("after-finding");
+        let mut rows = Sink::Arrays(all.part(&left));
+        match load_at_once(context, conn, chunk, plan, (&mut rows, &rejects)).await? {
+            AtOnce::Loaded => {
+                plan.load.note(!refused.is_empty());
+                return Ok(true);
+            }
+            AtOnce::Taken => return Ok(false),
+            AtOnce::Refused => {}
+        }
+    }
+    Err(Failure::Transient(
+        "the server refuses other records each time: somebody changes the rows that they refer to".to_owned(),
+    ))
+}
+
+/// What it means that rows could not be salvaged.
+async fn not_salvaged(
+    context: &JobContext,
+    plan: &ImportPlan,
+    error: LoadError,
+    was_tried: bool,
+) -> Result<Failure, Failure> {
+    match error {
+        // Together the rows may be what they are not one by one, and the plan that comes after a failure is not careful.
+        error @ LoadError::Refusals { .. } if !was_tried => Ok(Failure::Transient(error.to_string())),
+        error => reconsider(context, plan, error).await,
+    }
+}
+
+/// The rejects of a chunk with the rows that the server refused.
+async fn with_refused(
+    tx: &mut PgConnection,
+    chunk: ChunkKey,
+    plan: &Arc<ImportPlan>,
+    span: Span,
+    parsed: &ParsedChunk,
+    refused: BTreeMap<usize, Refused>,
+) -> Result<Vec<Reject>, Failure> {
+    let mut rejects = parsed.rejects.clone();
+    if refused.is_empty() {
+        return Ok(rejects);
+    }
+    let records = refused.keys().map(|&row| parsed.record_of_row(row)).collect();
+    let found = find(tx, chunk, plan, span, records).await?;
+    rejects.extend(
+        std::iter::zip(found, refused.into_values()).map(|(record, refused)| Reject {
+            position: record.position,
+            column: refused.column,
+            reason: refused.reason,
+            raw: record.raw,
+            refusal: Some(refused.refusal),
+        }),
+    );
+    rejects.sort_by_key(|reject| (reject.position.record, reject.position.byte));
+    Ok(rejects)
+}
+
 /// Writes what came of a chunk's records.
 async fn record(
     context: &JobContext,
     tx: &mut PgConnection,
     chunk: ChunkKey,
     plan: &ImportPlan,
-    loaded: &[Loaded],
+    (loaded, conflicts): (&[Loaded], &Conflicts),
     rejects: &[Reject],
 ) -> Result<(), Failure> {
     let mut counts = LoadCounts {
         loaded: 0,
         rejected: rejects.len() as u64,
     };
-    for Loaded { places, xids } in loaded {
+    for Loaded { places, xids } in loaded.iter() {
         counts.loaded += places.rows();
         match places {
             Places::Ids(ids) => registry::insert(tx, chunk, plan.load.target().oid, ids, xids).await?,
@@ -223,9 +312,13 @@ async fn record(
         }
     }
     fail::fail_point!("after-registry");
+    conflicts::supersede(tx, chunk.import, &conflicts.superseded).await?;
     rejects::insert(tx, chunk, rejects).await?;
     payloads::delete(tx, chunk).await?;
     chunks::finish_load(tx, chunk, context.worker.as_str(), counts).await?;
+    if plan.load.may_conflict() {
+        conflicts::insert(tx, chunk, conflicts.counts).await?;
+    }
     fail::fail_point!("before-commit");
     Ok(())
 }
@@ -285,15 +378,17 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
     let columns = spec.mapping.columns();
     let target = Target::describe_again(conn, &row.target, row.target_oid, &spec.identity).await?;
     if let Some(role) = &row.submitted_by {
-        target.check_may_insert(conn, role).await?;
+        target.check_may_load(conn, role, spec.conflict.updates()).await?;
     }
     target.check_method(spec.load.method, &columns)?;
+    let conflict = target.describe_conflict(conn, &spec.conflict).await?;
     let columns: Vec<_> = target.select(&columns)?.into_iter().cloned().collect();
     let about = About::read(conn, &row, spec).await?;
     let plan = Arc::new(ImportPlan {
         max_rejects: spec.rejects.max,
         shape: RecordShape::new(columns.clone(), spec, &about)?,
-        load: LoadPlan::new(target, columns, spec.load.method, row.submitted_by),
+        ordered: spec.conflict.is_ordered(),
+        load: LoadPlan::new(target, columns, spec.load.method, conflict.as_ref(), row.submitted_by),
     });
     context.keep_plan(import, &plan);
     Ok(plan)

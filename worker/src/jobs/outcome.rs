@@ -266,6 +266,9 @@ async fn give_up(context: &JobContext, job: Job, chunk: ChunkKey, message: &str)
         _ => chunks::fail(&mut tx, chunk, message).await?,
     };
     tx.commit().await?;
+    if let Job::LoadChunk(_) = job {
+        wakeups::advance(&mut conn, chunk.import).await?;
+    }
     drop(conn);
     // Somebody else may have done it meanwhile.
     if given_up {

@@ -1,7 +1,10 @@
 //! The pages on which rows are put that have no ids.
 
 use ledger::pages::PageRange;
-use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
+use sqlx::{
+    AssertSqlSafe, PgConnection, Row as _,
+    postgres::{PgRow, types::Oid},
+};
 
 use super::{
     plan::{LoadError, Put, unsigned},
@@ -20,20 +23,26 @@ pub(super) async fn insert(
         query = query.bind(column);
     }
     let mut put = Put::default();
-    for row in query.fetch_all(conn).await.map_err(LoadError::Rows)? {
-        let (first, last): (String, String) = (row.try_get("first")?, row.try_get("last")?);
-        let range = PageRange {
-            leaf: row.try_get("leaf")?,
-            filenode: row.try_get("filenode")?,
-            start: page_of(&first)?,
-            end: page_of(&last)?,
-            rows: unsigned(row.try_get("rows")?)?,
-        };
-        put.taken += range.rows;
-        put.first = Some((range.leaf, first));
-        put.pages.push(range);
+    for row in &query.fetch_all(conn).await.map_err(LoadError::Rows)? {
+        add(&mut put, row)?;
     }
     Ok(put)
+}
+
+/// Adds a run of pages that a statement returns.
+pub(super) fn add(put: &mut Put, row: &PgRow) -> Result<(), LoadError> {
+    let (first, last): (String, String) = (row.try_get("first")?, row.try_get("last")?);
+    let range = PageRange {
+        leaf: row.try_get("leaf")?,
+        filenode: row.try_get("filenode")?,
+        start: page_of(&first)?,
+        end: page_of(&last)?,
+        rows: unsigned(row.try_get("rows")?)?,
+    };
+    put.taken += range.rows;
+    put.first = Some((range.leaf, first));
+    put.pages.push(range);
+    Ok(())
 }
 
 /// The xmins of rows, one for each of these places.

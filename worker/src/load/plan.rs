@@ -8,15 +8,16 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use ledger::{pages::PageRange, registry::IdRange};
-use model::LoadMethod;
+use ledger::{LedgerError, pages::PageRange, registry::IdRange};
+use model::{ChunkKey, LoadMethod};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
-use target::{Column, ColumnType, SequenceIdentity, Target, TargetError, quote_identifier};
+use target::{Column, ColumnType, Conflict, SequenceIdentity, Target, TargetError, quote_identifier};
 
 use super::{
+    conflict::{Conflicts, OnConflict},
     ids, pages, refusal,
     sink::{ArrayBuffer, Sink},
-    statements::{BySequence, Statements},
+    statements::{BySequence, ByTransaction, Statements},
 };
 
 /// Why rows could not be put into the target.
@@ -45,6 +46,8 @@ pub enum LoadError {
     IdWidth { sequence: String, id: i64 },
     #[error("the server said that rows are at {place}, which is no place")]
     Place { place: String },
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     #[error("the triggers of the table cannot be looked at")]
     Target(#[from] TargetError),
     #[error("the server gave the number {value} where it counts from 0")]
@@ -52,9 +55,13 @@ pub enum LoadError {
     #[error("the table {table} was renamed, altered or dropped while it was loaded")]
     Outdated { table: String },
     #[error(
-        "the role '{role}', which submitted this import, may not insert into {table}: GRANT INSERT ON {table} TO {}", quote_identifier(.role)
+        "the role '{role}', which submitted this import, may not write to {table}: GRANT {privileges} ON {table} TO {}", quote_identifier(.role)
     )]
-    Submitter { role: String, table: String },
+    Submitter {
+        role: String,
+        table: String,
+        privileges: &'static str,
+    },
 }
 
 /// Chunks that go by batches from the beginning after one had to: where a file has one bad record, it has others. After so many without
@@ -86,6 +93,13 @@ pub struct Loaded {
     pub xids: Vec<u64>,
 }
 
+/// What came of all rows of a chunk.
+#[derive(Debug)]
+pub struct AllLoaded {
+    pub loaded: Loaded,
+    pub conflicts: Conflicts,
+}
+
 /// Where rows are.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Places {
@@ -113,13 +127,28 @@ pub(super) struct Put {
     pub pages: Vec<PageRange>,
     /// Where one of them is: its table, and its place there.
     pub first: Option<(Oid, String)>,
+    /// What came of those that were not simply put there.
+    pub conflicts: Conflicts,
+}
+
+impl Put {
+    /// Rows of which it is known what came of them.
+    pub(super) fn accounted(&self) -> u64 {
+        self.taken + self.conflicts.counts.unchanged + self.conflicts.counts.skipped
+    }
 }
 
 impl LoadPlan {
     #[must_use]
-    pub fn new(target: Target, columns: Vec<Column>, method: LoadMethod, submitted_by: Option<String>) -> Self {
+    pub fn new(
+        target: Target,
+        columns: Vec<Column>,
+        method: LoadMethod,
+        conflict: Option<&Conflict>,
+        submitted_by: Option<String>,
+    ) -> Self {
         Self {
-            statements: Statements::new(&target, &columns),
+            statements: Statements::new(&target, &columns, conflict),
             careful: AtomicU32::new(0),
             has_casts: columns
                 .iter()
@@ -130,6 +159,30 @@ impl LoadPlan {
             submitted_by,
             spare_sinks: Mutex::default(),
         }
+    }
+
+    /// How rows are put there that may be there already.
+    pub(super) fn on_conflict(&self) -> Option<&OnConflict> {
+        match &self.statements {
+            Statements::Transaction(ByTransaction { on_conflict, .. }) => on_conflict.as_ref(),
+            Statements::Sequence(_) => None,
+        }
+    }
+
+    /// Whether rows may be there already, so that what came of one depends on others.
+    #[must_use]
+    pub fn may_conflict(&self) -> bool {
+        self.on_conflict().is_some()
+    }
+
+    /// Whether rows that are there already are changed.
+    fn updates(&self) -> bool {
+        self.on_conflict().is_some_and(OnConflict::updates)
+    }
+
+    #[must_use]
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
     }
 
     #[must_use]
@@ -185,19 +238,24 @@ impl LoadPlan {
     ///
     /// # Errors
     /// [`LoadError`].
-    pub async fn load(&self, conn: &mut PgConnection, rows: &mut Sink) -> Result<Option<Loaded>, LoadError> {
+    pub async fn load(
+        &self,
+        conn: &mut PgConnection,
+        chunk: ChunkKey,
+        rows: &mut Sink,
+    ) -> Result<Option<AllLoaded>, LoadError> {
         if rows.is_empty() {
             return Ok(None);
         }
         let count = rows.len() as u64;
         let ids = self.take_ids(conn, count).await?;
         fail::fail_point!("after-ids");
-        let put = self.write(conn, &ids, rows).await?;
-        if put.taken != count {
+        let put = self.write(conn, chunk, &ids, rows).await?;
+        if put.accounted() != count {
             return Err(LoadError::RowsTaken {
                 table: self.target.name.clone(),
                 sent: count,
-                taken: put.taken,
+                taken: put.accounted(),
             });
         }
         let xids = self.look_back(conn, &ids, count).await?;
@@ -205,7 +263,10 @@ impl LoadPlan {
             Statements::Sequence(_) => Places::Ids(ids),
             Statements::Transaction(_) => Places::Pages(pages::join(put.pages)),
         };
-        Ok(Some(Loaded { places, xids }))
+        Ok(Some(AllLoaded {
+            loaded: Loaded { places, xids },
+            conflicts: put.conflicts,
+        }))
     }
 
     /// Takes ids, where rows have some.
@@ -218,7 +279,16 @@ impl LoadPlan {
         Ok(ids)
     }
 
-    async fn write(&self, conn: &mut PgConnection, ids: &[IdRange], rows: &mut Sink) -> Result<Put, LoadError> {
+    async fn write(
+        &self,
+        conn: &mut PgConnection,
+        chunk: ChunkKey,
+        ids: &[IdRange],
+        rows: &mut Sink,
+    ) -> Result<Put, LoadError> {
+        if let (Sink::Arrays(columns), Some(on_conflict)) = (&*rows, self.on_conflict()) {
+            return on_conflict.put(conn, chunk, columns, true).await;
+        }
         match (rows, &self.statements) {
             (Sink::Tuples(tuples), Statements::Sequence(by)) => {
                 let taken = copy(conn, &by.copy, tuples.copy_data(ids))
@@ -285,11 +355,13 @@ impl LoadPlan {
             r#"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS "oid: Oid", pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 AS "xid!",
                    EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = $2 AND NOT t.tgisinternal) AS "has_triggers!",
                    $3::pg_catalog.text IS NULL OR coalesce(
-                       (SELECT pg_catalog.has_table_privilege(r.oid, $2, 'INSERT') FROM pg_catalog.pg_roles AS r WHERE r.rolname = $3::pg_catalog.text::pg_catalog.name),
-                       false) AS "may_insert!""#,
+                       (SELECT pg_catalog.has_table_privilege(r.oid, $2, 'INSERT') AND (NOT $4 OR pg_catalog.has_table_privilege(r.oid, $2, 'UPDATE'))
+                        FROM pg_catalog.pg_roles AS r WHERE r.rolname = $3::pg_catalog.text::pg_catalog.name),
+                       false) AS "may_load!""#,
             self.target.name,
             self.target.oid,
-            self.submitted_by
+            self.submitted_by,
+            self.updates()
         )
         .fetch_one(&mut *conn)
         .await?;
@@ -298,13 +370,16 @@ impl LoadPlan {
                 table: self.target.name.clone(),
             });
         }
-        if let (false, Some(role)) = (row.may_insert, &self.submitted_by) {
+        if let (false, Some(role)) = (row.may_load, &self.submitted_by) {
             return Err(LoadError::Submitter {
                 role: role.clone(),
                 table: self.target.name.clone(),
+                privileges: if self.updates() { "INSERT, UPDATE" } else { "INSERT" },
             });
         }
-        if matches!(self.statements, Statements::Transaction(_)) && self.target.has_insert_trigger(conn).await? {
+        if matches!(self.statements, Statements::Transaction(_))
+            && self.target.has_trigger(conn, self.updates()).await?
+        {
             return Err(LoadError::Outdated {
                 table: self.target.name.clone(),
             });

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ledger::{pages::PageRange, registry::IdRange};
+use model::ChunkKey;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
 use target::ColumnType;
 
@@ -17,7 +18,7 @@ use super::{
     ids, pages,
     plan::{LoadError, LoadPlan, Loaded, Places, Put, in_full, unsigned},
     refusal::{self, Refused},
-    sink::{Parts, Sink},
+    sink::Parts,
     statements::{BySequence, ByTransaction, Statements},
 };
 
@@ -48,25 +49,26 @@ pub struct Salvaged {
 }
 
 impl LoadPlan {
-    /// Takes ids for the rows and puts them into the target, but for those that the server refuses.
+    /// Takes ids for the rows and puts them into the target, but for those that the server refuses. Where rows may be there already, only
+    /// these are found: the transaction must be rolled back, and the others loaded at once.
     ///
     /// After an error the connection must be closed, not used again: it may still hold the lock under which ids are taken.
     ///
     /// # Errors
     /// [`LoadError`]. An error that is not about a row is one, and so is [`LoadError::Refusals`], when most rows are refused.
-    pub async fn salvage(&self, conn: &mut PgConnection, rows: Sink) -> Result<Salvaged, LoadError> {
-        if rows.is_empty() {
+    pub async fn salvage(&self, conn: &mut PgConnection, chunk: ChunkKey, rows: &Parts) -> Result<Salvaged, LoadError> {
+        if rows.count() == 0 {
             return Ok(Salvaged::default());
         }
         // Until the end nobody can rename the table, so that no other one refuses rows in its name.
         let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", self.target.from);
         sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *conn).await?;
         self.check_table(conn).await?;
-        let ids = self.take_ids(conn, rows.len() as u64).await?;
+        let ids = self.take_ids(conn, rows.count() as u64).await?;
         fail::fail_point!("after-ids");
-        let rows = Parts::new(rows, &self.columns);
         let salvage = Salvage {
             plan: self,
+            chunk,
             conn,
             statements: vec![NOWHERE; rows.count()],
             ids: ids
@@ -129,8 +131,9 @@ const NOWHERE: u32 = u32::MAX;
 
 struct Salvage<'a> {
     plan: &'a LoadPlan,
+    chunk: ChunkKey,
     conn: &'a mut PgConnection,
-    rows: Parts,
+    rows: &'a Parts,
     /// The id of each row, and the step of the range that it is of.
     ids: Vec<(i64, i64)>,
     /// Which statement put each row into the target.
@@ -258,6 +261,8 @@ impl Salvage<'_> {
         let xid = self.plan.check_table(self.conn).await?;
         let plan = self.plan;
         let loaded = match &plan.statements {
+            // It is to be known who is refused; what becomes of the others depends on all of them.
+            Statements::Transaction(by) if by.on_conflict.is_some() => Vec::new(),
             Statements::Transaction(by) => self.written_on_pages(by, xid).await?,
             Statements::Sequence(by) if plan.target.has_triggers => self.written_by_any(by, xid).await?,
             Statements::Sequence(by) => self.written_by_statements(by, xid).await?,
@@ -424,9 +429,13 @@ impl Salvage<'_> {
     async fn write(&mut self, rows: &[usize], under: Under, keep: bool) -> Result<Put, LoadError> {
         let ids = rows.iter().filter_map(|&row| self.ids.get(row));
         let ids = ids::join(ids.map(|&(id, step)| range_of_one(id, step)).collect());
-        let put = self.plan.insert(self.conn, &ids, &self.rows.part(rows)).await?;
-        if put.taken != rows.len() as u64 {
-            return Err(self.rows_taken(rows.len() as u64, put.taken));
+        let part = self.rows.part(rows);
+        let put = match self.plan.on_conflict() {
+            Some(on_conflict) => on_conflict.put(self.conn, self.chunk, &part, false).await?,
+            None => self.plan.insert(self.conn, &ids, &part).await?,
+        };
+        if put.accounted() != rows.len() as u64 {
+            return Err(self.rows_taken(rows.len() as u64, put.accounted()));
         }
         let then = if keep {
             format!("{JUDGE}; {}", under.keep())

@@ -163,6 +163,11 @@ impl ArrayBuffer {
         }
     }
 
+    /// How many values it has.
+    pub(crate) fn count(&self) -> usize {
+        self.elements
+    }
+
     #[inline]
     fn begin(&mut self) {
         self.last_start = self.body.len();

@@ -1,10 +1,20 @@
 //! The statements that put a chunk's rows into the target and look at them again, by the way in which the import finds its rows.
 
 use model::LoadMethod;
-use target::{Column, ColumnType, Identity, SequenceIdentity, Target, quote_identifier};
+use target::{Column, ColumnType, Conflict, Identity, SequenceIdentity, Target, quote_identifier};
+
+use super::conflict::OnConflict;
 
 /// The 64-bit form of a row's transaction, as far as the row has it: the lower half.
 const XMIN: &str = "t.xmin::pg_catalog.text::pg_catalog.int8";
+
+/// What a statement returns of a row that it put somewhere.
+pub(super) const PLACE: &str = "tableoid AS leaf, ctid AS place";
+/// Runs of pages of these places. Of the six bytes of a place the first four are its page.
+pub(super) const PAGES: &str =
+    "leaf, pg_catalog.pg_relation_filenode(leaf) AS filenode, pg_catalog.min(place)::pg_catalog.text AS first,
+     pg_catalog.max(place)::pg_catalog.text AS last, pg_catalog.count(*) AS rows";
+pub(super) const BY_PAGES: &str = "GROUP BY leaf, pg_catalog.substring(pg_catalog.tidsend(place), 1, 3)";
 
 /// The statements of an import.
 #[derive(Debug)]
@@ -38,13 +48,15 @@ pub(super) struct ByTransaction {
     pub insert: String,
     /// The xmins of the rows in the tables `$1` at the places `$2`.
     pub xmin_each: String,
+    /// In place of `insert`, where rows may be there already.
+    pub on_conflict: Option<OnConflict>,
 }
 
 impl Statements {
-    pub(super) fn new(target: &Target, columns: &[Column]) -> Self {
+    pub(super) fn new(target: &Target, columns: &[Column], conflict: Option<&Conflict>) -> Self {
         match &target.identity {
             Identity::Sequence(identity) => Self::Sequence(BySequence::new(target, identity, columns)),
-            Identity::Transaction => Self::Transaction(ByTransaction::new(target, columns)),
+            Identity::Transaction => Self::Transaction(ByTransaction::new(target, columns, conflict)),
         }
     }
 
@@ -96,17 +108,14 @@ impl BySequence {
 }
 
 impl ByTransaction {
-    fn new(target: &Target, columns: &[Column]) -> Self {
+    fn new(target: &Target, columns: &[Column], conflict: Option<&Conflict>) -> Self {
         let values: Vec<String> = arrays(columns, 1).collect();
         let insert = insert_statement(target, &column_list(None, columns), &values);
         Self {
-            // Of the six bytes of a place the first four are its page.
             insert: format!(
-                "WITH put AS ({insert} RETURNING tableoid AS leaf, ctid AS place)
-                 SELECT leaf, pg_catalog.pg_relation_filenode(leaf) AS filenode, pg_catalog.min(place)::pg_catalog.text AS first,
-                     pg_catalog.max(place)::pg_catalog.text AS last, pg_catalog.count(*) AS rows
-                 FROM put GROUP BY leaf, pg_catalog.substring(pg_catalog.tidsend(place), 1, 3)"
+                "WITH put AS ({insert} RETURNING {PLACE}) SELECT {PAGES} FROM put {BY_PAGES}"
             ),
+            on_conflict: conflict.map(|conflict| OnConflict::new(target, columns, conflict)),
             xmin_each: format!(
                 "SELECT {XMIN} AS xmin
                  FROM ROWS FROM (pg_catalog.unnest($1::pg_catalog.oid[]), pg_catalog.unnest($2::pg_catalog.text[]::pg_catalog.tid[]))
@@ -127,7 +136,7 @@ fn insert_statement(target: &Target, names: &str, values: &[String]) -> String {
 }
 
 /// The id's column, if there is one, and those of the file, quoted, for a statement's list.
-fn column_list(identity: Option<&SequenceIdentity>, columns: &[Column]) -> String {
+pub(super) fn column_list(identity: Option<&SequenceIdentity>, columns: &[Column]) -> String {
     let id = identity.map(|identity| &identity.column);
     let names = id.into_iter().chain(columns.iter().map(|column| &column.name));
     names.map(|name| quote_identifier(name)).collect::<Vec<_>>().join(", ")
@@ -136,7 +145,7 @@ fn column_list(identity: Option<&SequenceIdentity>, columns: &[Column]) -> Strin
 /// The columns' values, whose arrays are the parameters from `first` on.
 ///
 /// Set-returning functions in the select list stream; in FROM they would be stored first.
-fn arrays(columns: &[Column], first: usize) -> impl Iterator<Item = String> {
+pub(super) fn arrays(columns: &[Column], first: usize) -> impl Iterator<Item = String> {
     (first..).zip(columns).map(|(parameter, column)| {
         // The types are said, for a session prepares a text once: a column of another type since must have another text.
         let values = format!(

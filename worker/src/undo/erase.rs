@@ -4,15 +4,19 @@
 //! this one anew. Runs under the search path of the worker's role, for so do the table's triggers: what it calls is called by its full name.
 
 use ledger::{
-    LedgerError,
+    LedgerError, before,
     chunks::{self, UndoCounts},
+    conflicts::{self, ChunkConflicts},
     registry,
 };
-use model::{ChunkKey, UndoSpec};
+use model::{ChunkKey, ConflictSpec, ImportSpec, UndoSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use target::{TargetError, UndoTarget};
+use target::{Restored, TargetError, UndoTarget};
 
-use super::places::{Place, Places, Registered};
+use super::{
+    places::{Place, Places, Registered},
+    restore,
+};
 
 /// The age at which a transaction's id may name another transaction too, by the lower half of it that rows have.
 const OLDEST_AGE: u64 = 1 << 31;
@@ -40,6 +44,10 @@ pub enum EraseError {
         "nothing was deleted: {found} rows look as the import left them where it put {registered}: a trigger of the table may have written to rows of others"
     )]
     TooMany { registered: u64, found: u64 },
+    #[error(
+        "nothing was deleted: {found} rows would go where the import put {inserted}, for the former values of some are not found by their keys: a column of the key may have another type by now"
+    )]
+    NotRestored { inserted: u64, found: u64 },
 }
 
 /// A chunk's rows within the target.
@@ -47,6 +55,24 @@ pub struct Rows<'a> {
     pub chunk: ChunkKey,
     pub target: &'a UndoTarget,
     pub registered: &'a Registered,
+    pub conflicts: ChunkConflicts,
+    /// How to restore rows, where the chunk may have overwritten some.
+    pub restored: Option<&'a Restored>,
+}
+
+/// What is known of a chunk whose import may have found rows that were there already.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub(crate) async fn conflicts_of(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    spec: &ImportSpec,
+) -> Result<ChunkConflicts, LedgerError> {
+    match spec.conflict {
+        ConflictSpec::Update { .. } => conflicts::read(conn, chunk).await,
+        ConflictSpec::Fail | ConflictSpec::Ignore { .. } => Ok(ChunkConflicts::default()),
+    }
 }
 
 /// The rows that are found where an import's should be.
@@ -54,6 +80,8 @@ pub struct Rows<'a> {
 pub struct Found {
     /// As the import left them.
     pub ours: u64,
+    /// Of these, rows of which the former values are known.
+    pub restorable: u64,
     /// Under its ids, but not as it left them: edited since, or somebody else's. Those of other imports are not among them.
     pub differing: u64,
     /// That were registered without ids and are not found: edited since, or deleted by others, which nobody can tell.
@@ -70,7 +98,10 @@ impl Rows<'_> {
     /// # Errors
     /// [`EraseError`] from the database.
     pub async fn find(&self, conn: &mut PgConnection) -> Result<Found, EraseError> {
-        let places = Places::find(conn, self.target, self.registered).await?;
+        let places = Places::find(conn, self.target, self.registered, self.restored.is_some()).await?;
+        if self.restored.is_some() {
+            before::pin_text_forms(conn).await?;
+        }
         let mut found = Found {
             registered: places.gone + places.outside,
             unknown: places.outside,
@@ -78,8 +109,12 @@ impl Rows<'_> {
             ..Found::default()
         };
         for place in &places.places {
-            let ours = count(conn, place, &ours(place)).await?;
+            let condition = ours(place);
+            let ours = count(conn, place, &condition).await?;
             found.ours += ours;
+            if let Some(restored) = self.restored {
+                found.restorable += restore::count(conn, self.chunk, place, &condition, restored).await?;
+            }
             found.registered += place.registered;
             match &place.id {
                 Some(id) => found.differing += self.count_differing(conn, place, id).await?,
@@ -89,6 +124,7 @@ impl Rows<'_> {
         // Less what an undo before this one deleted, and what is gone.
         let left = found.in_table.saturating_sub(found.ours);
         found.unknown = found.unknown.min(left - places.gone.min(left));
+        found.registered = found.registered.saturating_sub(self.conflicts.superseded);
         Ok(found)
     }
 
@@ -99,7 +135,10 @@ impl Rows<'_> {
     /// [`EraseError`]; a foreign key that forbids a deletion among them. The caller's transaction must be rolled back then.
     pub async fn erase(&self, conn: &mut PgConnection, undo: UndoSpec) -> Result<UndoCounts, EraseError> {
         self.check_age(conn, undo).await?;
-        let places = Places::find(conn, self.target, self.registered).await?;
+        let places = Places::find(conn, self.target, self.registered, self.restored.is_some()).await?;
+        if self.restored.is_some() {
+            before::pin_text_forms(conn).await?;
+        }
         let mut counts = UndoCounts::default();
         for place in &places.places {
             let registered = place.registered;
@@ -109,7 +148,13 @@ impl Rows<'_> {
                 }
                 _ => ours(place),
             };
-            let deleted = delete(conn, place, &condition).await?;
+            let restored = match self.restored {
+                Some(restored) => restore::restore(conn, self.chunk, place, &condition, restored).await?,
+                None => 0,
+            };
+            counts.restored += restored;
+            // What is restored is not the import's any more.
+            let deleted = restored + delete(conn, place, &condition).await?;
             if deleted > registered {
                 return Err(EraseError::TooMany {
                     registered,
@@ -129,7 +174,9 @@ impl Rows<'_> {
         if matches!(self.registered, Registered::Pages(_)) {
             // What an undo before this one deleted is not found, as with ids.
             let in_table = chunks::rows_in_table(conn, self.chunk).await?;
-            let before = self.registered.rows().saturating_sub(in_table);
+            self.check_inserted(in_table, &counts)?;
+            let registered = self.registered.rows().saturating_sub(self.conflicts.superseded);
+            let before = registered.saturating_sub(in_table);
             let left = in_table.saturating_sub(counts.deleted);
             let gone = places.gone.min(left);
             counts.kept = (counts.kept + places.outside).min(left - gone);
@@ -139,6 +186,21 @@ impl Rows<'_> {
             return Err(EraseError::Rewritten);
         }
         Ok(counts)
+    }
+
+    /// Checks that no more rows are deleted than were put where there was none: others have to be restored.
+    fn check_inserted(&self, in_table: u64, counts: &UndoCounts) -> Result<(), EraseError> {
+        let ChunkConflicts {
+            counts: of_load,
+            restored,
+            ..
+        } = self.conflicts;
+        let inserted = in_table.saturating_sub(of_load.updated.saturating_sub(restored));
+        let found = counts.deleted - counts.restored;
+        if found > inserted {
+            return Err(EraseError::NotRestored { inserted, found });
+        }
+        Ok(())
     }
 
     /// Checks that the transactions that wrote the rows can still be told from others.

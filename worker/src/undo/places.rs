@@ -92,12 +92,15 @@ pub(crate) struct Places {
 }
 
 impl Places {
+    /// Finds them, to delete rows there, and to change some where it `restores`.
+    ///
     /// # Errors
     /// [`TargetError::Catalog`].
     pub(crate) async fn find(
         conn: &mut PgConnection,
         target: &UndoTarget,
         registered: &Registered,
+        restores: bool,
     ) -> Result<Self, TargetError> {
         match registered {
             Registered::Ids { column, ranges } => Ok(Self {
@@ -110,7 +113,7 @@ impl Places {
                     by_leaf.entry(range.range.leaf.0).or_default().push(range);
                 }
                 let oids: Vec<Oid> = by_leaf.keys().copied().map(Oid).collect();
-                let leaves = target.leaves(conn, &oids).await?;
+                let leaves = target.leaves(conn, &oids, restores).await?;
                 let mut found = Self::default();
                 for (oid, ranges) in by_leaf {
                     match leaves.iter().find(|leaf| leaf.oid.0 == oid) {
@@ -135,7 +138,7 @@ impl Places {
             return Ok(true);
         }
         let oids: Vec<Oid> = self.leaves.iter().map(|leaf| leaf.oid).collect();
-        let now = target.leaves(conn, &oids).await?;
+        let now = target.leaves(conn, &oids, false).await?;
         let files = |leaves: &[Leaf]| {
             let mut files: Vec<_> = leaves
                 .iter()

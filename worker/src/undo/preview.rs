@@ -7,7 +7,7 @@ use sqlx::{Connection as _, PgConnection};
 use target::{TargetError, UndoTarget, check_cascades};
 
 use super::{
-    erase::{EraseError, Rows},
+    erase::{EraseError, Rows, conflicts_of},
     places::Registered,
 };
 
@@ -19,6 +19,8 @@ pub struct UndoPreview {
     pub target: String,
     /// Rows that would go.
     pub would_delete: u64,
+    /// Rows that would get their former values back.
+    pub would_restore: u64,
     /// Rows that would stay, for they are not as the import left them.
     pub would_keep: u64,
     /// Rows that are not as the import left them, whether they would go or stay: edited since, or somebody else's.
@@ -73,12 +75,16 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
     }
     check_cascades(&mut tx, &target.name, target.oid, undo.cascade).await?;
     preview.target.clone_from(&target.name);
+    let spec = row.spec()?;
+    let restored = target.describe_restored(&mut tx, &spec.conflict).await?;
     for chunk in chunks {
-        let registered = Registered::read(&mut tx, chunk, &row.spec()?.identity).await?;
+        let registered = Registered::read(&mut tx, chunk, &spec.identity).await?;
         let rows = Rows {
             chunk,
             target: &target,
             registered: &registered,
+            conflicts: conflicts_of(&mut tx, chunk, spec).await?,
+            restored: restored.as_ref(),
         };
         rows.check_age(&mut tx, undo).await?;
         let found = rows.find(&mut tx).await?;
@@ -91,7 +97,8 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
         if found.ours == 0 {
             preview.cannot_tell += found.differing;
         }
-        preview.would_delete += found.ours;
+        preview.would_delete += found.ours - found.restorable.min(found.ours);
+        preview.would_restore += found.restorable;
         if undo.include_edited {
             preview.would_delete += found.differing;
         } else {

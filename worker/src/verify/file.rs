@@ -9,11 +9,12 @@ use std::{
 use ledger::{chunks::ChunkRow, rejects::Reject};
 use model::{ImportSpec, Position, Span, TextSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use target::{Column, ColumnType, Target, UndoTarget, quote_identifier};
+use target::{Column, ColumnType, Conflict, Target, UndoTarget, quote_identifier};
 
 use super::{DifferenceKind, Verification, VerifyError, source_text::SourceText};
 use crate::{
     load::{
+        conflict::comparison,
         rows::{self, ParseError},
         shape::{About, RecordShape},
         sink::{ArrayBuffer, Parts, Sink},
@@ -32,6 +33,9 @@ pub(super) struct FileComparison {
     /// The input that is being read: chunks come in the order of the inputs.
     open: Option<(u32, SourceText)>,
     shape: Arc<RecordShape>,
+    target: Target,
+    /// How rows were found that were there already, if they could be.
+    conflict: Option<Conflict>,
 }
 
 impl FileComparison {
@@ -39,7 +43,8 @@ impl FileComparison {
         files: HashMap<u32, PathBuf>,
         spec: &ImportSpec,
         about: &About,
-        target: &Target,
+        target: Target,
+        conflict: Option<Conflict>,
     ) -> Result<Self, VerifyError> {
         let columns: Vec<Column> = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
         let shape = RecordShape::new(columns, spec, about)?;
@@ -48,6 +53,8 @@ impl FileComparison {
             text: spec.text.clone(),
             open: None,
             shape: Arc::new(shape),
+            target,
+            conflict,
         })
     }
 
@@ -104,22 +111,90 @@ impl FileComparison {
             // What is left of an undo are rows that nobody can tell from others.
             Registered::Pages(_) if chunk.deleted_count + chunk.kept_count > 0 => {}
             Registered::Pages(_) => {
-                let places = Places::find(conn, rows.target, rows.registered)
+                let places = Places::find(conn, rows.target, rows.registered, false)
                     .await
                     .map_err(VerifyError::Target)?;
-                let statement = self.by_content(&places);
-                let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
-                for column in &columns {
-                    query = query.bind(column);
+                match &self.conflict {
+                    Some(conflict) => {
+                        let statement = self.by_key(conflict, &places);
+                        self.compare_found(conn, &statement, &columns, place, report).await?;
+                    }
+                    None => {
+                        let statement = self.by_content(&places);
+                        let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
+                        for column in &columns {
+                            query = query.bind(column);
+                        }
+                        let row = query.fetch_one(conn).await?;
+                        let differing: i64 = row.try_get("differing")?;
+                        report.differ(DifferenceKind::Content, differing.unsigned_abs(), || {
+                            format!("{differing} records of the file have no row with their values, {place}")
+                        });
+                    }
                 }
-                let row = query.fetch_one(conn).await?;
-                let differing: i64 = row.try_get("differing")?;
-                report.differ(DifferenceKind::Content, differing.unsigned_abs(), || {
-                    format!("{differing} records of the file have no row with their values, {place}")
-                });
             }
         }
         Ok(())
+    }
+
+    /// Compares rows that are as they were loaded with the records of their keys; of those that the table has otherwise, nobody knows what
+    /// they were.
+    async fn compare_found(
+        &self,
+        conn: &mut PgConnection,
+        statement: &str,
+        columns: &[ArrayBuffer],
+        place: &str,
+        report: &mut Verification,
+    ) -> Result<(), VerifyError> {
+        let records = columns.first().map_or(0, ArrayBuffer::count);
+        let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
+        for column in columns {
+            query = query.bind(column);
+        }
+        let row = query
+            .bind(i64::try_from(records).unwrap_or(i64::MAX))
+            .fetch_one(conn)
+            .await?;
+        let number = |name: &str| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
+        let (there, found, differing) = (number("there")?, number("found")?, number("differing")?);
+        report.differ(DifferenceKind::Content, there.abs_diff(found) + differing, || {
+            format!(
+                "of {there} rows {found} have a record with their key, and {differing} of these other values, {place}"
+            )
+        });
+        Ok(())
+    }
+
+    /// The rows of places that are as they were loaded.
+    fn rows_of(places: &Places) -> Option<String> {
+        let rows = places.places.iter().map(|place| {
+            format!(
+                "SELECT t.* FROM {} AS t WHERE {} AND {}",
+                place.from,
+                place.within,
+                ours(place)
+            )
+        });
+        Some(rows.collect::<Vec<_>>().join(" UNION ALL ")).filter(|rows| !rows.is_empty())
+    }
+
+    /// How rows differ from the records of their keys.
+    fn by_key(&self, conflict: &Conflict, places: &Places) -> String {
+        let none = || format!("SELECT t.* FROM {} AS t WHERE false", self.target.from);
+        let rows = Self::rows_of(places).unwrap_or_else(none);
+        // What an update leaves alone was there before.
+        let is_written = |column: &Column| {
+            let mut updated = conflict.columns.iter();
+            conflict.columns.is_empty() || updated.any(|updated| updated.name == column.name)
+        };
+        let columns = self.shape.columns.iter().enumerate();
+        let differs = columns.filter(|(_, column)| is_written(column)).map(|(index, column)| {
+            let (there, here) = compared(column, &format!("s.c{index}"));
+            format!("{there} IS DISTINCT FROM {here}")
+        });
+        let differs = differs.collect::<Vec<_>>().join(" OR ");
+        comparison(&self.target, &self.shape.columns, conflict, (&rows, &differs))
     }
 
     /// The ids whose row differs from the values beside them, which come as arrays after the ids.
@@ -130,7 +205,7 @@ impl FileComparison {
         );
         for (index, column) in self.shape.columns.iter().enumerate() {
             selected.push(format!("pg_catalog.unnest(${}) AS v{index}", index + 2));
-            let (there, here) = compared(column, index);
+            let (there, here) = compared(column, &format!("f.v{index}"));
             differs.push(format!("{there} IS DISTINCT FROM {here}"));
         }
         let id = quote_identifier(column);
@@ -147,7 +222,7 @@ impl FileComparison {
         let (mut selected, mut here, mut there) = (Vec::new(), Vec::new(), Vec::new());
         for (index, column) in self.shape.columns.iter().enumerate() {
             selected.push(format!("pg_catalog.unnest(${}) AS v{index}", index + 1));
-            let (of_row, of_record) = compared(column, index);
+            let (of_row, of_record) = compared(column, &format!("f.v{index}"));
             there.push(of_row);
             here.push(of_record);
         }
@@ -240,14 +315,14 @@ fn numbers(lines: &[Option<u64>]) -> String {
 
 /// The value of a row and that of a record, as they are compared. A type that the server casts from text is compared as text: it may have
 /// no equality of its own; nor has varchar, and somebody may have made one.
-fn compared(column: &Column, index: usize) -> (String, String) {
+fn compared(column: &Column, value: &str) -> (String, String) {
     let name = quote_identifier(&column.name);
     match &column.kind {
         ColumnType::Other { sql_name, .. } => (
             format!("t.{name}::pg_catalog.text"),
-            format!("f.v{index}::{sql_name}::pg_catalog.text"),
+            format!("{value}::{sql_name}::pg_catalog.text"),
         ),
-        ColumnType::Text { .. } => (format!("t.{name}::pg_catalog.text"), format!("f.v{index}")),
-        _ => (format!("t.{name}"), format!("f.v{index}")),
+        ColumnType::Text { .. } => (format!("t.{name}::pg_catalog.text"), value.to_owned()),
+        _ => (format!("t.{name}"), value.to_owned()),
     }
 }

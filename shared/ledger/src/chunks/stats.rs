@@ -149,12 +149,19 @@ pub struct Totals {
     pub deleted: u64,
     /// Records in all chunks.
     pub records: u64,
-    /// Rows put into the target.
+    /// Rows put into the target, over others or not.
     pub rows_loaded: u64,
+    /// Of these, rows of others that were overwritten.
+    pub rows_updated: u64,
+    /// Records of which the row was there with the same values, and those that gave way to a row or another record of their key.
+    pub unchanged: u64,
+    pub skipped: u64,
     /// Records rejected.
     pub rejected: u64,
-    /// Rows deleted by an undo.
+    /// Rows deleted or restored by an undo.
     pub rows_deleted: u64,
+    /// Of these, rows that got their former values back.
+    pub rows_restored: u64,
     /// Rows that an undo left.
     pub rows_kept: u64,
     /// Rows that an undo no longer found.
@@ -179,8 +186,12 @@ pub async fn totals(conn: &mut PgConnection, import: ImportId) -> Result<Totals,
                coalesce(sum(rejected_count), 0)::bigint AS "rejected!",
                coalesce(sum(deleted_count), 0)::bigint AS "rows_deleted!",
                coalesce(sum(kept_count), 0)::bigint AS "rows_kept!",
-               coalesce(sum(missing_count), 0)::bigint AS "rows_missing!"
-           FROM pgimport.import_chunk WHERE import_id = $1"#,
+               coalesce(sum(missing_count), 0)::bigint AS "rows_missing!",
+               coalesce(sum(c.updated_count), 0)::bigint AS "rows_updated!",
+               coalesce(sum(c.unchanged_count), 0)::bigint AS "unchanged!",
+               coalesce(sum(c.skipped_count), 0)::bigint AS "skipped!",
+               coalesce(sum(c.restored_count), 0)::bigint AS "rows_restored!"
+           FROM pgimport.import_chunk LEFT JOIN pgimport.import_conflict AS c USING (import_id, ordinal) WHERE import_id = $1"#,
         import.0
     )
     .fetch_one(conn)
@@ -199,5 +210,9 @@ pub async fn totals(conn: &mut PgConnection, import: ImportId) -> Result<Totals,
         rows_deleted: count(row.rows_deleted)?,
         rows_kept: count(row.rows_kept)?,
         rows_missing: count(row.rows_missing)?,
+        rows_updated: count(row.rows_updated)?,
+        unchanged: count(row.unchanged)?,
+        skipped: count(row.skipped)?,
+        rows_restored: count(row.rows_restored)?,
     })
 }

@@ -4,12 +4,18 @@ use model::{ChunkKey, ImportId};
 use sqlx::PgConnection;
 
 use super::{LedgerError, expect_rows};
-use crate::number::{signed, unsigned};
+use crate::{
+    conflicts,
+    number::{signed, unsigned},
+};
 
 /// What became of a chunk's rows when it was undone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UndoCounts {
+    /// Rows that were deleted, or restored.
     pub deleted: u64,
+    /// Of these, rows that got their former values back.
+    pub restored: u64,
     pub kept: u64,
     /// Rows that were gone already.
     pub missing: u64,
@@ -198,9 +204,13 @@ pub async fn finish_deletion(
         error,
         worker
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    expect_rows("recording a deletion", 1, done.rows_affected())
+    expect_rows("recording a deletion", 1, done.rows_affected())?;
+    if counts.restored > 0 {
+        conflicts::add_restored(conn, chunk, counts.restored).await?;
+    }
+    Ok(())
 }
 
 /// Rows of a chunk that its load put into the target and no undo deleted.

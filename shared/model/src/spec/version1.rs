@@ -111,7 +111,8 @@ impl Version1 {
                 },
             load: LoadSpec { method },
             identity,
-            conflict: ConflictSpec::Fail,
+            // What it could not say is none of what came before either.
+            conflict: _,
             rejects: _,
             completion: CompletionSpec { replace },
         } = spec;

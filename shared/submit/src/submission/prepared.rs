@@ -2,10 +2,12 @@
 
 use ledger::inputs::Holder;
 use model::{
-    ColumnChoice, FieldSpec, FormatSpec, ImportSpec, JsonLinesSpec, MappingSpec, SourceKind, SourceSpec, UnknownKeys,
+    ColumnChoice, ConflictSpec, FieldSpec, FormatSpec, ImportSpec, JsonLinesSpec, MappingSpec, SourceKind, SourceSpec,
+    UnknownKeys,
 };
 use source::Fingerprint;
-use target::{FieldNames, NO_COLUMN, Target, find_alike, forms::Form, map_fields};
+use sqlx::PgPool;
+use target::{ConflictChoice, FieldNames, NO_COLUMN, Target, find_alike, forms::Form, map_fields};
 
 use super::{
     KeyChoice, LoadedBefore, Request, SubmitError,
@@ -38,7 +40,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     /// Looks at the inputs and settles how they are loaded into `target`.
-    pub(super) async fn new(request: &Request, target: Target) -> Result<Self, SubmitError> {
+    pub(super) async fn new(pool: &PgPool, request: &Request, target: Target) -> Result<Self, SubmitError> {
         request.format.check()?;
         let reading = Reading {
             text: request.text.clone(),
@@ -94,6 +96,14 @@ impl Prepared {
             }
         }
         target.check_method(request.load.method, &layout.mapping.columns())?;
+        let conflict = match request.conflict.choice {
+            ConflictChoice::Error => ConflictSpec::Fail,
+            ConflictChoice::Ignore | ConflictChoice::Update => {
+                let mut conn = pool.acquire().await.map_err(SubmitError::Connect)?;
+                let filled = layout.mapping.columns();
+                target.resolve_conflict(&mut conn, &request.conflict, &filled).await?
+            }
+        };
         let by_fields: Vec<_> = layout
             .mapping
             .fields
@@ -125,7 +135,7 @@ impl Prepared {
             split: request.split,
             load: request.load,
             identity: target.identity.spec(),
-            conflict: request.conflict,
+            conflict: conflict.clone(),
             rejects: request.rejects,
             completion: request.completion,
         };

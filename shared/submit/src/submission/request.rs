@@ -6,11 +6,11 @@ use std::sync::{
 };
 
 use model::{
-    CompletionSpec, ConflictSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, RejectsSpec,
-    SplitSpec, TextSpec, ValuesSpec,
+    CompletionSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, RejectsSpec, SplitSpec,
+    TextSpec, ValuesSpec,
 };
 use source::Source;
-use target::MappingRequest;
+use target::{ConflictRequest, MappingRequest};
 
 use crate::intake::Notice;
 
@@ -44,7 +44,7 @@ pub struct Request {
     pub split: SplitSpec,
     pub load: LoadSpec,
     pub identity: IdentityChoice,
-    pub conflict: ConflictSpec,
+    pub conflict: ConflictRequest,
     pub rejects: RejectsSpec,
     pub completion: CompletionSpec,
     pub key: KeyChoice,

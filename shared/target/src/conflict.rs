@@ -1,0 +1,304 @@
+//! The key by which an import finds rows that are there already, and the columns that it may update.
+
+use model::ConflictSpec;
+use sqlx::PgConnection;
+
+use crate::{Target, TargetError, UndoTarget, catalog, find_alike, quote_identifier};
+
+/// What shall become of a record whose key is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ConflictChoice {
+    /// It is rejected.
+    #[default]
+    Error,
+    Ignore,
+    Update,
+}
+
+/// What is asked for of [`ConflictSpec`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConflictRequest {
+    pub choice: ConflictChoice,
+    /// The columns of the key, in place of the primary key's.
+    pub key: Option<Vec<String>>,
+    /// The columns to update, in place of all that are filled.
+    pub columns: Option<Vec<String>>,
+}
+
+/// A column of a key, or one that is updated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflictColumn {
+    pub name: String,
+    /// Its type as SQL names it, with its length or precision.
+    pub sql_type: String,
+    /// The same without a length, of types that are cut to it when they are cast.
+    pub uncut_type: String,
+    /// The function that writes its values.
+    pub output: String,
+}
+
+/// A column of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyColumn {
+    pub column: ConflictColumn,
+    /// The operator by which the key's index finds it, as `OPERATOR(schema.=)`.
+    pub equals: String,
+    pub nullable: bool,
+}
+
+/// The columns by which rows that are there already are found, and those that are updated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    pub key: Vec<KeyColumn>,
+    /// None where rows are left as they are.
+    pub columns: Vec<ConflictColumn>,
+}
+
+/// Why rows that are there already cannot be found or updated.
+#[derive(Debug, thiserror::Error)]
+pub enum ConflictError {
+    #[error("{table} has no primary key: name the columns of a unique one with --conflict-columns")]
+    NoPrimaryKey { table: String },
+    #[error(
+        "{table} has no unique index on ({columns}) by which rows could be found: CREATE UNIQUE INDEX ON {table} ({columns}); one with a condition, an expression, another order of comparison, or that is deferrable, does not do"
+    )]
+    NoIndex { table: String, columns: String },
+    #[error(
+        "the unique index on ({columns}) of {table} takes NULLs for equal: make its columns NOT NULL, or the index NULLS DISTINCT"
+    )]
+    NullsNotDistinct { table: String, columns: String },
+    #[error("{table} has no column {column} that could be given a value; there are: {known}")]
+    Unknown {
+        table: String,
+        column: String,
+        known: String,
+    },
+    #[error(
+        "the column {column} of the key is not in the source: fill it, or name the columns of another unique key with --conflict-columns"
+    )]
+    NotFilled { column: String },
+    #[error("the column {column} cannot be updated: {why}")]
+    NotUpdated { column: String, why: &'static str },
+    #[error("no column is left to update beside those of the key: --on-conflict ignore does the same")]
+    NothingToUpdate,
+    #[error("rows of {table} cannot be told from those that are there: {obstacle}")]
+    Obstacle { table: String, obstacle: &'static str },
+}
+
+impl Target {
+    /// Settles what is done with rows that are there already, where columns of these names are filled.
+    ///
+    /// # Errors
+    /// [`ConflictError`], saying what to do about it; [`TargetError::Catalog`].
+    pub async fn resolve_conflict(
+        &self,
+        conn: &mut PgConnection,
+        request: &ConflictRequest,
+        filled: &[String],
+    ) -> Result<ConflictSpec, TargetError> {
+        if request.choice == ConflictChoice::Error {
+            return Ok(ConflictSpec::Fail);
+        }
+        let key =
+            match &request.key {
+                Some(named) => self.find_columns(named)?,
+                None => catalog::conflict::primary_key(conn, self.oid).await?.ok_or_else(|| {
+                    ConflictError::NoPrimaryKey {
+                        table: self.name.clone(),
+                    }
+                })?,
+            };
+        if let Some(column) = key.iter().find(|column| !filled.contains(column)) {
+            let column = column.clone();
+            return Err(ConflictError::NotFilled { column }.into());
+        }
+        let spec = if request.choice == ConflictChoice::Ignore {
+            ConflictSpec::Ignore { key }
+        } else {
+            let columns = self.updated_columns(conn, request, filled, &key).await?;
+            ConflictSpec::Update { key, columns }
+        };
+        self.describe_conflict(conn, &spec).await?;
+        Ok(spec)
+    }
+
+    async fn updated_columns(
+        &self,
+        conn: &mut PgConnection,
+        request: &ConflictRequest,
+        filled: &[String],
+        key: &[String],
+    ) -> Result<Vec<String>, TargetError> {
+        let fixed = catalog::conflict::always_generated(conn, self.oid).await?;
+        let why_not = |column: &String| {
+            if key.contains(column) {
+                Some("it is part of the key")
+            } else if fixed.contains(column) {
+                Some("it is GENERATED ALWAYS")
+            } else if !filled.contains(column) {
+                Some("the source has no value for it")
+            } else {
+                None
+            }
+        };
+        let columns = match &request.columns {
+            Some(named) => self.find_columns(named)?,
+            None => filled
+                .iter()
+                .filter(|column| why_not(column).is_none())
+                .cloned()
+                .collect(),
+        };
+        for column in &columns {
+            if let Some(why) = why_not(column) {
+                let column = column.clone();
+                return Err(ConflictError::NotUpdated { column, why }.into());
+            }
+        }
+        if columns.is_empty() {
+            return Err(ConflictError::NothingToUpdate.into());
+        }
+        Ok(columns)
+    }
+
+    /// The columns that somebody named, as columns are called.
+    fn find_columns(&self, named: &[String]) -> Result<Vec<String>, ConflictError> {
+        let mut found: Vec<String> = Vec::new();
+        for name in named {
+            let known = self.columns.iter().map(|column| column.name.as_str());
+            match find_alike(known, name.trim()).as_slice() {
+                [column] if !found.iter().any(|before| before == column) => found.push((*column).to_owned()),
+                [column] => {
+                    return Err(ConflictError::NotUpdated {
+                        column: (*column).to_owned(),
+                        why: "it is named twice",
+                    });
+                }
+                _ => {
+                    let known: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+                    return Err(ConflictError::Unknown {
+                        table: self.name.clone(),
+                        column: name.clone(),
+                        known: known.join(", "),
+                    });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Describes what an import needs to find rows that are there already; `None` where it does not look for them.
+    ///
+    /// # Errors
+    /// [`ConflictError`], where there is no index that does it or a column is gone; [`TargetError::Catalog`].
+    pub async fn describe_conflict(
+        &self,
+        conn: &mut PgConnection,
+        spec: &ConflictSpec,
+    ) -> Result<Option<Conflict>, TargetError> {
+        let (key, updated): (&[String], &[String]) = match spec {
+            ConflictSpec::Fail => return Ok(None),
+            ConflictSpec::Ignore { key } => (key, &[]),
+            ConflictSpec::Update { key, columns } => (key, columns),
+        };
+        let columns: Vec<String> = key.iter().chain(updated).cloned().collect();
+        let mut columns = catalog::conflict::columns(conn, self.oid, &self.name, &columns).await?;
+        let updated = columns.split_off(key.len());
+        let listed = || {
+            key.iter()
+                .map(|name| quote_identifier(name))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let Some(index) = catalog::conflict::unique_index(conn, self.oid, key).await? else {
+            return Err(ConflictError::NoIndex {
+                table: self.name.clone(),
+                columns: listed(),
+            }
+            .into());
+        };
+        let is_nullable = |name: &str| self.columns.iter().any(|column| column.name == name && column.nullable);
+        if index.nulls_not_distinct && key.iter().any(|name| is_nullable(name)) {
+            return Err(ConflictError::NullsNotDistinct {
+                table: self.name.clone(),
+                columns: listed(),
+            }
+            .into());
+        }
+        if let Some(obstacle) = catalog::conflict::obstacle(conn, self.oid).await? {
+            let table = self.name.clone();
+            return Err(ConflictError::Obstacle { table, obstacle }.into());
+        }
+        if let (false, Some(trigger)) = (updated.is_empty(), catalog::find_trigger(conn, self.oid, true).await?) {
+            let name = self.name.clone();
+            return Err(TargetError::Triggers { name, trigger });
+        }
+        if !updated.is_empty()
+            && let Some(role) = catalog::conflict::who_may_not_update(conn, self.oid).await?
+        {
+            return Err(TargetError::Privilege {
+                what: format!("update {}", self.name),
+                remedy: format!("GRANT UPDATE ON {} TO {}", self.name, quote_identifier(&role)),
+                role,
+            });
+        }
+        let key = std::iter::zip(columns, index.operators).map(|(column, equals)| KeyColumn {
+            nullable: is_nullable(&column.name),
+            column,
+            equals,
+        });
+        Ok(Some(Conflict {
+            key: key.collect(),
+            columns: updated,
+        }))
+    }
+}
+
+/// The columns by which rows are found that an import updated, and those that it gives back what they had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    pub key: Vec<ConflictColumn>,
+    pub columns: Vec<ConflictColumn>,
+}
+
+impl UndoTarget {
+    /// Describes what an undo needs to restore rows; `None` where the import did not update any.
+    ///
+    /// # Errors
+    /// [`TargetError::ColumnGone`]; [`TargetError::Catalog`].
+    pub async fn describe_restored(
+        &self,
+        conn: &mut PgConnection,
+        spec: &ConflictSpec,
+    ) -> Result<Option<Restored>, TargetError> {
+        let ConflictSpec::Update { key, columns } = spec else {
+            return Ok(None);
+        };
+        let names: Vec<String> = key.iter().chain(columns).cloned().collect();
+        let mut described = catalog::conflict::columns(conn, self.oid, &self.name, &names).await?;
+        let columns = described.split_off(key.len());
+        Ok(Some(Restored {
+            key: described,
+            columns,
+        }))
+    }
+}
+
+/// Rows' values as the server writes them, as an array of text: in SQL, of a row `t`.
+#[must_use]
+pub fn text_array<'c>(columns: impl IntoIterator<Item = &'c ConflictColumn>) -> String {
+    let each: Vec<String> = columns
+        .into_iter()
+        .map(|column| {
+            let name = quote_identifier(&column.name);
+            format!("pg_catalog.textin({}(t.{name}))", column.output)
+        })
+        .collect();
+    format!("ARRAY[{}]::pg_catalog.text[]", each.join(", "))
+}
+
+/// A unique index, and by which operators it finds the columns of a key.
+pub(crate) struct UniqueIndex {
+    pub operators: Vec<String>,
+    pub nulls_not_distinct: bool,
+}
