@@ -35,7 +35,7 @@ pub(super) struct OnConflict {
 
 /// A query that compares records, which come as for [`OnConflict`], with rows of their keys: `rows` is a query for all columns of those that
 /// are as they were loaded, and `differs` a condition on a row `t` and a record `s`, which has what it has in the columns as `c0`, `c1`, ….
-/// Returns how many of these rows there are as `there`, how many have a record as `found`, and how many of them differ as `differing`.
+/// Returns how many of these rows there are as `there`, but for those with a NULL in their key, which have no equals; how many have a record as `found`, and how many of them differ as `differing`.
 pub(crate) fn comparison(
     target: &Target,
     columns: &[Column],
@@ -47,9 +47,13 @@ pub(crate) fn comparison(
         columns,
         conflict,
     };
+    let nullable = conflict.key.iter().filter(|key| key.nullable);
+    let keyed: String = nullable
+        .map(|key| format!(" AND t.{} IS NOT NULL", quote_identifier(&key.column.name)))
+        .collect();
     format!(
         "WITH s AS ({}), t AS MATERIALIZED ({rows})
-         SELECT (SELECT pg_catalog.count(*) FROM t) AS there, pg_catalog.count(*) AS found,
+         SELECT (SELECT pg_catalog.count(*) FROM t WHERE true{keyed}) AS there, pg_catalog.count(*) AS found,
              pg_catalog.count(*) FILTER (WHERE {differs}) AS differing
          FROM s JOIN t ON {}",
         statements.records(),
@@ -288,7 +292,7 @@ impl Writer<'_> {
                  own AS ({own}),
                  there AS MATERIALIZED (
                      SELECT s.*, t.xmin::pg_catalog.text::pg_catalog.int8 AS xmin, {key} AS key, {image} AS image,
-                         ROW({there}) OPERATOR(pg_catalog.*<>) ROW({given}) AS differs
+                         pg_catalog.record_image_ne(ROW({there}), ROW({given})) AS differs
                      FROM s JOIN {from} AS t ON {is_of_key}
                      WHERE t.xmin OPERATOR(pg_catalog.<>) pg_catalog.pg_current_xact_id()::pg_catalog.xid),
                  found AS MATERIALIZED (SELECT there.*, own.ordinal AS own FROM there LEFT JOIN own ON own.xmin = there.xmin),
