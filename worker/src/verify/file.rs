@@ -166,23 +166,23 @@ impl FileComparison {
         Ok(())
     }
 
-    /// The rows of places that are as they were loaded.
-    fn rows_of(places: &Places) -> Option<String> {
-        let rows = places.places.iter().map(|place| {
-            format!(
-                "SELECT t.* FROM {} AS t WHERE {} AND {}",
-                place.from,
-                place.within,
-                ours(place)
-            )
-        });
-        Some(rows.collect::<Vec<_>>().join(" UNION ALL ")).filter(|rows| !rows.is_empty())
-    }
-
-    /// How rows differ from the records of their keys.
+    /// How rows of places that are as they were loaded differ from the records of their keys.
     fn by_key(&self, conflict: &Conflict, places: &Places) -> String {
-        let none = || format!("SELECT t.* FROM {} AS t WHERE false", self.target.from);
-        let rows = Self::rows_of(places).unwrap_or_else(none);
+        // A partition may have its columns in another order.
+        let columns = self.shape.columns.iter();
+        let columns: Vec<String> = columns
+            .map(|column| format!("t.{}", quote_identifier(&column.name)))
+            .collect();
+        let rows_where =
+            |from: &str, condition: &str| format!("SELECT {} FROM {from} AS t WHERE {condition}", columns.join(", "));
+        let rows = places
+            .places
+            .iter()
+            .map(|place| rows_where(&place.from, &format!("{} AND {}", place.within, ours(place))));
+        let rows: Vec<String> = std::iter::once(rows_where(&self.target.from, "false"))
+            .chain(rows)
+            .collect();
+        let rows = rows.join(" UNION ALL ");
         // What an update leaves alone was there before.
         let is_written = |column: &Column| {
             let mut updated = conflict.columns.iter();
