@@ -49,8 +49,17 @@ COMMENT ON COLUMN pgimport.import_before.key_hash IS 'Finds the key.';
 COMMENT ON COLUMN pgimport.import_before.key IS 'What the row has in the columns of the key, in the spec''s order.';
 COMMENT ON COLUMN pgimport.import_before.existed IS 'Whether there was such a row before the import: one that a chunk before this one of the same import had put there was not.';
 COMMENT ON COLUMN pgimport.import_before.image IS 'What it had in the columns that the import updates, in the spec''s order.';
-COMMENT ON COLUMN pgimport.import_before.row_xmin IS 'Which transaction had written it: the lower half of its id.';
+COMMENT ON COLUMN pgimport.import_before.row_xmin IS 'Which transaction had written it before the import: the lower half of its id.';
 COMMENT ON COLUMN pgimport.import_before.supersedes IS 'The chunk of the same import that had written it, if one had; the image is what that one had found.';
+
+-- A row that is restored is written anew: of another import that had put it there, it is on other pages then, and another transaction's.
+-- What the import has already may begin on the same page.
+ALTER TABLE pgimport.import_pages
+    ADD COLUMN adopted boolean NOT NULL DEFAULT false,
+    DROP CONSTRAINT import_pages_pkey;
+CREATE INDEX import_pages_chunk ON pgimport.import_pages (import_id, ordinal);
+
+COMMENT ON COLUMN pgimport.import_pages.adopted IS 'Whether another import''s undo gave these rows back; the chunk''s other runs count them too.';
 
 -- Who may look at chunks may look at what came of them, and who may write the registry may write these too. What rows hold is for those
 -- alone who write it, for it comes from tables that others may not read; what a cancel would do can be told without it. All belongs to

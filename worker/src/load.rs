@@ -4,11 +4,11 @@
 
 pub mod conflict;
 pub mod ids;
-mod pages;
+pub(crate) mod pages;
 pub mod plan;
 pub mod refusal;
 pub mod rows;
 pub mod salvage;
 pub mod shape;
 pub mod sink;
-mod statements;
+pub(crate) mod statements;

@@ -3,10 +3,10 @@
 //! They are written and read by the statements that write and read the user's table, for both must be one: what is here are the parts of
 //! these that name the ledger.
 
-use model::ChunkKey;
-use sqlx::PgConnection;
+use model::{ChunkKey, ImportId};
+use sqlx::{PgConnection, postgres::types::Oid};
 
-use crate::LedgerError;
+use crate::{LedgerError, number::signed, registry::xmin};
 
 /// Has values written as text in one way, whatever the role's settings are, until the caller's transaction ends: keys are compared by
 /// their text, and what was written is to be read again.
@@ -43,11 +43,12 @@ pub fn save(source: &str, import: &str, ordinal: &str) -> String {
     let hash = hash_of("c.key");
     format!(
         "INSERT INTO pgimport.import_before (import_id, ordinal, key_hash, key, existed, image, row_xmin, supersedes)
-         SELECT {import}::pg_catalog.int8, {ordinal}::pg_catalog.int4, {hash}, c.key, i.image IS NOT NULL, i.image, c.xmin, c.own
+         SELECT {import}::pg_catalog.int8, {ordinal}::pg_catalog.int4, {hash}, c.key, i.image IS NOT NULL, i.image, i.xmin, c.own
          FROM {source} AS c
          LEFT JOIN pgimport.import_before AS b ON c.own IS NOT NULL AND b.import_id = {import}::pg_catalog.int8 AND b.ordinal = c.own
              AND b.key_hash = {hash} AND b.key = c.key
-         CROSS JOIN LATERAL (SELECT CASE WHEN c.own IS NULL THEN c.image ELSE b.image END AS image) AS i
+         CROSS JOIN LATERAL (SELECT CASE WHEN c.own IS NULL THEN c.image ELSE b.image END AS image,
+                                    CASE WHEN c.own IS NULL THEN c.xmin ELSE coalesce(b.row_xmin, c.xmin) END AS xmin) AS i
          RETURNING supersedes, existed"
     )
 }
@@ -68,6 +69,64 @@ pub fn hash_found_by(chunk: ChunkKey, key: &str) -> String {
         chunk.ordinal,
         hash_of(key)
     )
+}
+
+/// A chunk of another import that had put rows there which a chunk found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    pub chunk: ChunkKey,
+    /// Whether it knows its rows by pages, and not by ids.
+    pub by_pages: bool,
+    /// The transactions that wrote them, as rows have them.
+    pub xmins: Vec<u32>,
+}
+
+/// Whose the rows were that a chunk found in a table, as far as they were other imports' of the same table. `oldest` is the oldest of the
+/// chunk's own transactions: theirs are older, and not by so much that the halves that rows have could be another's.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn owners(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    target: Oid,
+    oldest: u64,
+) -> Result<Vec<Owner>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"WITH found AS (
+               SELECT DISTINCT row_xmin FROM pgimport.import_before WHERE import_id = $1 AND ordinal = $2 AND existed),
+           written AS (
+               SELECT p.import_id, p.ordinal, true AS by_pages, x.xid
+               FROM pgimport.import AS i JOIN pgimport.import_pages AS p ON p.import_id = i.id, pg_catalog.unnest(p.xids) AS x (xid)
+               WHERE i.target_oid = $3 AND i.id <> $1
+               UNION ALL
+               SELECT r.import_id, r.ordinal, false, x.xid
+               FROM pgimport.import AS i JOIN pgimport.import_registry AS r ON r.import_id = i.id, pg_catalog.unnest(r.xids) AS x (xid)
+               WHERE i.target_oid = $3 AND i.id <> $1)
+           SELECT w.import_id AS "import_id!", w.ordinal AS "ordinal!", w.by_pages AS "by_pages!",
+               pg_catalog.array_agg(DISTINCT f.row_xmin) AS "xmins!"
+           FROM written AS w JOIN found AS f ON f.row_xmin = w.xid & 4294967295::pg_catalog.int8
+           WHERE w.xid < $4 AND $4 - w.xid < 2147483648::pg_catalog.int8
+           GROUP BY 1, 2, 3 ORDER BY 1, 2"#,
+        chunk.import.0,
+        chunk.ordinal,
+        target,
+        signed::<u64, i64>("a transaction id", oldest)?
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            Ok(Owner {
+                chunk: ChunkKey {
+                    import: ImportId(row.import_id),
+                    ordinal: row.ordinal,
+                },
+                by_pages: row.by_pages,
+                xmins: row.xmins.into_iter().map(xmin).collect::<Result<_, _>>()?,
+            })
+        })
+        .collect()
 }
 
 /// Removes what a chunk found, of which every row is restored.

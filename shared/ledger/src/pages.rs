@@ -29,6 +29,8 @@ pub struct PageRange {
 pub struct RegisteredPages {
     pub range: PageRange,
     pub xids: RowXids,
+    /// Whether another import's undo gave the rows back, which other ranges of the chunk count too.
+    pub adopted: bool,
 }
 
 /// Registers the pages on which a chunk put rows, and the transactions that wrote these.
@@ -41,6 +43,29 @@ pub async fn insert(
     ranges: &[PageRange],
     xids: &[u64],
 ) -> Result<(), LedgerError> {
+    add(conn, chunk, ranges, xids, false).await
+}
+
+/// Registers where another import's undo gave rows of a chunk back, and the transaction that did.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn adopt(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    ranges: &[PageRange],
+    xid: u64,
+) -> Result<(), LedgerError> {
+    add(conn, chunk, ranges, &[xid], true).await
+}
+
+async fn add(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    ranges: &[PageRange],
+    xids: &[u64],
+    adopted: bool,
+) -> Result<(), LedgerError> {
     let leaves: Vec<Oid> = ranges.iter().map(|range| range.leaf).collect();
     let filenodes: Vec<Oid> = ranges.iter().map(|range| range.filenode).collect();
     let starts: Vec<i64> = ranges.iter().map(|range| range.start.into()).collect();
@@ -51,8 +76,8 @@ pub async fn insert(
         .collect::<Result<Vec<_>, _>>()?;
     let xids = signed_xids(xids)?;
     let done = sqlx::query!(
-        "INSERT INTO pgimport.import_pages (import_id, ordinal, leaf_oid, start_page, end_page, filenode, row_count, xids)
-         SELECT $1, $2, r.leaf_oid, r.start_page, r.end_page, r.filenode, r.row_count, $8
+        "INSERT INTO pgimport.import_pages (import_id, ordinal, leaf_oid, start_page, end_page, filenode, row_count, xids, adopted)
+         SELECT $1, $2, r.leaf_oid, r.start_page, r.end_page, r.filenode, r.row_count, $8, $9
          FROM unnest($3::oid[], $4::bigint[], $5::bigint[], $6::oid[], $7::bigint[])
              AS r (leaf_oid, start_page, end_page, filenode, row_count)",
         chunk.import.0,
@@ -62,7 +87,8 @@ pub async fn insert(
         &ends,
         &filenodes,
         &rows,
-        &xids
+        &xids,
+        adopted
     )
     .execute(conn)
     .await?;
@@ -75,7 +101,7 @@ pub async fn insert(
 /// [`LedgerError`] from the database.
 pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<RegisteredPages>, LedgerError> {
     let rows = sqlx::query!(
-        "SELECT leaf_oid, start_page, end_page, filenode, row_count, xids FROM pgimport.import_pages
+        "SELECT leaf_oid, start_page, end_page, filenode, row_count, xids, adopted FROM pgimport.import_pages
          WHERE import_id = $1 AND ordinal = $2 ORDER BY leaf_oid, start_page",
         chunk.import.0,
         chunk.ordinal
@@ -97,6 +123,7 @@ pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Regist
                     oldest: unsigned_option("a transaction id", oldest)?,
                     xmins: row.xids.into_iter().map(xmin).collect::<Result<_, _>>()?,
                 },
+                adopted: row.adopted,
             })
         })
         .collect()

@@ -74,6 +74,24 @@ pub async fn insert(
     expect_rows("registering ids", ranges.len() as u64, done.rows_affected())
 }
 
+/// Notes that another import's undo gave rows of a chunk back, and the transaction that did: under the chunk's ids it is as good as its own.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn adopt(conn: &mut PgConnection, chunk: ChunkKey, xid: u64) -> Result<(), LedgerError> {
+    let xid: i64 = signed("a transaction id", xid)?;
+    sqlx::query!(
+        "UPDATE pgimport.import_registry SET xids = xids || $3::bigint, row_xids = row_xids || $4::bigint WHERE import_id = $1 AND ordinal = $2",
+        chunk.import.0,
+        chunk.ordinal,
+        xid,
+        xid & i64::from(u32::MAX)
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// A range of ids that a chunk put into its target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisteredRange {

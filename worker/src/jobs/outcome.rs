@@ -83,6 +83,7 @@ impl From<EraseError> for Failure {
             }
             EraseError::Database(ref database) => Self::of(&error, Some(database)),
             EraseError::Target(error) => error.into(),
+            EraseError::Place(error) => error.into(),
             EraseError::Rewritten => Self::Transient(describe_error(&error)),
             error => Self::of(&error, None),
         }

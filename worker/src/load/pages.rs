@@ -31,6 +31,15 @@ pub(super) async fn insert(
 
 /// Adds a run of pages that a statement returns.
 pub(super) fn add(put: &mut Put, row: &PgRow) -> Result<(), LoadError> {
+    let (range, first) = run(row)?;
+    put.taken += range.rows;
+    put.first = Some((range.leaf, first));
+    put.pages.push(range);
+    Ok(())
+}
+
+/// A run of pages that a statement returns, and the first place there.
+pub(crate) fn run(row: &PgRow) -> Result<(PageRange, String), LoadError> {
     let (first, last): (String, String) = (row.try_get("first")?, row.try_get("last")?);
     let range = PageRange {
         leaf: row.try_get("leaf")?,
@@ -39,10 +48,7 @@ pub(super) fn add(put: &mut Put, row: &PgRow) -> Result<(), LoadError> {
         end: page_of(&last)?,
         rows: unsigned(row.try_get("rows")?)?,
     };
-    put.taken += range.rows;
-    put.first = Some((range.leaf, first));
-    put.pages.push(range);
-    Ok(())
+    Ok((range, first))
 }
 
 /// The xmins of rows, one for each of these places.
@@ -70,7 +76,7 @@ fn page_of(place: &str) -> Result<u32, LoadError> {
 }
 
 /// The same pages in as few runs as they are.
-pub(super) fn join(mut ranges: Vec<PageRange>) -> Vec<PageRange> {
+pub(crate) fn join(mut ranges: Vec<PageRange>) -> Vec<PageRange> {
     ranges.sort_unstable_by_key(|range| (range.leaf.0, range.filenode.0, range.start));
     let mut joined: Vec<PageRange> = Vec::with_capacity(ranges.len());
     for range in ranges {

@@ -424,12 +424,12 @@ pub(crate) fn is_missing_itself(error: &sqlx::Error) -> bool {
 }
 
 /// A number that the server never gives below zero.
-pub(super) fn unsigned(value: i64) -> Result<u64, LoadError> {
+pub(crate) fn unsigned(value: i64) -> Result<u64, LoadError> {
     u64::try_from(value).map_err(|_| LoadError::Negative { value })
 }
 
 /// The whole id of a transaction of which a row has the lower half: the one that runs, or a subtransaction, which comes after it.
-pub(super) fn in_full(running: u64, xmin: u64) -> u64 {
+pub(crate) fn in_full(running: u64, xmin: u64) -> u64 {
     const HALF: u64 = 1 << 32;
     running + (xmin % HALF + HALF - running % HALF) % HALF
 }

@@ -11,10 +11,10 @@ const XMIN: &str = "t.xmin::pg_catalog.text::pg_catalog.int8";
 /// What a statement returns of a row that it put somewhere.
 pub(super) const PLACE: &str = "tableoid AS leaf, ctid AS place";
 /// Runs of pages of these places. Of the six bytes of a place the first four are its page.
-pub(super) const PAGES: &str =
+pub(crate) const PAGES: &str =
     "leaf, pg_catalog.pg_relation_filenode(leaf) AS filenode, pg_catalog.min(place)::pg_catalog.text AS first,
      pg_catalog.max(place)::pg_catalog.text AS last, pg_catalog.count(*) AS rows";
-pub(super) const BY_PAGES: &str = "GROUP BY leaf, pg_catalog.substring(pg_catalog.tidsend(place), 1, 3)";
+pub(crate) const BY_PAGES: &str = "GROUP BY leaf, pg_catalog.substring(pg_catalog.tidsend(place), 1, 3)";
 
 /// The statements of an import.
 #[derive(Debug)]

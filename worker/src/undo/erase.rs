@@ -15,8 +15,9 @@ use target::{Restored, TargetError, UndoTarget};
 
 use super::{
     places::{Place, Places, Registered},
-    restore,
+    restore::Restoration,
 };
+use crate::load::plan::LoadError;
 
 /// The age at which a transaction's id may name another transaction too, by the lower half of it that rows have.
 const OLDEST_AGE: u64 = 1 << 31;
@@ -36,6 +37,8 @@ pub enum EraseError {
         "nothing was deleted: the rows were loaded by a transaction that this server has not had yet: the ledger was restored from another one, and the table may be another too"
     )]
     OtherServer,
+    #[error("the server did not say where a restored row is")]
+    Place(#[from] LoadError),
     #[error("the table was rewritten in this moment")]
     Rewritten,
     #[error("the partitions of the table cannot be looked at")]
@@ -99,9 +102,7 @@ impl Rows<'_> {
     /// [`EraseError`] from the database.
     pub async fn find(&self, conn: &mut PgConnection) -> Result<Found, EraseError> {
         let places = Places::find(conn, self.target, self.registered, self.restored.is_some()).await?;
-        if self.restored.is_some() {
-            before::pin_text_forms(conn).await?;
-        }
+        let restoration = self.restoration(conn).await?;
         let mut found = Found {
             registered: places.gone + places.outside,
             unknown: places.outside,
@@ -112,8 +113,8 @@ impl Rows<'_> {
             let condition = ours(place);
             let ours = count(conn, place, &condition).await?;
             found.ours += ours;
-            if let Some(restored) = self.restored {
-                found.restorable += restore::count(conn, self.chunk, place, &condition, restored).await?;
+            if let Some(restoration) = &restoration {
+                found.restorable += restoration.count(conn, place).await?;
             }
             found.registered += place.registered;
             match &place.id {
@@ -136,11 +137,13 @@ impl Rows<'_> {
     pub async fn erase(&self, conn: &mut PgConnection, undo: UndoSpec) -> Result<UndoCounts, EraseError> {
         self.check_age(conn, undo).await?;
         let places = Places::find(conn, self.target, self.registered, self.restored.is_some()).await?;
-        if self.restored.is_some() {
-            before::pin_text_forms(conn).await?;
-        }
+        let given_back = match self.restoration(conn).await? {
+            Some(restoration) => restoration.run(conn, &places.places).await?,
+            None => vec![0; places.places.len()],
+        };
         let mut counts = UndoCounts::default();
-        for place in &places.places {
+        // What is restored is not the import's any more.
+        for (place, restored) in std::iter::zip(&places.places, given_back) {
             let registered = place.registered;
             let condition = match &place.id {
                 Some(id) if undo.include_edited => {
@@ -148,16 +151,11 @@ impl Rows<'_> {
                 }
                 _ => ours(place),
             };
-            let restored = match self.restored {
-                Some(restored) => restore::restore(conn, self.chunk, place, &condition, restored).await?,
-                None => 0,
-            };
             counts.restored += restored;
-            // What is restored is not the import's any more.
             let deleted = restored + delete(conn, place, &condition).await?;
-            if deleted > registered {
+            if deleted > place.most {
                 return Err(EraseError::TooMany {
-                    registered,
+                    registered: place.most,
                     found: deleted,
                 });
             }
@@ -165,7 +163,7 @@ impl Rows<'_> {
                 _ if deleted == registered => 0,
                 // A trigger may have kept rows of ours from being deleted, or a rule.
                 Some(id) => self.count_differing(conn, place, id).await? + count(conn, place, &ours(place)).await?,
-                None => registered - deleted,
+                None => registered.saturating_sub(deleted),
             };
             counts.deleted += deleted;
             counts.kept += kept;
@@ -186,6 +184,20 @@ impl Rows<'_> {
             return Err(EraseError::Rewritten);
         }
         Ok(counts)
+    }
+
+    /// What restores rows, where the chunk may have overwritten some.
+    async fn restoration(&self, conn: &mut PgConnection) -> Result<Option<Restoration<'_>>, EraseError> {
+        let (Some(restored), Some(oldest)) = (self.restored, self.registered.oldest_xid()) else {
+            return Ok(None);
+        };
+        before::pin_text_forms(conn).await?;
+        Ok(Some(Restoration {
+            chunk: self.chunk,
+            target: self.target,
+            restored,
+            oldest,
+        }))
     }
 
     /// Checks that no more rows are deleted than were put where there was none: others have to be restored.

@@ -52,7 +52,7 @@ impl Registered {
     pub(super) fn rows(&self) -> u64 {
         match self {
             Self::Ids { ranges, .. } => ranges.iter().map(|range| range.range.count()).sum(),
-            Self::Pages(ranges) => ranges.iter().map(|range| range.range.rows).sum(),
+            Self::Pages(ranges) => rows_of(ranges.iter()),
         }
     }
 
@@ -75,6 +75,8 @@ pub(crate) struct Place {
     pub xids: RowXids,
     /// How many the chunk put there.
     pub registered: u64,
+    /// How many of its rows there may be: also those that it had put elsewhere, and that were given back to it here.
+    pub most: u64,
     /// The column with the ids, quoted, where rows are found by ids.
     pub id: Option<String>,
 }
@@ -118,8 +120,8 @@ impl Places {
                 for (oid, ranges) in by_leaf {
                     match leaves.iter().find(|leaf| leaf.oid.0 == oid) {
                         Some(leaf) if leaf.belongs => found.places.extend(by_pages(target, leaf, &ranges)),
-                        Some(_) => found.outside += rows_of(&ranges),
-                        None => found.gone += rows_of(&ranges),
+                        Some(_) => found.outside += rows_of(ranges.iter().copied()),
+                        None => found.gone += rows_of(ranges.iter().copied()),
                     }
                 }
                 found.leaves = leaves;
@@ -151,8 +153,10 @@ impl Places {
     }
 }
 
-fn rows_of(ranges: &[&RegisteredPages]) -> u64 {
-    ranges.iter().map(|range| range.range.rows).sum()
+/// How many rows the chunk put there; those that were given back to it are among them.
+fn rows_of<'r>(ranges: impl IntoIterator<Item = &'r RegisteredPages>) -> u64 {
+    let own = ranges.into_iter().filter(|range| !range.adopted);
+    own.map(|range| range.range.rows).sum()
 }
 
 /// The rows under a range's ids, and none that lie between them.
@@ -167,6 +171,7 @@ fn by_ids(target: &UndoTarget, column: &str, registered: &RegisteredRange) -> Pl
         within,
         xids: registered.xids.clone(),
         registered: registered.range.count(),
+        most: registered.range.count(),
         id: Some(id),
     }
 }
@@ -182,11 +187,12 @@ fn by_pages(target: &UndoTarget, leaf: &Leaf, ranges: &[&RegisteredPages]) -> Ve
             format!(" AND t.tableoid OPERATOR(pg_catalog.=) '{oid}'::pg_catalog.oid"),
         )
     };
-    let place = |within: &str, xids: RowXids, registered: u64| Place {
+    let place = |within: &str, xids: RowXids, ranges: &[&RegisteredPages]| Place {
         from: from.clone(),
         within: format!("{within}{of_leaf}"),
         xids,
-        registered,
+        registered: rows_of(ranges.iter().copied()),
+        most: ranges.iter().map(|range| range.range.rows).sum(),
         id: None,
     };
     let is_rewritten = ranges.iter().any(|range| range.range.filenode != leaf.filenode);
@@ -198,14 +204,14 @@ fn by_pages(target: &UndoTarget, leaf: &Leaf, ranges: &[&RegisteredPages]) -> Ve
             xmins,
             oldest: ranges.iter().filter_map(|range| range.xids.oldest).min(),
         };
-        return vec![place("true", xids, rows_of(ranges))];
+        return vec![place("true", xids, ranges)];
     }
     let on_pages = |range: &&RegisteredPages| {
         let (start, behind) = (range.range.start, u64::from(range.range.end) + 1);
         let within = format!(
             "t.ctid OPERATOR(pg_catalog.>=) '({start},0)'::pg_catalog.tid AND t.ctid OPERATOR(pg_catalog.<) '({behind},0)'::pg_catalog.tid"
         );
-        place(&within, range.xids.clone(), range.range.rows)
+        place(&within, range.xids.clone(), &[range])
     };
     ranges.iter().map(on_pages).collect()
 }
