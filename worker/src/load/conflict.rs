@@ -115,7 +115,8 @@ impl OnConflict {
         let mut found = Found::default();
         if let Some(update) = self.update.as_ref().filter(|_| inserted < count) {
             before::pin_text_forms(&mut *conn).await?;
-            let mut query = sqlx::query(AssertSqlSafe(update.as_str()));
+            // Planned anew for each chunk, as large as it and the table are now: a plan of when the table was small would go on reading all of it.
+            let mut query = sqlx::query(AssertSqlSafe(update.as_str())).persistent(false);
             for column in columns {
                 query = query.bind(column);
             }
