@@ -11,6 +11,7 @@ use sqlx::{PgConnection, postgres::types::Oid};
 
 mod catalog;
 mod characters;
+mod create;
 pub mod forms;
 pub mod guess;
 mod identity;
@@ -20,6 +21,7 @@ mod undo;
 pub mod values;
 
 pub use characters::Characters;
+pub use create::{NewColumn, NewTable, NewTableError, Place, filled_by_fields, name_columns};
 pub use identity::{Identity, SequenceIdentity};
 pub use mapping::{FieldNames, MappingError, MappingRequest, NO_COLUMN, find_alike, map_fields};
 pub use session::quote_identifier;
@@ -151,6 +153,12 @@ pub struct Target {
 pub enum TargetError {
     #[error("there is no table {name} in this database")]
     Missing { name: String },
+    #[error("there is no schema {schema} in this database: CREATE SCHEMA {schema}")]
+    NoSchema { schema: String },
+    #[error("the role's search path leads to no schema in which {name} could be made: name one, as in schema.table")]
+    NoPlace { name: String },
+    #[error(transparent)]
+    New(#[from] NewTableError),
     #[error("'{name}' is not a table's name: write schema.table, with double quotes round a part that needs them")]
     Name { name: String },
     #[error("{name} is {kind}: only ordinary and partitioned tables can be loaded")]
