@@ -1,5 +1,6 @@
 //! The arguments. Types only: what they do is in `commands`.
 
+mod create;
 mod format;
 mod mapping;
 mod values;
@@ -10,6 +11,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 use connect::ConnectArgs;
 use model::{IdentityChoice, ImportId, LoadMethod, MaxRejects};
 
+pub use create::CreateArgs;
 pub use format::FormatArgs;
 pub use mapping::MappingArgs;
 pub use values::ValuesArgs;
@@ -28,6 +30,8 @@ pub use values::ValuesArgs;
   enqueue -i inbox --each                      each file of a directory that was not submitted before as an import of its own
   enqueue sniff orders.csv                     how a file is written, and the command that loads it
   enqueue -i stock.csv -d , --table shop.stock --columns product,day,pieces
+  enqueue -i stock.csv -d , --table shop.stock --create-table --primary-key product,day
+                                               … into a table that is made for it; --dry-run only shows the SQL
   enqueue -i mended.csv --like 7               the same table and options as import 7
   id=$(enqueue -i orders.csv)                  the import's id, alone on standard output
   enqueue cancel $id                           take exactly its rows out again
@@ -145,6 +149,8 @@ pub struct SubmitArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub create: CreateArgs,
+    #[command(flatten)]
     pub mapping: MappingArgs,
     #[command(flatten)]
     pub format: FormatArgs,
@@ -201,7 +207,8 @@ impl From<Method> for LoadMethod {
   enqueue sniff orders.csv.gz --json   the same for a program
   curl -s $URL | enqueue sniff         of standard input
 
-It looks at the first MiB and needs no database. Types are those that change no value: a number with a leading zero is text.")]
+It looks at the first MiB and needs no database. Types are those that change no value: a number with a leading zero is text. With
+--create-table behind it, the proposed command makes the table too, with the types that hold every value of the file.")]
 pub struct SniffArgs {
     /// The file, compressed or not; standard input without
     pub file: Option<PathBuf>,

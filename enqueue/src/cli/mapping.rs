@@ -71,7 +71,7 @@ impl MappingArgs {
     }
 }
 
-fn parse_columns(text: &str) -> Result<Names, String> {
+pub(super) fn parse_columns(text: &str) -> Result<Names, String> {
     let mut names = Vec::new();
     let mut rest = Some(text);
     while let Some(text) = rest {

@@ -4,7 +4,7 @@
 
 use std::{collections::HashSet, fmt::Write as _};
 
-use model::{AddedValue, FieldSpec};
+use model::AddedValue;
 use sqlx::{AssertSqlSafe, PgConnection, postgres::types::Oid};
 
 use super::{
@@ -292,14 +292,6 @@ fn is_there_by_now(error: &sqlx::Error) -> bool {
     const DUPLICATE_TABLE: &str = "42P07";
     const UNIQUE_VIOLATION: &str = "23505";
     session::sqlstate(error).is_some_and(|code| code == DUPLICATE_TABLE || code == UNIQUE_VIOLATION)
-}
-
-/// The columns that fields fill, in their order.
-#[must_use]
-pub fn filled_by_fields<'t>(target: &'t Target, fields: &[FieldSpec]) -> Vec<&'t Column> {
-    let names = fields.iter().filter_map(FieldSpec::column);
-    let find = |name: &str| target.columns.iter().find(|column| column.name == name);
-    names.filter_map(find).collect()
 }
 
 /// Checks a table's own name.

@@ -21,7 +21,7 @@ mod undo;
 pub mod values;
 
 pub use characters::Characters;
-pub use create::{NewColumn, NewTable, NewTableError, Place, filled_by_fields, name_columns};
+pub use create::{NewColumn, NewTable, NewTableError, Place, name_columns};
 pub use identity::{Identity, SequenceIdentity};
 pub use mapping::{FieldNames, MappingError, MappingRequest, NO_COLUMN, find_alike, map_fields};
 pub use session::quote_identifier;
