@@ -131,3 +131,90 @@ fn jsonb() -> ColumnType {
         nature: Nature::Jsonb,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::{
+        CompletionSpec, ConflictSpec, CsvDialect, FormatSpec, IdentitySpec, LoadMethod, LoadSpec, MappingSpec,
+        Position, RejectsSpec, Replace, SourceKind, SourceSpec, SplitSpec, TextSpec,
+    };
+    use sqlx::postgres::types::Oid;
+
+    use super::*;
+
+    fn finder(names: &[&str], values: &ValuesSpec) -> TypesFinder {
+        let columns = names.iter().map(|name| Column {
+            name: (*name).to_owned(),
+            kind: ColumnType::Text { max_chars: None },
+            nullable: true,
+            optional: true,
+            element_oid: Oid(0),
+            array_oid: Oid(0),
+            characters: None,
+        });
+        let dialect = CsvDialect {
+            null: vec!["NA".to_owned()],
+            ..CsvDialect::plain(b';', false)
+        };
+        let spec = ImportSpec {
+            source: SourceSpec { kind: SourceKind::File },
+            text: TextSpec::default(),
+            format: FormatSpec::Csv(dialect),
+            mapping: MappingSpec::of_columns(names.iter().map(|name| (*name).to_owned()).collect()),
+            values: values.clone(),
+            split: SplitSpec {
+                chunk_rows: 1000,
+                chunk_bytes: 1 << 20,
+                max_record: 1 << 20,
+            },
+            load: LoadSpec {
+                method: LoadMethod::Insert,
+            },
+            identity: IdentitySpec::Transaction,
+            conflict: ConflictSpec::Fail,
+            rejects: RejectsSpec::default(),
+            completion: CompletionSpec {
+                replace: Replace::Never,
+            },
+        };
+        TypesFinder::new(columns.collect(), &spec, values).unwrap()
+    }
+
+    fn span(record_count: u64) -> Span {
+        Span {
+            start: Position::of_line(1),
+            end_byte: None,
+            record_count,
+        }
+    }
+
+    #[test]
+    fn all_chunks_decide_and_records_that_are_rejected_do_not() {
+        let mut finder = finder(&["a", "b", "c", "d"], &ValuesSpec::default());
+        finder
+            .add(b"1;NA;;x\n2;2026-01-31;;y\nx\nx;x;x;x;x\n\xff;x;x;x\n", span(5))
+            .unwrap();
+        finder.add(b"3.5;2026-02-01;;\"\"\n", span(1)).unwrap();
+        let kinds: Vec<String> = finder.kinds().iter().map(ToString::to_string).collect();
+        assert_eq!(kinds, ["numeric", "date", "text", "text"]);
+        assert_eq!((finder.records, finder.rejected), (6, 3));
+        assert!(finder.add(b"1\n", span(2)).is_err());
+    }
+
+    #[test]
+    fn values_are_looked_at_as_they_are_rewritten() {
+        let values = ValuesSpec {
+            column_formats: [("b".to_owned(), "DD.MM.YY".to_owned())].into(),
+            on_nul: OnNul::Strip,
+            decimal_separator: Some(','),
+            ..ValuesSpec::default()
+        };
+        let mut finder = finder(&["a", "b"], &values);
+        finder.add(b"1,5;31.01.26\n2;\n", span(2)).unwrap();
+        let kinds: Vec<String> = finder.kinds().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (kinds, finder.rejected),
+            (vec!["numeric".to_owned(), "date".to_owned()], 0)
+        );
+    }
+}

@@ -108,4 +108,20 @@ mod tests {
             assert_eq!(text(inside), Err(LoneSurrogate), "{inside}");
         }
     }
+
+    #[test]
+    fn the_text_of_a_string_is_what_is_between_its_quotes() {
+        let mut room = Vec::new();
+        for (json, expected) in [
+            (r#""a""#, Some("a")),
+            (r#""""#, Some("")),
+            (r#""a\"b""#, Some("a\"b")),
+            (r#""\ud800""#, None),
+            ("12", None),
+            ("[\"a\"]", None),
+        ] {
+            let found = text_of(json.as_bytes(), &mut room);
+            assert_eq!(found, expected.map(str::as_bytes), "{json}");
+        }
+    }
 }

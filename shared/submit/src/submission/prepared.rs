@@ -241,13 +241,12 @@ impl Looked {
         }
     }
 
-    /// The chunks of the inputs, from their beginning, as `spec` has them read. What is open already is taken along by the first who asks, unless
-    /// all inputs can be opened again.
+    /// The chunks of the inputs, from their beginning, as `spec` has them read. What is open already goes to the first who asks.
     pub(super) fn chunks(&mut self, spec: &ImportSpec) -> SourceChunks {
         SourceChunks::new(self.inputs.clone(), self.only.take(), self.expected(spec))
     }
 
-    /// The same of files, whatever is open.
+    /// The same of files, which are opened once more.
     pub(super) fn chunks_of_files(&self, spec: &ImportSpec) -> SourceChunks {
         SourceChunks::new(self.inputs.clone(), None, self.expected(spec))
     }
