@@ -1,6 +1,7 @@
 //! The arguments. Types only: what they do is in `commands`.
 
 mod conflict;
+mod create;
 mod format;
 mod mapping;
 mod values;
@@ -12,6 +13,7 @@ use connect::ConnectArgs;
 use model::{IdentityChoice, ImportId, LoadMethod, MaxRejects};
 
 pub use conflict::ConflictArgs;
+pub use create::CreateArgs;
 pub use format::FormatArgs;
 pub use mapping::MappingArgs;
 pub use values::ValuesArgs;
@@ -31,6 +33,8 @@ pub use values::ValuesArgs;
   enqueue sniff orders.csv                     how a file is written, and the command that loads it
   enqueue -i stock.csv -d , --table shop.stock --columns product,day,pieces
   enqueue -i prices.csv --table shop.price --on-conflict update    insert, or update what is there; undo restores it
+  enqueue -i stock.csv -d , --table shop.stock --create-table --primary-key product,day
+                                               … into a table that is made for it; --dry-run only shows the SQL
   enqueue -i mended.csv --like 7               the same table and options as import 7
   id=$(enqueue -i orders.csv)                  the import's id, alone on standard output
   enqueue cancel $id                           take exactly its rows out again
@@ -157,6 +161,8 @@ pub struct SubmitArgs {
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
+    pub create: CreateArgs,
+    #[command(flatten)]
     pub mapping: MappingArgs,
     #[command(flatten)]
     pub conflict: ConflictArgs,
@@ -215,7 +221,8 @@ impl From<Method> for LoadMethod {
   enqueue sniff orders.csv.gz --json   the same for a program
   curl -s $URL | enqueue sniff         of standard input
 
-It looks at the first MiB and needs no database. Types are those that change no value: a number with a leading zero is text.")]
+It looks at the first MiB and needs no database. Types are those that change no value: a number with a leading zero is text. With
+--create-table behind it, the proposed command makes the table too, with the types that hold every value of the file.")]
 pub struct SniffArgs {
     /// The file, compressed or not; standard input without
     pub file: Option<PathBuf>,

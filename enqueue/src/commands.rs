@@ -2,6 +2,7 @@
 
 pub mod cancel;
 pub mod check;
+pub mod create;
 pub mod forget;
 pub mod keep;
 pub mod like;

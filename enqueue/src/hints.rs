@@ -21,6 +21,9 @@ pub fn complain(error: &(dyn Error + 'static)) {
 fn hint(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
     let mut next = Some(error);
     while let Some(error) = next {
+        if let Some(SubmitError::NewTable { fits: Some(fits), .. }) = error.downcast_ref() {
+            return Some(of_new_table(fits));
+        }
         if let Some(
             SubmitError::Mapping { fits: Some(fits), .. }
             | SubmitError::Input(InputError::Names { fits: Some(fits), .. }),
@@ -52,6 +55,13 @@ fn of_fitting(fits: &Fitting) -> Cow<'static, str> {
     }
 }
 
+fn of_new_table(fits: &Fitting) -> Cow<'static, str> {
+    match fits {
+        Fitting::JsonLines => of_fitting(fits),
+        Fitting::Delimiter(other) => format!("with -d {} it has several", output::delimiter(*other)).into(),
+    }
+}
+
 fn of_one(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if let Some(error) = error.downcast_ref() {
         return of_target(error);
@@ -72,7 +82,9 @@ fn of_one(error: &(dyn Error + 'static)) -> Option<&'static str> {
 
 fn of_target(error: &TargetError) -> Option<&'static str> {
     match error {
-        TargetError::Missing { .. } => Some("create it, or name another with --table schema.table"),
+        TargetError::Missing { .. } => {
+            Some("create it, have it made with --create-table, or name another with --table schema.table")
+        }
         TargetError::Copy { .. } => Some("use --load-method insert"),
         TargetError::Cascades { .. } => Some("--cascade allows it"),
         _ => None,

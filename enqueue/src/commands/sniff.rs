@@ -171,7 +171,10 @@ fn text(finding: &Finding, command: &str) -> String {
             .collect();
         let _ = writeln!(out, "  {}", values.join("  "));
     }
-    let _ = write!(out, "\nto load it, with --table and what else you need:\n  {command}");
+    let _ = write!(
+        out,
+        "\nto load it, with --table, --create-table for a new one, and what else you need:\n  {command}"
+    );
     out
 }
 

@@ -6,12 +6,12 @@ use model::{CompletionSpec, ImportId, ImportState, LoadSpec, RejectsSpec, Replac
 use source::Source;
 use submit::{
     requests,
-    submission::{Event, KeyChoice, Progress, Request, Submission, SubmitError},
+    submission::{Event, KeyChoice, Progress, Request, Submission, Submitted},
 };
 
 use crate::{
     cli::SubmitArgs,
-    commands::check,
+    commands::{check, create},
     database::Open,
     follow::{self, Display},
     hints, inputs,
@@ -25,7 +25,7 @@ const CHUNK_BYTES: usize = 8 << 20;
 pub async fn run(args: SubmitArgs) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let mut open = Open::find(&args.connect).await?;
-    if !args.check {
+    if !(args.check || args.create.dry_run) {
         open.start_local_worker();
     }
     let outcome = submit_inputs(&args, &open, &mut signals).await;
@@ -88,9 +88,9 @@ async fn submit(args: &SubmitArgs, sources: Vec<Source>, open: &Open, signals: &
     };
     let submission = Submission::new(open.options(), open.name.clone(), &progress, &observe);
     let request = request(args, sources);
-    if args.check {
+    if args.check || args.create.dry_run {
         return tokio::select! {
-            exit = async { check::run(submission.check(&request).await?).await } => exit,
+            exit = look(args, &submission, &request) => exit,
             _ = signals.next() => {
                 output::say("interrupted: nothing was stored");
                 Ok(Exit::Cancelled)
@@ -98,7 +98,7 @@ async fn submit(args: &SubmitArgs, sources: Vec<Source>, open: &Open, signals: &
         };
     }
     let submitted = tokio::select! {
-        submitted = submission.run(&request) => submitted,
+        submitted = begin(args, &submission, &request) => submitted,
         asked = signals.next() => {
             drop(submission);
             return interrupted(args, open, signals, asked, &progress).await;
@@ -125,6 +125,24 @@ async fn submit(args: &SubmitArgs, sources: Vec<Source>, open: &Open, signals: &
         }
     }
     answer(args, open, submitted.import, true).await
+}
+
+/// Says what would come of it, and leaves no trace.
+async fn look(args: &SubmitArgs, submission: &Submission<'_>, request: &Request) -> anyhow::Result<Exit> {
+    if args.create.dry_run {
+        create::show(&args.create, submission, request).await
+    } else {
+        check::run(submission.check(request).await?).await
+    }
+}
+
+/// Until the import needs neither the source nor this process any more.
+async fn begin(args: &SubmitArgs, submission: &Submission<'_>, request: &Request) -> anyhow::Result<Submitted> {
+    if args.create.create_table {
+        create::run(&args.create, submission, request).await
+    } else {
+        Ok(submission.run(request).await?)
+    }
 }
 
 fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
@@ -195,6 +213,8 @@ fn describe(event: &Event, local: bool) -> String {
         Event::WaitsForCancel { import } => {
             format!("import {import} of the same rows is being cancelled: waiting for it")
         }
+        Event::TableExists { table } => format!("the table {table} exists: it is loaded as it is"),
+        Event::TableMade { table } => format!("the table {table} was made"),
         Event::FoundDelimiter(delimiter) => {
             let delimiter = output::delimiter(*delimiter);
             format!("the delimiter is {delimiter}, by the first records")
@@ -238,12 +258,12 @@ fn print(args: &SubmitArgs, status: &ImportStatus) -> anyhow::Result<()> {
 }
 
 /// A submission that could not go on. When it was cancelled meanwhile, that is the answer; else the error is.
-async fn stopped(args: &SubmitArgs, open: &Open, progress: &Progress, error: SubmitError) -> anyhow::Result<Exit> {
+async fn stopped(args: &SubmitArgs, open: &Open, progress: &Progress, error: anyhow::Error) -> anyhow::Result<Exit> {
     let Some(&import) = progress.own_import.get() else {
-        return Err(error.into());
+        return Err(error);
     };
     let Ok(status) = follow::status(open, import).await else {
-        return Err(error.into());
+        return Err(error);
     };
     print(args, &status)?;
     match status.state {
@@ -252,7 +272,7 @@ async fn stopped(args: &SubmitArgs, open: &Open, progress: &Progress, error: Sub
             Ok(Exit::Cancelled)
         }
         ImportState::Failed => {
-            hints::complain(&error);
+            hints::complain(error.as_ref());
             output::say(&format!(
                 "import {import} failed with {} rows loaded; undo them with `{}`",
                 group(status.loaded),
@@ -260,7 +280,7 @@ async fn stopped(args: &SubmitArgs, open: &Open, progress: &Progress, error: Sub
             ));
             Ok(Exit::Failed)
         }
-        _ => Err(error.into()),
+        _ => Err(error),
     }
 }
 

@@ -160,3 +160,20 @@ impl World {
         panic!("jobs are stranded: {:?}", self.ask(&open_jobs()).await);
     }
 }
+
+/// What tables are like.
+impl World {
+    /// Name and type of each column, `!` where it takes no NULL, and the primary key.
+    pub async fn columns(&self, table: &str) -> Vec<String> {
+        self.texts(&format!(
+            "SELECT attname || ' ' || format_type(atttypid, atttypmod) || CASE WHEN attnotnull THEN '!' ELSE '' END FROM pg_attribute
+             WHERE attrelid = '{table}'::regclass AND attnum > 0
+             UNION ALL SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = '{table}'::regclass AND contype = 'p'"
+        ))
+        .await
+    }
+
+    pub async fn has_table(&self, table: &str) -> bool {
+        self.number(&format!("SELECT count(to_regclass('{table}'))")).await == 1
+    }
+}

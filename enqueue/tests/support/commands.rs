@@ -95,4 +95,11 @@ impl World {
             .exits(0)
             .json()
     }
+
+    /// What psql prints.
+    #[track_caller]
+    pub fn psql(&self, arguments: &[&str]) -> String {
+        let all = [&["psql", "--", "-qAtX", "-v", "ON_ERROR_STOP=1"], arguments].concat();
+        self.enqueue(&all).run().exits(0).stdout
+    }
 }

@@ -16,3 +16,4 @@ mod text;
 
 pub use crate::csv::grammar::Grammar;
 pub use keys::{KeysError, keys};
+pub use text::text_of;

@@ -22,6 +22,8 @@ pub struct SourceChunks {
     expected: Expected,
     open: Option<OpenInput>,
     waiting: VecDeque<Input>,
+    /// Chunks that were looked at, and are still to come.
+    ahead: VecDeque<(Span, Vec<u8>)>,
     /// What was read of those before, and **bytes** of all of them.
     ended: Vec<Fingerprint>,
     ended_bytes: u64,
@@ -45,6 +47,7 @@ impl SourceChunks {
             expected,
             open,
             waiting,
+            ahead: VecDeque::new(),
             ended: Vec::new(),
             ended_bytes: 0,
         }
@@ -55,6 +58,29 @@ impl SourceChunks {
     /// # Errors
     /// [`InputError`], when an input cannot be read or cut, or is not what it was.
     pub fn next_chunk(&mut self) -> Result<Option<(Span, Vec<u8>)>, InputError> {
+        match self.ahead.pop_front() {
+            Some(chunk) => Ok(Some(chunk)),
+            None => self.read_chunk(),
+        }
+    }
+
+    /// The next chunks, of so many **bytes** or up to the end, which are still to come afterwards.
+    ///
+    /// # Errors
+    /// As [`SourceChunks::next_chunk`].
+    pub(crate) fn look_ahead(&mut self, bytes: usize) -> Result<&VecDeque<(Span, Vec<u8>)>, InputError> {
+        let mut found: usize = self.ahead.iter().map(|(_, bytes)| bytes.len()).sum();
+        while found < bytes {
+            let Some(chunk) = self.read_chunk()? else {
+                break;
+            };
+            found += chunk.1.len();
+            self.ahead.push_back(chunk);
+        }
+        Ok(&self.ahead)
+    }
+
+    fn read_chunk(&mut self) -> Result<Option<(Span, Vec<u8>)>, InputError> {
         loop {
             let Some(open) = &mut self.open else {
                 if !self.open_next()? {

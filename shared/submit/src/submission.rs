@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{
+    Connection as _, PgConnection, PgPool,
+    postgres::{PgConnectOptions, types::Oid},
+};
 
 use crate::chunks::SourceChunks;
 use crate::intake::{Intake, Notice};
@@ -15,12 +18,13 @@ use ledger::{
     inputs::{Holder, Taking, find_holder, lock_keys},
     sessions,
 };
-use model::{FormatSpec, IdentityChoice, ImportId, ImportSpec, ImportState, ProcessName, Replace};
+use model::{ConflictSpec, IdentityChoice, ImportId, ImportSpec, ImportState, ProcessName, Replace};
 use session::database::{self, Commit, Purpose};
 use session::retry::through_outages;
-use target::{ConflictChoice, Target};
+use target::{ConflictChoice, NewTable, Place, Target, TargetError};
 
 mod beginning;
+mod draft;
 mod error;
 mod fitting;
 mod identity;
@@ -32,12 +36,13 @@ mod prepared;
 mod request;
 
 pub(crate) use beginning::{Beginning, InputSplitter, Reading, open};
+pub use draft::{Draft, Evidence, Records};
 pub use error::{LoadedBefore, SubmitError};
 pub use fitting::Fitting;
 use identity::{Keys, check_same, check_stream};
 pub use input_error::InputError;
 pub(crate) use inputs::{Input, compare_headers, of_split};
-use prepared::Prepared;
+use prepared::{Aim, Looked, Prepared};
 pub use request::{Event, KeyChoice, Progress, Request, Submitted};
 
 /// How often a submission looks again at an import that somebody else splits or cancels.
@@ -84,25 +89,86 @@ impl<'a> Submission<'a> {
     /// # Errors
     /// [`SubmitError`]. Before an import exists, nothing is stored.
     pub async fn run(&self, request: &Request) -> Result<Submitted, SubmitError> {
-        let mut prepared = self.prepare(request).await?;
-        let new = NewImport {
-            source: &prepared.origin,
-            resumable: prepared.resumable,
-            target: &prepared.target.name,
-            target_oid: prepared.target.oid,
-            spec: &prepared.spec,
-            key: prepared.keys.as_ref().map(|keys| keys.new.as_str()),
-            fingerprint: prepared.fingerprint.as_ref().map(|f| f.hash.as_str()),
-            size_bytes: prepared.fingerprint.as_ref().map(|f| f.size),
-            submitter: &self.name,
+        let prepared = self.prepare(request).await?;
+        self.submit(request, prepared, None).await
+    }
+
+    /// Looks at a source for which a table is to be made; `None` where the table is there. Whether this role may make it does not matter where it
+    /// is `only_shown` what it would be.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. Nothing is stored, and no table made.
+    pub async fn draft(&self, request: &Request, only_shown: bool) -> Result<Option<Draft>, SubmitError> {
+        let mut as_the_role = database::check(&self.role_session, Purpose::Submit).await?;
+        let place = match Target::find(&mut as_the_role, &request.table).await {
+            Ok(oid) => {
+                drop(as_the_role.close().await);
+                self.tell_that_it_exists(oid, request).await?;
+                return Ok(None);
+            }
+            Err(TargetError::Missing { .. }) => Place::find(&mut as_the_role, &request.table).await?,
+            Err(error) => return Err(error.into()),
         };
+        if !only_shown {
+            place.check_may_create(&mut as_the_role).await?;
+        }
+        drop(as_the_role.close().await);
+        let looked = Looked::new(request).await?;
+        looked.tell(self.observe);
+        Draft::new(request, place, looked).await.map(Some)
+    }
+
+    /// Submits `request` as [`Submission::run`] does, and makes its table with the import.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. Before an import exists, nothing is stored, and no table made.
+    pub async fn run_with_new(
+        &self,
+        request: &Request,
+        draft: Draft,
+        table: NewTable,
+    ) -> Result<Submitted, SubmitError> {
+        let Draft { mut looked, stream, .. } = draft;
+        // What becomes of rows that are there already is settled once there is a table.
+        let aim = looked.aim(request, table.imagined(), ConflictSpec::Fail)?;
+        let chunks = stream.unwrap_or_else(|| looked.chunks(&aim.spec));
+        self.submit(request, Prepared::with(looked, aim, chunks), Some(table))
+            .await
+    }
+
+    async fn submit(
+        &self,
+        request: &Request,
+        mut prepared: Prepared,
+        mut table: Option<NewTable>,
+    ) -> Result<Submitted, SubmitError> {
         let (import, taken_over) = loop {
-            let (existing, part) = match self.find_or_insert(&new, &prepared).await? {
+            let found = match &table {
+                None => self.find_or_insert(&prepared).await?,
+                Some(new) => match self.make_and_insert(request, &prepared, new).await? {
+                    WithTable::Made(found, aim) => {
+                        prepared.aim = *aim;
+                        Some(found)
+                    }
+                    WithTable::Existed => {
+                        // Unless it is gone again.
+                        if let Some(oid) = self.find_made(new).await? {
+                            self.tell_that_it_exists(oid, request).await?;
+                            let target = self.describe(oid, request).await?;
+                            let conflict = self.resolve_conflict(request, &prepared.looked, &target).await?;
+                            prepared.aim = prepared.looked.aim(request, target, conflict)?;
+                            table = None;
+                        }
+                        continue;
+                    }
+                },
+            };
+            let (existing, part) = match found {
                 Some(Inserted::New(import)) => break (import, None),
                 Some(Inserted::Existing(existing)) => (existing, false),
                 // One file is answered with the import that has it, as long as nothing is wrong with that.
                 Some(Inserted::Part(holder))
-                    if prepared.inputs.len() > 1
+                    if prepared.looked.inputs.len() > 1
                         || holder.state == ImportState::Failed
                         || holder.state == ImportState::Splitting && holder.lease_expired =>
                 {
@@ -113,7 +179,7 @@ impl<'a> Submission<'a> {
             };
             match self.answer_with(existing, part, request, &prepared).await? {
                 Answer::Existing(import) => {
-                    if let (KeyChoice::Given(key), None) = (&request.key, &prepared.fingerprint) {
+                    if let (KeyChoice::Given(key), None) = (&request.key, &prepared.looked.fingerprint) {
                         check_stream(&import, key, prepared.chunks).await?;
                     }
                     return Ok(Submitted {
@@ -125,6 +191,11 @@ impl<'a> Submission<'a> {
                 Answer::TakenOver(spec) => break (existing, Some(spec)),
             }
         };
+        if let Some(table) = &table {
+            (self.observe)(Event::TableMade {
+                table: table.place().name().to_owned(),
+            });
+        }
         if let Some(spec) = taken_over {
             prepared.cut_as(*spec);
         }
@@ -136,53 +207,133 @@ impl<'a> Submission<'a> {
     /// # Errors
     /// [`SubmitError`].
     pub async fn check(&self, request: &Request) -> Result<Checked, SubmitError> {
-        let Prepared {
-            target, spec, chunks, ..
-        } = self.prepare(request).await?;
+        let Prepared { aim, chunks, .. } = self.prepare(request).await?;
+        let Aim { target, spec, .. } = aim;
         Ok(Checked { target, spec, chunks })
     }
 
     /// The import that holds one of the keys, or a new one; `None` when a rival took the key in this moment.
-    async fn find_or_insert(&self, new: &NewImport<'_>, prepared: &Prepared) -> Result<Option<Inserted>, SubmitError> {
-        let inputs = prepared.ledger_inputs();
-        let insert = async |conn: &mut PgConnection| {
-            // This waits for a rival's batch, at worst one that is frozen.
-            let import = imports::insert(conn, new).await?;
-            if let Some(import) = import {
-                ledger::inputs::insert(conn, import, &inputs).await?;
-            }
-            Ok::<_, SubmitError>(import.map(Inserted::New))
-        };
-        let Some(keys) = &prepared.keys else {
-            // Without a key, one whose answer was lost could be there twice.
-            let mut tx = self.pool.begin().await.map_err(SubmitError::Connect)?;
-            let inserted = insert(&mut tx).await?;
-            tx.commit().await?;
-            return Ok(inserted);
-        };
-        // What is loaded makes room for this import.
-        let replaces = prepared.spec.completion.replace != Replace::Never;
-        let own: Vec<&str> = keys.all().collect();
-        let (taking, parts) = if prepared.inputs.len() > 1 {
-            let parts = prepared.input_keys.iter().flatten().flat_map(Keys::all).collect();
-            (Taking::Several, parts)
-        } else {
-            (Taking::One, own.clone())
-        };
-        self.through_outages(async |conn| {
+    async fn find_or_insert(&self, prepared: &Prepared) -> Result<Option<Inserted>, SubmitError> {
+        self.in_transaction(&prepared.aim, async |conn| {
             let mut tx = conn.begin().await?;
-            lock_keys(&mut tx, new.target_oid, taking).await?;
-            if let Some(existing) = imports::find_by_key(&mut tx, &own).await? {
-                return Ok(Some(Inserted::Existing(existing)));
+            let inserted = self.find_or_insert_in(&mut tx, prepared, &prepared.aim).await?;
+            match &inserted {
+                Some(Inserted::New(_)) => tx.commit().await?,
+                _ => tx.rollback().await?,
             }
-            if let Some(holder) = find_holder(&mut tx, &parts, replaces).await? {
-                return Ok(Some(Inserted::Part(holder)));
-            }
-            let inserted = insert(&mut tx).await?;
-            tx.commit().await?;
             Ok(inserted)
         })
         .await
+    }
+
+    /// The same, for a table that is made in the same transaction: it is there if the import is, and not if it is not.
+    async fn make_and_insert(
+        &self,
+        request: &Request,
+        prepared: &Prepared,
+        table: &NewTable,
+    ) -> Result<WithTable, SubmitError> {
+        self.in_transaction(&prepared.aim, async |conn| {
+            let mut tx = conn.begin().await?;
+            let made = table.create(&mut tx).await.map_err(|error| SubmitError::Create {
+                name: table.place().name().to_owned(),
+                source: error.into(),
+            })?;
+            let Some(oid) = made else {
+                tx.rollback().await?;
+                return Ok(WithTable::Existed);
+            };
+            let of_target = |error| match error {
+                TargetError::Catalog(error) => SubmitError::from(error),
+                error => error.into(),
+            };
+            let target = Target::describe(&mut tx, oid, identity(request))
+                .await
+                .map_err(of_target)?;
+            let filled = prepared.looked.spec(request, &target)?.mapping.columns();
+            let conflict = target.resolve_conflict(&mut tx, &request.conflict, &filled).await;
+            let aim = prepared.looked.aim(request, target, conflict.map_err(of_target)?)?;
+            match self.find_or_insert_in(&mut tx, prepared, &aim).await? {
+                Some(found @ Inserted::New(_)) => {
+                    tx.commit().await?;
+                    Ok(WithTable::Made(found, Box::new(aim)))
+                }
+                found => {
+                    tx.rollback().await?;
+                    match found {
+                        Some(found) => Ok(WithTable::Made(found, Box::new(aim))),
+                        // A rival took the key: look again.
+                        None => Ok(WithTable::Existed),
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    /// Does something that stores an import, and is safe to do twice where the import has a key.
+    async fn in_transaction<T>(
+        &self,
+        aim: &Aim,
+        action: impl AsyncFn(&mut PgConnection) -> Result<T, SubmitError>,
+    ) -> Result<T, SubmitError> {
+        if aim.keys.is_some() {
+            return self.through_outages(action).await;
+        }
+        // Without a key, one whose answer was lost could be there twice.
+        let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
+        action(&mut conn).await
+    }
+
+    /// Within the caller's transaction, which is to be committed if the import is new.
+    async fn find_or_insert_in(
+        &self,
+        conn: &mut PgConnection,
+        prepared: &Prepared,
+        aim: &Aim,
+    ) -> Result<Option<Inserted>, SubmitError> {
+        let Aim {
+            target,
+            spec,
+            keys,
+            input_keys,
+        } = aim;
+        if let Some(keys) = keys {
+            // What is loaded makes room for this import.
+            let replaces = spec.completion.replace != Replace::Never;
+            let own: Vec<&str> = keys.all().collect();
+            let (taking, parts) = if prepared.looked.inputs.len() > 1 {
+                let parts = input_keys.iter().flatten().flat_map(Keys::all).collect();
+                (Taking::Several, parts)
+            } else {
+                (Taking::One, own.clone())
+            };
+            lock_keys(conn, target.oid, taking).await?;
+            if let Some(existing) = imports::find_by_key(conn, &own).await? {
+                return Ok(Some(Inserted::Existing(existing)));
+            }
+            if let Some(holder) = find_holder(conn, &parts, replaces).await? {
+                return Ok(Some(Inserted::Part(holder)));
+            }
+        }
+        let fingerprint = prepared.looked.fingerprint.as_ref();
+        let new = NewImport {
+            source: &prepared.origin,
+            resumable: prepared.resumable,
+            target: &target.name,
+            target_oid: target.oid,
+            spec,
+            key: keys.as_ref().map(|keys| keys.new.as_str()),
+            fingerprint: fingerprint.map(|f| f.hash.as_str()),
+            size_bytes: fingerprint.map(|f| f.size),
+            submitter: &self.name,
+        };
+        // This waits for a rival's batch, at worst one that is frozen.
+        let Some(import) = imports::insert(conn, &new).await? else {
+            return Ok(None);
+        };
+        ledger::inputs::insert(conn, import, &prepared.ledger_inputs(aim)).await?;
+        Ok(Some(Inserted::New(import)))
     }
 
     async fn through_outages<T>(
@@ -201,22 +352,49 @@ impl<'a> Submission<'a> {
         let mut as_the_role = database::check(&self.role_session, Purpose::Submit).await?;
         let oid = Target::find(&mut as_the_role, &request.table).await?;
         drop(as_the_role.close().await);
-        let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
-        // Whose a row is that was there already, only the transaction says that wrote it.
-        let identity = match request.conflict.choice {
-            ConflictChoice::Error => request.identity,
-            ConflictChoice::Ignore | ConflictChoice::Update => IdentityChoice::Transaction,
-        };
-        let target = Target::describe(&mut conn, oid, identity).await?;
-        drop(conn);
-        let prepared = Prepared::new(&self.pool, request, target).await?;
-        if let (true, FormatSpec::Csv(dialect)) = (prepared.found_delimiter, &prepared.spec.format) {
-            (self.observe)(Event::FoundDelimiter(dialect.delimiter));
-        }
-        if !prepared.absent_keys.is_empty() {
-            (self.observe)(Event::AbsentKeys(prepared.absent_keys.clone()));
-        }
+        let target = self.describe(oid, request).await?;
+        let looked = Looked::new(request).await?;
+        let conflict = self.resolve_conflict(request, &looked, &target).await?;
+        let prepared = Prepared::new(request, looked, target, conflict)?;
+        prepared.looked.tell(self.observe);
         Ok(prepared)
+    }
+
+    async fn describe(&self, oid: Oid, request: &Request) -> Result<Target, SubmitError> {
+        let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
+        Ok(Target::describe(&mut conn, oid, identity(request)).await?)
+    }
+
+    /// Settles what becomes of rows that are there already.
+    async fn resolve_conflict(
+        &self,
+        request: &Request,
+        looked: &Looked,
+        target: &Target,
+    ) -> Result<ConflictSpec, SubmitError> {
+        if request.conflict.choice == ConflictChoice::Error {
+            return Ok(ConflictSpec::Fail);
+        }
+        let filled = looked.spec(request, target)?.mapping.columns();
+        let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
+        Ok(target.resolve_conflict(&mut conn, &request.conflict, &filled).await?)
+    }
+
+    /// The table that somebody else made under the name of one that was to be made.
+    async fn find_made(&self, table: &NewTable) -> Result<Option<Oid>, SubmitError> {
+        let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
+        match Target::find(&mut conn, table.place().name()).await {
+            Ok(oid) => Ok(Some(oid)),
+            Err(TargetError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says that a table is there which was to be made, and that it can be loaded.
+    async fn tell_that_it_exists(&self, oid: Oid, request: &Request) -> Result<(), SubmitError> {
+        let table = self.describe(oid, request).await?.name;
+        (self.observe)(Event::TableExists { table });
+        Ok(())
     }
 
     /// Decides what a submission does whose rows an import has already: as its only ones, or as a part of them.
@@ -302,10 +480,10 @@ impl<'a> Submission<'a> {
 
     async fn split(&self, import: ImportId, request: &Request, prepared: Prepared) -> Result<Submitted, SubmitError> {
         let _ = self.progress.own_import.set(import);
-        if let [only] = prepared.inputs.as_slice() {
+        if let [only] = prepared.looked.inputs.as_slice() {
             let superseded = self
                 .through_outages(async |conn| {
-                    Ok(imports::find_interrupted(conn, &only.origin, prepared.target.oid, import).await?)
+                    Ok(imports::find_interrupted(conn, &only.origin, prepared.aim.target.oid, import).await?)
                 })
                 .await?;
             if let Some(superseded) = superseded {
@@ -320,8 +498,8 @@ impl<'a> Submission<'a> {
             import,
             submitter: &self.name,
             max_pending: request.max_pending,
-            rejects: prepared.spec.rejects,
-            ordered: prepared.spec.conflict.is_ordered(),
+            rejects: prepared.aim.spec.rejects,
+            ordered: prepared.aim.spec.conflict.is_ordered(),
             notify: &notify,
         };
         intake
@@ -342,6 +520,14 @@ impl<'a> Submission<'a> {
     }
 }
 
+/// How the import shall find its rows. Whose a row is that was there already, only the transaction says that wrote it.
+fn identity(request: &Request) -> IdentityChoice {
+    match request.conflict.choice {
+        ConflictChoice::Error => request.identity,
+        ConflictChoice::Ignore | ConflictChoice::Update => IdentityChoice::Transaction,
+    }
+}
+
 enum Answer {
     /// The import stands for this submission.
     Existing(Box<Import>),
@@ -349,6 +535,14 @@ enum Answer {
     Gone,
     /// This process goes on in the place of the one that submitted it.
     TakenOver(Box<ImportSpec>),
+}
+
+/// What came of making a table with its import.
+enum WithTable {
+    /// It is there if the import is new.
+    Made(Inserted, Box<Aim>),
+    /// Nothing: somebody else made it, or took the import's key in this moment.
+    Existed,
 }
 
 enum Inserted {

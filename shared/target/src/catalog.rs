@@ -6,8 +6,8 @@ use model::IdentityChoice;
 use sqlx::{PgConnection, postgres::types::Oid};
 
 use super::{
-    Characters, Column, ColumnType, Identity, Leaf, Nature, SequenceIdentity, Target, TargetError, UndoTarget,
-    quote_identifier,
+    Characters, Column, ColumnType, Identity, Leaf, Nature, Place, SequenceIdentity, Target, TargetError, UndoTarget,
+    create::check_table_name, quote_identifier,
 };
 
 pub(super) mod conflict;
@@ -34,10 +34,74 @@ pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, 
 
 /// The oid of the table of this name, schema-qualified and quoted; `None` when there is none.
 pub(super) async fn resolve_exact(conn: &mut PgConnection, name: &str) -> Result<Option<Oid>, TargetError> {
+    look_up(conn, name).await.map_err(TargetError::Catalog)
+}
+
+/// The same, for those who may try again.
+pub(super) async fn look_up(conn: &mut PgConnection, name: &str) -> Result<Option<Oid>, sqlx::Error> {
     sqlx::query_scalar!(r#"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS "oid""#, name)
         .fetch_one(conn)
         .await
-        .map_err(TargetError::Catalog)
+}
+
+/// Why COPY cannot load a table without a sequence.
+pub(super) const NO_PLACES_FROM_COPY: &str =
+    "without a sequence, its rows are found by where they were put, which COPY does not say";
+
+/// Where SQL would make a table called `name`, which there is not.
+pub(super) async fn find_place(conn: &mut PgConnection, name: &str) -> Result<Place, TargetError> {
+    let no_name = || TargetError::Name { name: name.to_owned() };
+    let parts: Vec<String> = match sqlx::query_scalar("SELECT pg_catalog.parse_ident($1)")
+        .bind(name)
+        .fetch_one(&mut *conn)
+        .await
+    {
+        Ok(parts) => parts,
+        // invalid_parameter_value: it is none, or begins as none does without quotes.
+        Err(error) if session::sqlstate(&error).as_deref() == Some("22023") => return Err(no_name()),
+        Err(error) => return Err(TargetError::Catalog(error)),
+    };
+    let Some((table, schema)) = parts.split_last() else {
+        return Err(no_name());
+    };
+    check_table_name(table)?;
+    let schema = schema.last();
+    let found: Option<(Oid, String, String)> = sqlx::query_as(
+        "SELECT n.oid, pg_catalog.quote_ident(n.nspname::pg_catalog.text), pg_catalog.format('%I.%I', n.nspname, $2::pg_catalog.text)
+         FROM pg_catalog.pg_namespace AS n
+         WHERE n.nspname = coalesce($1::pg_catalog.text::pg_catalog.name, pg_catalog.current_schema())",
+    )
+    .bind(schema)
+    .bind(table)
+    .fetch_optional(conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    match (found, schema) {
+        (Some((oid, schema, name)), _) => Ok(Place::new(oid, schema, name)),
+        (None, Some(schema)) => Err(TargetError::NoSchema {
+            schema: quote_identifier(schema),
+        }),
+        (None, None) => Err(TargetError::NoPlace { name: name.to_owned() }),
+    }
+}
+
+/// Whether this session's role may make tables in a schema.
+pub(super) async fn check_may_create(conn: &mut PgConnection, oid: Oid, schema: &str) -> Result<(), TargetError> {
+    let (may_create, role): (bool, String) = sqlx::query_as(
+        "SELECT pg_catalog.has_schema_privilege($1::pg_catalog.oid, 'CREATE'), current_user::pg_catalog.text",
+    )
+    .bind(oid)
+    .fetch_one(conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    if may_create {
+        return Ok(());
+    }
+    Err(TargetError::Privilege {
+        what: format!("make tables in the schema {schema}"),
+        remedy: format!("GRANT CREATE ON SCHEMA {schema} TO {}", quote_identifier(&role)),
+        role,
+    })
 }
 
 /// What to say of a table whose schema this role may not use; nothing where that cannot be asked any more.
@@ -122,7 +186,7 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid, choice: Identity
     let copy_obstacle = if table.row_security {
         Some("it has row-level security, which COPY FROM does not support".to_owned())
     } else if identity == Identity::Transaction {
-        Some("without a sequence, its rows are found by where they were put, which COPY does not say".to_owned())
+        Some(NO_PLACES_FROM_COPY.to_owned())
     } else {
         None
     };

@@ -8,6 +8,8 @@ mod number;
 mod pattern;
 mod zone;
 
+use std::collections::HashSet;
+
 use model::{OnNul, ValuesSpec};
 
 use crate::{Column, ColumnType};
@@ -77,24 +79,64 @@ impl Form {
         let zone = spec.time_zone.as_deref().map(Zone::new).transpose()?;
         columns
             .iter()
-            .map(|column| Self::of_column(spec, column, separators, zone.as_ref()))
+            .map(|column| Self::of_column(spec, &column.name, &column.kind, separators, zone.as_ref()))
             .collect()
+    }
+
+    /// Those that a column of this name would have if it were of each of some types; `None` for one that a pattern is not for.
+    ///
+    /// # Errors
+    /// [`FormError`], naming a pattern that is for none of them, or what else cannot be read.
+    pub(crate) fn of_kinds<'k>(
+        spec: &ValuesSpec,
+        name: &str,
+        kinds: impl Iterator<Item = &'k ColumnType>,
+    ) -> Result<Vec<Option<Option<Self>>>, FormError> {
+        let separators = Separators::new(spec)?;
+        let zone = spec.time_zone.as_deref().map(Zone::new).transpose()?;
+        let mut read = HashSet::new();
+        let mut wrong = Vec::new();
+        let mut forms = Vec::new();
+        for kind in kinds {
+            match Self::of_column(spec, name, kind, separators, zone.as_ref()) {
+                Ok(form) => {
+                    if let Some(Self(Kind::Time {
+                        pattern: Some(pattern), ..
+                    })) = &form
+                    {
+                        read.insert(pattern.text().to_owned());
+                    }
+                    forms.push(Some(form));
+                }
+                Err(FormError::NoDate { .. }) => forms.push(None),
+                Err(FormError::Pattern { pattern, what }) => {
+                    wrong.push((pattern, what));
+                    forms.push(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match wrong.into_iter().find(|(pattern, _)| !read.contains(pattern)) {
+            Some((pattern, what)) => Err(FormError::Pattern { pattern, what }),
+            None => Ok(forms),
+        }
     }
 
     fn of_column(
         spec: &ValuesSpec,
-        column: &Column,
+        name: &str,
+        kind: &ColumnType,
         separators: Option<Separators>,
         zone: Option<&Zone>,
     ) -> Result<Option<Self>, FormError> {
-        let own = spec.column_formats.get(&column.name);
-        let (usual, has_time, has_zone) = match &column.kind {
+        let own = spec.column_formats.get(name);
+        let (usual, has_time, has_zone) = match kind {
             ColumnType::Date => (spec.date_format.as_ref(), false, false),
             ColumnType::Timestamp { .. } => (spec.timestamp_format.as_ref(), true, false),
             ColumnType::Timestamptz { .. } => (spec.timestamp_format.as_ref(), true, true),
             _ if own.is_some() => {
                 return Err(FormError::NoDate {
-                    column: column.name.clone(),
+                    column: name.to_owned(),
                 });
             }
             ColumnType::Int2
@@ -123,6 +165,11 @@ impl Form {
     #[must_use]
     pub fn leaves_a_field(&self) -> bool {
         self.0 == Kind::WithoutNul
+    }
+
+    /// Whether it says where the parts of a time stand.
+    pub(crate) fn has_pattern(&self) -> bool {
+        matches!(self.0, Kind::Time { pattern: Some(_), .. })
     }
 
     /// Whether it says how numbers are written.

@@ -3,18 +3,40 @@
 //! A type never changes a value: what would be written otherwise by the type is text. A number with a leading zero, a sign or an exponent stays text,
 //! as what is an id often looks so; an integer beyond bigint is numeric; nothing is a float.
 
-use crate::{ColumnType, values};
+use model::ValuesSpec;
+
+use crate::{
+    ColumnType,
+    forms::{Form, FormError},
+    values,
+};
 
 /// What a column could be, after some of its values.
 #[derive(Debug, Clone)]
 pub struct TypeGuess {
     /// Which of [`TYPES`] hold all values so far.
     possible: [bool; TYPES.len()],
+    /// How the values of each are written, if not as Postgres writes them.
+    forms: [Option<Form>; TYPES.len()],
+    /// Whether somebody said how the values are written, and so which type it is.
+    said: bool,
     /// Whether there was a value.
     any: bool,
     /// The line of the value by which the answer became what it is.
     decided_on: Option<u64>,
     room: Vec<u8>,
+    rewritten: Vec<u8>,
+}
+
+/// How a format itself tells a value of one kind from those of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nature {
+    /// It does not.
+    Text,
+    /// A string, which is no number, however it reads.
+    String,
+    /// What is no string, and written as the format writes it.
+    Bare,
 }
 
 /// The first that holds all values is the answer.
@@ -35,34 +57,111 @@ impl Default for TypeGuess {
     fn default() -> Self {
         Self {
             possible: [true; TYPES.len()],
+            forms: [const { None }; TYPES.len()],
+            said: false,
             any: false,
             decided_on: None,
             room: Vec::new(),
+            rewritten: Vec::new(),
         }
     }
 }
 
 impl TypeGuess {
+    /// Of a column whose values are written as `spec` says: what is kept is what they are rewritten as. A column with a pattern of its own has the
+    /// type that the pattern is for, whatever its values; times without a zone are instants where a zone is named for them.
+    ///
+    /// # Errors
+    /// [`FormError`], when a pattern is for no type, or a separator or a zone is none.
+    pub fn of_column(name: &str, spec: &ValuesSpec) -> Result<Self, FormError> {
+        let mut guess = Self {
+            said: spec.column_formats.contains_key(name),
+            ..Self::default()
+        };
+        let forms = Form::of_kinds(spec, name, TYPES.iter().map(|(_, kind)| kind))?;
+        let places = guess.forms.iter_mut().zip(&mut guess.possible);
+        for ((form, possible), (found, (_, kind))) in places.zip(forms.into_iter().zip(&TYPES)) {
+            let is_local = matches!(kind, ColumnType::Timestamp { .. }) && spec.time_zone.is_some();
+            *possible = found.is_some() && !is_local;
+            *form = found.flatten();
+        }
+        Ok(guess)
+    }
+
     /// Takes a value that is not NULL, on a line.
     pub fn add(&mut self, value: &[u8], line: u64) {
-        let before = self.any.then(|| self.name());
-        for (possible, (_, kind)) in self.possible.iter_mut().zip(&TYPES) {
-            *possible = *possible && keeps(kind, value, &mut self.room);
-        }
+        self.take(value, Nature::Text, line);
+    }
+
+    /// The same of a string, in a format that has other values beside strings: it is no number and no truth value, however it reads.
+    pub fn add_string(&mut self, value: &[u8]) {
+        self.take(value, Nature::String, 0);
+    }
+
+    /// The same of a value that is no string, in such a format: it is written as the format writes it.
+    pub fn add_bare(&mut self, value: &[u8]) {
+        self.take(value, Nature::Bare, 0);
+    }
+
+    fn take(&mut self, value: &[u8], nature: Nature, line: u64) {
+        let before = (self.any || self.said).then(|| self.position());
         self.any = true;
-        if before != Some(self.name()) {
+        if !self.said {
+            self.narrow(value, nature);
+        }
+        if before != Some(self.position()) {
             self.decided_on = Some(line);
         }
+    }
+
+    /// Leaves the types that hold one more value.
+    fn narrow(&mut self, value: &[u8], nature: Nature) {
+        // A bigint is always a numeric too, so that the second need not be tried.
+        let mut holds_integer = false;
+        let candidates = self.possible.iter_mut().zip(&self.forms);
+        for ((possible, form), (_, kind)) in candidates.zip(&TYPES) {
+            if !*possible || holds_integer && matches!(kind, ColumnType::Numeric { .. }) {
+                continue;
+            }
+            let is_bare = matches!(kind, ColumnType::Int8 | ColumnType::Numeric { .. } | ColumnType::Bool);
+            *possible = match (form, nature) {
+                (_, Nature::String) if is_bare => false,
+                (Some(form), Nature::Text | Nature::String) => {
+                    self.rewritten.clear();
+                    values::trim(value).len() == value.len()
+                        // A day is no time, where a zone would make it one.
+                        && (form.has_pattern() || !matches!(kind, ColumnType::Timestamptz { .. }) || is_longer_than_a_day(value))
+                        && form.rewrite(value, &mut self.rewritten).is_ok()
+                        && keeps(kind, &self.rewritten, &mut self.room)
+                }
+                _ => keeps(kind, value, &mut self.room),
+            };
+            holds_integer |= *possible && *kind == ColumnType::Int8;
+        }
+    }
+
+    /// Which of [`TYPES`] it is; none for text.
+    fn position(&self) -> Option<usize> {
+        self.possible
+            .iter()
+            .position(|possible| *possible)
+            .filter(|_| self.any || self.said)
     }
 
     /// The type, by its name in SQL.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        let mut possible = self.possible.iter().zip(&TYPES);
-        match possible.find(|(possible, _)| **possible) {
-            Some((_, (name, _))) if self.any => name,
-            _ => "text",
-        }
+        self.position()
+            .and_then(|position| TYPES.get(position))
+            .map_or("text", |(name, _)| name)
+    }
+
+    /// The type.
+    #[must_use]
+    pub fn kind(&self) -> ColumnType {
+        self.position()
+            .and_then(|position| TYPES.get(position))
+            .map_or(ColumnType::Text { max_chars: None }, |(_, kind)| kind.clone())
     }
 
     /// The line of the value that decided; `None` without any value.
@@ -111,13 +210,18 @@ fn keeps(kind: &ColumnType, value: &[u8], room: &mut Vec<u8>) -> bool {
             value.len() == 36 && hyphens.map(|(at, _)| at).eq([8, 13, 18, 23])
         }
         ColumnType::Date => value.len() == 10 && value.get(4) == Some(&b'-') && value.get(7) == Some(&b'-'),
-        _ => value.len() > 10 && value.get(4) == Some(&b'-') && is_shown_by_clocks(value),
+        _ => is_longer_than_a_day(value) && value.get(4) == Some(&b'-') && is_shown_by_clocks(value),
     };
     room.clear();
     // A time without a zone is another one in each.
     let zoned = !matches!(kind, ColumnType::Timestamptz { .. }) || values::local_time(value).is_none();
     let spaced = values::trim(value).len() < value.len();
     written_so && !spaced && zoned && values::encode(kind, value, room).is_ok()
+}
+
+/// Whether there is more than the ten characters of a day.
+fn is_longer_than_a_day(value: &[u8]) -> bool {
+    value.len() > 10
 }
 
 /// Whether a time is kept as it is: not the end of a day or a leap second, which become the beginning of the next day or minute, nor one that is
@@ -186,6 +290,76 @@ mod tests {
             (&[], "text", None),
         ] {
             assert_eq!(guess(values), (name, line), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_looked_at_as_they_are_rewritten() {
+        let spec = ValuesSpec {
+            date_format: Some("DD.MM.YYYY".to_owned()),
+            decimal_separator: Some(','),
+            thousands_separator: Some('.'),
+            time_zone: Some("Europe/Berlin".to_owned()),
+            column_formats: [("own".to_owned(), "YYYYMMDD".to_owned())].into(),
+            ..ValuesSpec::default()
+        };
+        for (column, values, name) in [
+            ("a", &["31.01.2026"][..], "date"),
+            ("a", &["31.01.2026", "31.02.2026"], "text"),
+            ("a", &["2026-01-31"], "text"),
+            ("a", &["1.234", "5"], "bigint"),
+            ("a", &["1.234,50"], "numeric"),
+            ("a", &["1.23"], "text"),
+            ("a", &[" 1,5"], "text"),
+            ("a", &["007"], "text"),
+            ("a", &["NaN"], "text"),
+            ("a", &["2026-01-31 12:00", "2026-01-31 12:00Z"], "timestamptz"),
+            ("a", &["2026-01-31 12:00", "2026-01-31"], "text"),
+            ("a", &[], "text"),
+            ("own", &[], "date"),
+            ("own", &["20260131", "soon"], "date"),
+        ] {
+            let mut guess = TypeGuess::of_column(column, &spec).unwrap();
+            values.iter().for_each(|value| guess.add(value.as_bytes(), 1));
+            assert_eq!(guess.name(), name, "{column} {values:?}");
+        }
+        let without = |spec: ValuesSpec| TypeGuess::of_column("a", &spec).map(|guess| guess.name());
+        let wrong = ValuesSpec {
+            timestamp_format: Some("DD.MM.".to_owned()),
+            ..ValuesSpec::default()
+        };
+        assert!(matches!(without(wrong), Err(FormError::Pattern { .. })));
+        // Without a zone in it, a pattern is for one of the two; with one, for the other.
+        let zoned = ValuesSpec {
+            timestamp_format: Some("YYYY-MM-DD HH24:MI OF".to_owned()),
+            ..ValuesSpec::default()
+        };
+        let mut guess = TypeGuess::of_column("a", &zoned).unwrap();
+        guess.add(b"2026-01-31 12:00 +02", 1);
+        assert_eq!(guess.name(), "timestamptz");
+    }
+
+    #[test]
+    fn strings_are_no_numbers_where_a_format_tells_them_apart() {
+        let separated = ValuesSpec {
+            decimal_separator: Some(','),
+            ..ValuesSpec::default()
+        };
+        for (strings, bare, name) in [
+            (&["12"][..], &[][..], "text"),
+            (&["true"], &[], "text"),
+            (&["2026-01-31"], &[], "date"),
+            (&["0189aaaa-bbbb-7ccc-8ddd-eeeeffff0000"], &[], "uuid"),
+            (&[""], &["1"], "text"),
+            (&["12"], &["12"], "text"),
+            (&[], &["12", "1.5"], "numeric"),
+            (&[], &["true", "false"], "boolean"),
+            (&[], &["1e5"], "text"),
+        ] {
+            let mut guess = TypeGuess::of_column("a", &separated).unwrap();
+            strings.iter().for_each(|value| guess.add_string(value.as_bytes()));
+            bare.iter().for_each(|value| guess.add_bare(value.as_bytes()));
+            assert_eq!(guess.name(), name, "{strings:?} {bare:?}");
         }
     }
 

@@ -12,6 +12,7 @@ use sqlx::{PgConnection, postgres::types::Oid};
 mod catalog;
 mod characters;
 mod conflict;
+mod create;
 pub mod forms;
 pub mod guess;
 mod identity;
@@ -24,6 +25,7 @@ pub use characters::Characters;
 pub use conflict::{
     Conflict, ConflictChoice, ConflictColumn, ConflictError, ConflictRequest, KeyColumn, Restored, text_array,
 };
+pub use create::{NewColumn, NewTable, NewTableError, Place, name_columns};
 pub use identity::{Identity, SequenceIdentity};
 pub use mapping::{FieldNames, MappingError, MappingRequest, NO_COLUMN, find_alike, map_fields};
 pub use session::quote_identifier;
@@ -155,6 +157,12 @@ pub struct Target {
 pub enum TargetError {
     #[error("there is no table {name} in this database")]
     Missing { name: String },
+    #[error("there is no schema {schema} in this database: CREATE SCHEMA {schema}")]
+    NoSchema { schema: String },
+    #[error("the role's search path leads to no schema in which {name} could be made: name one, as in schema.table")]
+    NoPlace { name: String },
+    #[error(transparent)]
+    New(#[from] NewTableError),
     #[error("'{name}' is not a table's name: write schema.table, with double quotes round a part that needs them")]
     Name { name: String },
     #[error("{name} is {kind}: only ordinary and partitioned tables can be loaded")]

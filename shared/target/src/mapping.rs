@@ -180,14 +180,8 @@ fn map_source(target: &Target, names: &[String], request: &MappingRequest) -> Re
             });
         }
     }
-    let renamed = |name: &str| {
-        let fields = request.renamed.iter().map(|(field, _)| field.as_str());
-        let alike = find_alike(fields, name);
-        let field = alike.first()?;
-        request.renamed.iter().find(|(renamed, _)| renamed == field)
-    };
     let map = |(position, name): (usize, &String)| {
-        if let Some((_, column)) = renamed(name) {
+        if let Some((_, column)) = find_renamed(&request.renamed, name) {
             let column = find(target, column.trim(), position)?;
             return Ok(FieldSpec::Renamed {
                 field: name.clone(),
@@ -200,6 +194,13 @@ fn map_source(target: &Target, names: &[String], request: &MappingRequest) -> Re
         }
     };
     (1..).zip(names).map(map).collect()
+}
+
+/// The field that a name is, of those that have other columns, with its column.
+pub(super) fn find_renamed<'r>(renamed: &'r [(String, String)], name: &str) -> Option<&'r (String, String)> {
+    let alike = find_alike(renamed.iter().map(|(field, _)| field.as_str()), name);
+    let field = alike.first()?;
+    renamed.iter().find(|(renamed, _)| renamed == field)
 }
 
 fn map_given(target: &Target, names: &[String]) -> Result<Vec<FieldSpec>, MappingError> {
@@ -318,7 +319,7 @@ fn find(target: &Target, field: &str, position: usize) -> Result<String, Mapping
 }
 
 /// A header read with the wrong delimiter, or of a binary file, is one long name; its beginning says enough.
-fn abbreviate(field: &str) -> String {
+pub(super) fn abbreviate(field: &str) -> String {
     const SHOWN: usize = 60;
     let mut shown: String = field
         .chars()

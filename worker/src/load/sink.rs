@@ -180,17 +180,25 @@ impl ArrayBuffer {
         self.has_null = false;
     }
 
+    /// The elements, NULL as `None`.
+    pub(super) fn elements(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        let mut rest = self.body.as_slice();
+        std::iter::from_fn(move || {
+            let (word, after) = rest.split_first_chunk()?;
+            rest = after;
+            let Ok(length) = usize::try_from(i32::from_be_bytes(*word)) else {
+                return Some(None);
+            };
+            let (element, after) = rest.split_at_checked(length)?;
+            rest = after;
+            Some(Some(element))
+        })
+    }
+
     /// How many of the elements are NULL.
     #[cfg(test)]
     pub(super) fn nulls(&self) -> usize {
-        let mut at = 0;
-        let mut nulls = 0;
-        while let Some(word) = self.body.get(at..at + 4) {
-            let length = i32::from_be_bytes(word.try_into().expect("four bytes"));
-            nulls += usize::from(length == NULL);
-            at += 4 + usize::try_from(length).unwrap_or_default();
-        }
-        nulls
+        self.elements().filter(Option::is_none).count()
     }
 
     /// Takes back the last element, if there is one more than `rows`.

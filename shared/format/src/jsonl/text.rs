@@ -6,6 +6,21 @@ use memchr::memchr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LoneSurrogate;
 
+/// The text of a string that stands there as valid JSON, without what is round it; `None` where it is no string, or has half of a surrogate pair.
+/// `room` is for one with escapes.
+#[must_use]
+pub fn text_of<'j>(json: &'j [u8], room: &'j mut Vec<u8>) -> Option<&'j [u8]> {
+    let [b'"', inside @ .., b'"'] = json else {
+        return None;
+    };
+    if memchr(b'\\', inside).is_none() {
+        return Some(inside);
+    }
+    room.clear();
+    unescape(inside, room).ok()?;
+    Some(room)
+}
+
 /// Adds to `out` the text of a string without its quotes, whose escapes are known to be well formed.
 pub(super) fn unescape(mut rest: &[u8], out: &mut Vec<u8>) -> Result<(), LoneSurrogate> {
     while let Some(at) = memchr(b'\\', rest) {
@@ -91,6 +106,22 @@ mod tests {
             r"\ude00\ud83d",
         ] {
             assert_eq!(text(inside), Err(LoneSurrogate), "{inside}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_string_is_what_is_between_its_quotes() {
+        let mut room = Vec::new();
+        for (json, expected) in [
+            (r#""a""#, Some("a")),
+            (r#""""#, Some("")),
+            (r#""a\"b""#, Some("a\"b")),
+            (r#""\ud800""#, None),
+            ("12", None),
+            ("[\"a\"]", None),
+        ] {
+            let found = text_of(json.as_bytes(), &mut room);
+            assert_eq!(found, expected.map(str::as_bytes), "{json}");
         }
     }
 }

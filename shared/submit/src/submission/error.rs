@@ -8,7 +8,7 @@ use ledger::{LedgerError, inputs::Holder};
 use model::{DialectError, ImportId, ImportState};
 use session::database::DatabaseError;
 use session::retry::MaybeTransient;
-use target::{MappingError, TargetError, forms::FormError};
+use target::{MappingError, NewTableError, TargetError, forms::FormError};
 
 /// Why nothing was submitted, or not to the end.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,14 @@ pub enum SubmitError {
         source: MappingError,
         fits: Option<Fitting>,
     },
+    #[error("{origin}: {source}", source = .source)]
+    NewTable {
+        origin: String,
+        source: NewTableError,
+        fits: Option<Fitting>,
+    },
+    #[error("cannot make the table {name}")]
+    Create { name: String, source: LedgerError },
     #[error("import {import}")]
     Intake { import: ImportId, source: IntakeError },
     #[error(
@@ -106,7 +114,7 @@ impl fmt::Display for LoadedBefore {
 
 impl MaybeTransient for SubmitError {
     fn is_transient(&self) -> bool {
-        matches!(self, Self::Ledger(error) if error.is_transient())
+        matches!(self, Self::Ledger(error) | Self::Create { source: error, .. } if error.is_transient())
     }
 }
 

@@ -24,20 +24,26 @@ pub(super) fn fitting(
     if looks_like_json(header) {
         return Some(Fitting::JsonLines);
     }
+    let fits = usual_delimiters(dialect).find(|(_, dialect)| {
+        let names = header_names(header, dialect);
+        names.is_ok_and(|names| names.len() > 1 && map_fields(target, FieldNames::OfSource(&names), request).is_ok())
+    });
+    fits.map(|(delimiter, _)| Fitting::Delimiter(delimiter))
+}
+
+/// The delimiters that files often have, but for that of a dialect, and the dialect with each.
+pub(super) fn usual_delimiters(dialect: &CsvDialect) -> impl Iterator<Item = (Delimiter, CsvDialect)> {
     let usual = [",", ";", "\t", "|", ", ", "; ", ":"].into_iter();
     let others = usual
         .filter_map(|text| Delimiter::new(text.as_bytes()))
         .filter(|other| *other != dialect.delimiter);
-    let mut others = others.into_iter();
-    let fits = others.find(|other| {
+    others.map(|delimiter| {
         let dialect = CsvDialect {
-            delimiter: *other,
+            delimiter,
             ..dialect.clone()
         };
-        let names = header_names(header, &dialect);
-        names.is_ok_and(|names| names.len() > 1 && map_fields(target, FieldNames::OfSource(&names), request).is_ok())
-    });
-    fits.map(Fitting::Delimiter)
+        (delimiter, dialect)
+    })
 }
 
 /// Whether a record begins as an object does, which no header in CSV is likely to.

@@ -12,7 +12,7 @@ use crate::chunks::SourceChunks;
 /// A key given twice must mean the same rows; one of a content names the target too, and whoever holds it for another made it up.
 pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared) -> Result<(), SubmitError> {
     let KeyChoice::Given(key) = &request.key else {
-        return match (&prepared.keys, import.target_oid == prepared.target.oid) {
+        return match (&prepared.aim.keys, import.target_oid == prepared.aim.target.oid) {
             (Some(keys), false) => Err(SubmitError::KeyTaken {
                 key: keys.new.clone(),
                 import: import.id,
@@ -21,11 +21,16 @@ pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared
             _ => Ok(()),
         };
     };
-    let what = if prepared.fingerprint.as_ref().is_some_and(|now| differs(import, now)) {
+    let what = if prepared
+        .looked
+        .fingerprint
+        .as_ref()
+        .is_some_and(|now| differs(import, now))
+    {
         "content"
-    } else if import.target_oid != prepared.target.oid {
+    } else if import.target_oid != prepared.aim.target.oid {
         "target"
-    } else if !same_rows(import.spec()?, &prepared.spec)? {
+    } else if !same_rows(import.spec()?, &prepared.aim.spec)? {
         "format or column mapping"
     } else {
         return Ok(());

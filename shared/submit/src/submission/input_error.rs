@@ -21,6 +21,12 @@ pub enum InputError {
         origin: String,
         source: Box<super::parquet::UnfitColumn>,
     },
+    #[cfg(feature = "parquet")]
+    #[error("{origin}: {source}")]
+    Mixed {
+        origin: String,
+        source: Box<super::parquet::MixedColumn>,
+    },
     #[error("{origin}: the header cannot be read")]
     Header { origin: String, source: SplitError },
     #[error("{origin}, line {line}: {source}")]

@@ -80,7 +80,7 @@ pub(crate) async fn look(sources: &[Source], reading: Reading) -> Result<Inputs,
 }
 
 /// Does what may block for ever, which a task of the runtime may not: it would keep the process from ending.
-async fn in_thread<T: Send + 'static>(
+pub(super) async fn in_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, InputError> + Send + 'static,
 ) -> Result<T, InputError> {
     let (sender, receiver) = tokio::sync::oneshot::channel();

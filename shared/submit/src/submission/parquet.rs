@@ -95,6 +95,81 @@ fn holds(column: &ColumnType, kind: Kind, has_zone: bool) -> bool {
     }
 }
 
+/// A column whose values are of other kinds in one file than in another, so that no type holds all of them as they are.
+#[derive(Debug, thiserror::Error)]
+#[error("its column '{name}' holds {kind}, and that of other files something else: no type holds both as they are")]
+pub struct MixedColumn {
+    name: String,
+    kind: Kind,
+}
+
+/// The types that hold what the columns have in each file, of those columns that are wanted.
+pub(super) fn new_columns(inputs: &[Input], fields: &[FieldSpec]) -> Result<Vec<ColumnType>, InputError> {
+    let mut types = Vec::new();
+    for (number, _) in (0..).zip(fields).filter(|(_, field)| field.column().is_some()) {
+        let mut in_each = inputs
+            .iter()
+            .filter_map(|input| Some((input, input.columns.as_ref()?.get(number)?)));
+        let kinds: Vec<Kind> = in_each.clone().map(|(_, column)| column.kind).collect();
+        match common_type(&kinds) {
+            Some(found) => types.push(found),
+            None => {
+                if let Some((input, column)) = in_each.next_back() {
+                    let source = Box::new(MixedColumn {
+                        name: column.name.clone(),
+                        kind: column.kind,
+                    });
+                    let origin = input.origin.clone();
+                    return Err(InputError::Mixed { origin, source });
+                }
+            }
+        }
+    }
+    Ok(types)
+}
+
+/// A type that holds values of all these kinds as they are; of one kind, its own.
+fn common_type(kinds: &[Kind]) -> Option<ColumnType> {
+    // A column without any value says nothing, and text may read like anything.
+    let said = || kinds.iter().filter(|kind| **kind != Kind::Null);
+    if said().next().is_none() {
+        return Some(column_type("text"));
+    }
+    let any_text = said().any(|kind| *kind == Kind::Text);
+    let own = said().map(|kind| sql_type(*kind)).filter(|_| !any_text);
+    let more = ["numeric", "text"]
+        .into_iter()
+        .filter(|name| !any_text || *name == "text");
+    let mut candidates = own.chain(more).map(column_type);
+    candidates.find(|to| said().all(|kind| holds(to, *kind, false)))
+}
+
+/// What is known of a type that has a name in SQL.
+fn column_type(name: &str) -> ColumnType {
+    let other = |type_name: &str, nature| ColumnType::Other {
+        type_name: type_name.to_owned(),
+        sql_name: format!("pg_catalog.{name}"),
+        nature,
+    };
+    match name {
+        "boolean" => ColumnType::Bool,
+        "integer" => ColumnType::Int4,
+        "bigint" => ColumnType::Int8,
+        "numeric" => ColumnType::Numeric { precision_scale: None },
+        "real" => ColumnType::Float4,
+        "double precision" => ColumnType::Float8,
+        "date" => ColumnType::Date,
+        "timestamp" => ColumnType::Timestamp { precision: None },
+        "timestamptz" => ColumnType::Timestamptz { precision: None },
+        "uuid" => ColumnType::Uuid,
+        "jsonb" => other(name, Nature::Jsonb),
+        "bytea" => other(name, Nature::Bytes),
+        "time" => other("time without time zone", Nature::Other),
+        "interval" => other(name, Nature::Other),
+        _ => ColumnType::Text { max_chars: None },
+    }
+}
+
 /// The type of a column that holds all such values, in the words of SQL.
 pub(crate) fn sql_type(kind: Kind) -> &'static str {
     match kind {
@@ -133,6 +208,30 @@ mod tests {
             type_name: type_name.to_owned(),
             sql_name: type_name.to_owned(),
             nature,
+        }
+    }
+
+    #[test]
+    fn what_several_files_have_is_held_by_one_type() {
+        let (int, long) = (
+            Kind::Integer { bits: 32, signed: true },
+            Kind::Integer { bits: 64, signed: true },
+        );
+        let double = Kind::Float { bits: 64 };
+        for (kinds, name) in [
+            (&[int, int][..], Some("integer")),
+            (&[int, long, Kind::Null], Some("integer")),
+            (&[long, double], Some("numeric")),
+            (&[Kind::Float { bits: 32 }, double], Some("double precision")),
+            (&[int, Kind::Text], Some("text")),
+            (&[Kind::Date, Kind::Boolean], Some("text")),
+            (&[Kind::Null], Some("text")),
+            (&[Kind::Text, Kind::Binary], None),
+            (&[Kind::Binary], Some("bytea")),
+            (&[Kind::Time], Some("time without time zone")),
+        ] {
+            let found = common_type(kinds).map(|found| found.to_string());
+            assert_eq!(found.as_deref(), name, "{kinds:?}");
         }
     }
 

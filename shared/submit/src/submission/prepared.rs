@@ -6,41 +6,56 @@ use model::{
     UnknownKeys,
 };
 use source::Fingerprint;
-use sqlx::PgPool;
-use target::{ConflictChoice, FieldNames, NO_COLUMN, Target, find_alike, forms::Form, map_fields};
+use target::{FieldNames, NO_COLUMN, Target, find_alike, forms::Form, map_fields};
 
 use super::{
-    KeyChoice, LoadedBefore, Request, SubmitError,
-    beginning::Reading,
+    Event, KeyChoice, LoadedBefore, Request, SubmitError,
+    beginning::{Beginning, Reading},
     fitting::fitting,
     identity::Keys,
-    inputs::{Input, Inputs, describe, look, refuse_same_content},
+    inputs::{Header, Input, Inputs, describe, look, refuse_same_content},
 };
 use crate::chunks::{Expected, SourceChunks};
+
+/// The inputs of a submission, and what their fields are called.
+pub(super) struct Looked {
+    pub inputs: Vec<Input>,
+    /// The only input, at its first record.
+    only: Option<Beginning>,
+    pub reading: Reading,
+    found_delimiter: bool,
+    pub found: Header,
+    /// The names that the source gives, if they can be read.
+    pub header: Option<Vec<String>>,
+    /// How objects spell the keys that somebody named.
+    named: Option<Vec<String>>,
+    absent_keys: Vec<String>,
+    /// Known beforehand for regular files.
+    pub fingerprint: Option<Fingerprint>,
+}
 
 /// What a submission would store, and what it would load.
 pub(super) struct Prepared {
     /// What the inputs are called together.
     pub origin: String,
-    pub inputs: Vec<Input>,
+    pub looked: Looked,
+    pub aim: Aim,
+    pub chunks: SourceChunks,
+    pub resumable: bool,
+}
+
+/// What a submission means for a table.
+pub(super) struct Aim {
     pub target: Target,
     pub spec: ImportSpec,
-    pub chunks: SourceChunks,
-    /// Known beforehand for regular files.
-    pub fingerprint: Option<Fingerprint>,
-    pub resumable: bool,
     pub keys: Option<Keys>,
-    /// Whether the delimiter was asked for and found.
-    pub found_delimiter: bool,
-    /// Keys that were named, and that no object of the samples has.
-    pub absent_keys: Vec<String>,
     /// Those that each of several inputs would have alone; none where it has no records, or is not known by its content.
     pub input_keys: Vec<Option<Keys>>,
 }
 
-impl Prepared {
-    /// Looks at the inputs and settles how they are loaded into `target`.
-    pub(super) async fn new(pool: &PgPool, request: &Request, target: Target) -> Result<Self, SubmitError> {
+impl Looked {
+    /// Looks at the inputs.
+    pub(super) async fn new(request: &Request) -> Result<Self, SubmitError> {
         request.format.check()?;
         let reading = Reading {
             text: request.text.clone(),
@@ -52,7 +67,7 @@ impl Prepared {
         let Inputs {
             inputs,
             only,
-            mut reading,
+            reading,
             found_delimiter,
             header: mut found,
         } = look(&request.sources, reading).await?;
@@ -72,121 +87,225 @@ impl Prepared {
             );
             header.extend(absent_keys.iter().cloned());
         }
-        let names = match (&request.columns, &header) {
-            (Some(columns), _) => FieldNames::Given(columns),
-            (None, Some(header)) => FieldNames::OfSource(header),
-            (None, None) => FieldNames::None,
-        };
         let named = match (&reading.format, &request.columns) {
             (FormatSpec::JsonLines(_), Some(named)) => Some(find_named(named, header.as_deref(), &mut absent_keys)),
             _ => None,
         };
-        let layout =
-            Layout::new(&target, &reading.format, names, named, request).map_err(|source| SubmitError::Mapping {
-                origin: found.origin_of(source.field().unwrap_or(0)).to_owned(),
-                source,
-                fits: match request.columns {
-                    Some(_) => None,
-                    None => fitting(&target, &found.bytes, &reading.format, &request.mapping),
-                },
-            })?;
-        if let FormatSpec::Csv(dialect) = &reading.format {
-            for choice in [&dialect.force_null, &dialect.force_not_null] {
-                check_choice(choice, &layout.mapping)?;
-            }
+        Ok(Self {
+            fingerprint: all_fingerprints(&inputs),
+            inputs,
+            only,
+            reading,
+            found_delimiter,
+            found,
+            header,
+            named,
+            absent_keys,
+        })
+    }
+
+    /// What is worth a word of how the inputs are read.
+    pub(super) fn tell(&self, observe: &(dyn Fn(Event) + Send + Sync)) {
+        if let (true, FormatSpec::Csv(dialect)) = (self.found_delimiter, &self.reading.format) {
+            observe(Event::FoundDelimiter(dialect.delimiter));
         }
-        target.check_method(request.load.method, &layout.mapping.columns())?;
-        let conflict = match request.conflict.choice {
-            ConflictChoice::Error => ConflictSpec::Fail,
-            ConflictChoice::Ignore | ConflictChoice::Update => {
-                let mut conn = pool.acquire().await.map_err(SubmitError::Connect)?;
-                let filled = layout.mapping.columns();
-                target.resolve_conflict(&mut conn, &request.conflict, &filled).await?
-            }
-        };
-        let by_fields: Vec<_> = layout
-            .mapping
-            .fields
-            .iter()
-            .filter_map(FieldSpec::column)
-            .map(str::to_owned)
-            .collect();
-        let by_fields: Vec<_> = target.select(&by_fields)?.into_iter().cloned().collect();
-        Form::of_columns(&request.values, &by_fields)?;
-        #[cfg(feature = "parquet")]
-        super::parquet::check_types(
-            &inputs,
-            &layout.mapping.fields,
-            &by_fields,
-            request.values.time_zone.is_some(),
-        )?;
-        let fingerprint = all_fingerprints(&inputs);
-        let spec_of = |layout: Layout| ImportSpec {
+        if !self.absent_keys.is_empty() {
+            observe(Event::AbsentKeys(self.absent_keys.clone()));
+        }
+    }
+
+    /// What the fields are called.
+    pub(super) fn names<'n>(&'n self, request: &'n Request) -> FieldNames<'n> {
+        match (&request.columns, &self.header) {
+            (Some(columns), _) => FieldNames::Given(columns),
+            (None, Some(header)) => FieldNames::OfSource(header),
+            (None, None) => FieldNames::None,
+        }
+    }
+
+    /// How the source is loaded into `target`, but for what becomes of rows that are there already.
+    pub(super) fn spec(&self, request: &Request, target: &Target) -> Result<ImportSpec, SubmitError> {
+        let layout = Layout::new(
+            target,
+            &self.reading.format,
+            self.names(request),
+            self.named.clone(),
+            request,
+        );
+        let layout = layout.map_err(|source| SubmitError::Mapping {
+            origin: self.found.origin_of(source.field().unwrap_or(0)).to_owned(),
+            source,
+            fits: match request.columns {
+                Some(_) => None,
+                None => fitting(target, &self.found.bytes, &self.reading.format, &request.mapping),
+            },
+        })?;
+        Ok(self.spec_of(request, target, layout))
+    }
+
+    fn spec_of(&self, request: &Request, target: &Target, layout: Layout) -> ImportSpec {
+        ImportSpec {
             source: SourceSpec {
-                kind: match &fingerprint {
+                kind: match &self.fingerprint {
                     Some(_) => SourceKind::File,
                     None => SourceKind::Stream,
                 },
             },
-            text: reading.text.clone(),
+            text: self.reading.text.clone(),
             format: layout.format,
             mapping: layout.mapping,
             values: request.values.clone(),
             split: request.split,
             load: request.load,
             identity: target.identity.spec(),
-            conflict: conflict.clone(),
+            conflict: ConflictSpec::Fail,
             rejects: request.rejects,
             completion: request.completion,
+        }
+    }
+
+    /// Settles how the source is loaded into `target`, and by what the submission is known again.
+    pub(super) fn aim(&self, request: &Request, target: Target, conflict: ConflictSpec) -> Result<Aim, SubmitError> {
+        let spec = ImportSpec {
+            conflict,
+            ..self.spec(request, &target)?
         };
-        let fields = layout.mapping.fields.len();
-        let spec = spec_of(layout);
+        self.check(request, &target, &spec)?;
         let mut keys = None;
         let mut input_keys = Vec::new();
-        match (&request.key, &fingerprint) {
+        match (&request.key, &self.fingerprint) {
             (KeyChoice::Force, _) | (KeyChoice::Content, None) => {}
             (KeyChoice::Given(key), _) => {
-                refuse_same_content(&inputs)?;
+                refuse_same_content(&self.inputs)?;
                 keys = Some(Keys::given(key));
             }
             (KeyChoice::Content, Some(content)) => {
                 keys = Some(Keys::of_content(content, &target, &spec)?);
-                if inputs.len() > 1 {
-                    refuse_same_content(&inputs)?;
-                    for input in &inputs {
-                        input_keys.push(input_keys_of(input, request, &target, &spec, &reading.format, spec_of)?);
+                if self.inputs.len() > 1 {
+                    refuse_same_content(&self.inputs)?;
+                    for input in &self.inputs {
+                        input_keys.push(self.input_keys_of(input, request, &target, &spec)?);
                     }
                 }
             }
         }
-        if inputs.len() > 1 {
-            input_keys.resize_with(inputs.len(), || None);
+        if self.inputs.len() > 1 {
+            input_keys.resize_with(self.inputs.len(), || None);
         }
-        let header = match &spec.format {
-            FormatSpec::Csv(_) => header.map(|names| (found.origin_of(0).to_owned(), names)),
-            FormatSpec::JsonLines(_) => None,
-        };
-        // With the keys that were found.
-        reading.format = spec.format.clone();
-        let expected = Expected {
-            reading,
-            fields,
-            header,
-        };
-        Ok(Self {
-            origin: describe(&inputs),
-            chunks: SourceChunks::new(inputs.clone(), only, expected),
-            // Who has no key cannot be found again by the same command.
-            resumable: fingerprint.is_some() && keys.is_some(),
-            inputs,
+        Ok(Aim {
             target,
             spec,
-            fingerprint,
             keys,
-            found_delimiter,
-            absent_keys,
             input_keys,
         })
+    }
+
+    /// Refuses what no row of the table could hold as it is asked for.
+    fn check(&self, request: &Request, target: &Target, spec: &ImportSpec) -> Result<(), SubmitError> {
+        if let FormatSpec::Csv(dialect) = &self.reading.format {
+            for choice in [&dialect.force_null, &dialect.force_not_null] {
+                check_choice(choice, &spec.mapping)?;
+            }
+        }
+        target.check_method(request.load.method, &spec.mapping.columns())?;
+        let by_fields: Vec<_> = filled_by_fields(&spec.mapping);
+        let by_fields: Vec<_> = target.select(&by_fields)?.into_iter().cloned().collect();
+        Form::of_columns(&request.values, &by_fields)?;
+        #[cfg(feature = "parquet")]
+        super::parquet::check_types(
+            &self.inputs,
+            &spec.mapping.fields,
+            &by_fields,
+            request.values.time_zone.is_some(),
+        )?;
+        Ok(())
+    }
+
+    /// The keys that an input would have if it were submitted alone.
+    fn input_keys_of(
+        &self,
+        input: &Input,
+        request: &Request,
+        target: &Target,
+        spec: &ImportSpec,
+    ) -> Result<Option<Keys>, SubmitError> {
+        let Some(content) = input.fingerprint.as_ref().filter(|_| !input.has_no_records) else {
+            return Ok(None);
+        };
+        // The keys of objects may be others in each of them.
+        let format = &self.reading.format;
+        let names = match (format, &request.columns) {
+            (FormatSpec::JsonLines(_), None) => input.keys.as_deref(),
+            _ => None,
+        };
+        let own = names.and_then(|names| Layout::new(target, format, FieldNames::OfSource(names), None, request).ok());
+        match own {
+            Some(layout) => {
+                let spec = ImportSpec {
+                    conflict: spec.conflict.clone(),
+                    ..self.spec_of(request, target, layout)
+                };
+                Keys::of_content(content, target, &spec).map(Some)
+            }
+            None => Keys::of_content(content, target, spec).map(Some),
+        }
+    }
+
+    /// The chunks of the inputs, from their beginning, as `spec` has them read. What is open already goes to the first who asks.
+    pub(super) fn chunks(&mut self, spec: &ImportSpec) -> SourceChunks {
+        SourceChunks::new(self.inputs.clone(), self.only.take(), self.expected(spec))
+    }
+
+    /// The same of files, which are opened once more.
+    pub(super) fn chunks_of_files(&self, spec: &ImportSpec) -> SourceChunks {
+        SourceChunks::new(self.inputs.clone(), None, self.expected(spec))
+    }
+
+    fn expected(&self, spec: &ImportSpec) -> Expected {
+        let header = match &spec.format {
+            FormatSpec::Csv(_) => self.header.clone(),
+            FormatSpec::JsonLines(_) => None,
+        };
+        Expected {
+            // With the keys that were found.
+            reading: Reading {
+                format: spec.format.clone(),
+                ..self.reading.clone()
+            },
+            fields: spec.mapping.fields.len(),
+            header: header.map(|names| (self.found.origin_of(0).to_owned(), names)),
+        }
+    }
+}
+
+/// The names of the columns that fields fill, in the order of these.
+pub(super) fn filled_by_fields(mapping: &MappingSpec) -> Vec<String> {
+    let columns = mapping.fields.iter().filter_map(FieldSpec::column);
+    columns.map(str::to_owned).collect()
+}
+
+impl Prepared {
+    /// Settles how the inputs are loaded into `target`.
+    pub(super) fn new(
+        request: &Request,
+        mut looked: Looked,
+        target: Target,
+        conflict: ConflictSpec,
+    ) -> Result<Self, SubmitError> {
+        let aim = looked.aim(request, target, conflict)?;
+        let chunks = looked.chunks(&aim.spec);
+        Ok(Self::with(looked, aim, chunks))
+    }
+
+    pub(super) fn with(looked: Looked, aim: Aim, chunks: SourceChunks) -> Self {
+        Self {
+            origin: describe(&looked.inputs),
+            // Who has no key cannot be found again by the same command.
+            resumable: looked.fingerprint.is_some() && aim.keys.is_some(),
+            looked,
+            aim,
+            chunks,
+        }
     }
 
     /// Has the chunks cut as an earlier submission cut them.
@@ -205,12 +324,12 @@ impl Prepared {
             fields,
             header: None,
         };
-        self.chunks = SourceChunks::new(self.inputs.clone(), None, expected);
+        self.chunks = SourceChunks::new(self.looked.inputs.clone(), None, expected);
     }
 
     /// The inputs for the ledger, which has none of an import of one.
-    pub(super) fn ledger_inputs(&self) -> Vec<ledger::inputs::Input> {
-        let inputs = std::iter::zip(&self.inputs, &self.input_keys);
+    pub(super) fn ledger_inputs(&self, aim: &Aim) -> Vec<ledger::inputs::Input> {
+        let inputs = std::iter::zip(&self.looked.inputs, &aim.input_keys);
         let known = inputs.filter_map(|(input, keys)| {
             let fingerprint = input.fingerprint.as_ref()?;
             Some(ledger::inputs::Input {
@@ -226,7 +345,7 @@ impl Prepared {
     /// That an import has one of the inputs already.
     pub(super) fn loaded_before(&self, holder: Holder) -> SubmitError {
         let has_key = |keys: &Option<Keys>| keys.iter().flat_map(Keys::all).any(|key| key == holder.key);
-        let inputs = std::iter::zip(&self.inputs, &self.input_keys);
+        let inputs = std::iter::zip(&self.looked.inputs, &self.aim.input_keys);
         let mut those = inputs.filter_map(|(input, keys)| has_key(keys).then_some(&input.origin));
         let origin = those.next().unwrap_or(&self.origin).clone();
         SubmitError::LoadedBefore(Box::new(LoadedBefore { origin, holder }))
@@ -294,30 +413,6 @@ fn find_named(named: &[String], known: Option<&[String]>, absent: &mut Vec<Strin
     spelled.collect()
 }
 
-/// The keys that an input would have if it were submitted alone.
-fn input_keys_of(
-    input: &Input,
-    request: &Request,
-    target: &Target,
-    spec: &ImportSpec,
-    format: &FormatSpec,
-    spec_of: impl Fn(Layout) -> ImportSpec,
-) -> Result<Option<Keys>, SubmitError> {
-    let Some(content) = input.fingerprint.as_ref().filter(|_| !input.has_no_records) else {
-        return Ok(None);
-    };
-    // The keys of objects may be others in each of them.
-    let names = match (format, &request.columns) {
-        (FormatSpec::JsonLines(_), None) => input.keys.as_deref(),
-        _ => None,
-    };
-    let own = names.and_then(|names| Layout::new(target, format, FieldNames::OfSource(names), None, request).ok());
-    match own {
-        Some(layout) => Keys::of_content(content, target, &spec_of(layout)).map(Some),
-        None => Keys::of_content(content, target, spec).map(Some),
-    }
-}
-
 /// The fingerprint of all inputs, if each has one.
 fn all_fingerprints(inputs: &[Input]) -> Option<Fingerprint> {
     let each: Option<Vec<Fingerprint>> = inputs.iter().map(|input| input.fingerprint.clone()).collect();
@@ -329,8 +424,8 @@ fn check_choice(choice: &ColumnChoice, mapping: &MappingSpec) -> Result<(), Subm
     let ColumnChoice::These(chosen) = choice else {
         return Ok(());
     };
-    let filled: Vec<&str> = mapping.fields.iter().filter_map(FieldSpec::column).collect();
-    match chosen.iter().find(|name| !filled.contains(&name.as_str())) {
+    let filled = filled_by_fields(mapping);
+    match chosen.iter().find(|name| !filled.contains(name)) {
         Some(unknown) => Err(SubmitError::NotLoaded {
             column: unknown.clone(),
             known: filled.join(", "),

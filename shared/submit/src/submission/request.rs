@@ -85,6 +85,14 @@ pub enum Event {
     WaitsForCancel {
         import: ImportId,
     },
+    /// The table that was to be made is there.
+    TableExists {
+        table: String,
+    },
+    /// The table was made.
+    TableMade {
+        table: String,
+    },
     /// The delimiter that was asked for was found.
     FoundDelimiter(Delimiter),
     /// Keys that were named, and that no object at the beginning has.
