@@ -67,9 +67,10 @@ impl Cli {
             conflict,
             load_method,
             identity,
+            replace,
             ..
         } = &self.submit;
-        if let Err(error) = conflict.check(*load_method, *identity) {
+        if let Err(error) = conflict.check(*load_method, *identity, *replace) {
             Self::command().error(ErrorKind::ArgumentConflict, error).exit();
         }
         let input = &self.submit.input;

@@ -233,7 +233,7 @@ fn of_conflict(words: &mut Words, spec: &ImportSpec) {
             words.option("--on-conflict", "ignore");
             words.option("--conflict-columns", &list(key));
         }
-        ConflictSpec::Update { key, columns } => {
+        ConflictSpec::Update { key, columns, .. } => {
             words.option("--on-conflict", "update");
             words.option("--conflict-columns", &list(key));
             words.option("--update-columns", &list(columns));

@@ -46,7 +46,7 @@ impl ConflictArgs {
     }
 
     /// Says which arguments do not fit one another.
-    pub fn check(&self, method: Method, identity: RowIdentity) -> Result<(), &'static str> {
+    pub fn check(&self, method: Method, identity: RowIdentity, replace: bool) -> Result<(), &'static str> {
         if self.on_conflict == OnConflict::Error {
             return match (&self.conflict_columns, &self.update_columns) {
                 (None, None) => Ok(()),
@@ -56,6 +56,11 @@ impl ConflictArgs {
         }
         if self.on_conflict == OnConflict::Ignore && self.update_columns.is_some() {
             return Err("--update-columns needs --on-conflict update");
+        }
+        if replace {
+            return Err(
+                "--on-conflict cannot be used with --replace: rows that are there already would go with the import that had put them there",
+            );
         }
         if method == Method::Copy {
             return Err(

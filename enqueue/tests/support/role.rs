@@ -54,7 +54,8 @@ impl Role {
     pub fn submitter_grants(&self) -> Vec<String> {
         self.grants(&[
             "USAGE ON SCHEMA pgimport, apalis",
-            "SELECT ON pgimport._sqlx_migrations, pgimport.worker, pgimport.import_registry, pgimport.import_pages, pgimport.import_reject",
+            "SELECT ON pgimport._sqlx_migrations, pgimport.worker, pgimport.import_registry, pgimport.import_pages, pgimport.import_reject, pgimport.import_conflict",
+            "SELECT (import_id, ordinal, key_hash, existed) ON pgimport.import_before",
             "SELECT, INSERT, UPDATE ON pgimport.import, pgimport.import_chunk",
             "SELECT, INSERT, DELETE ON pgimport.import_payload",
             "DELETE ON pgimport.import",
@@ -68,7 +69,8 @@ impl Role {
         self.grants(&[
             "USAGE ON SCHEMA pgimport, apalis",
             "SELECT ON pgimport._sqlx_migrations, pgimport.import_input",
-            "SELECT, INSERT, DELETE ON pgimport.import_pages",
+            "SELECT, INSERT, DELETE ON pgimport.import_pages, pgimport.import_before",
+            "SELECT, INSERT, UPDATE ON pgimport.import_conflict",
             "SELECT, UPDATE ON pgimport.import, pgimport.import_chunk",
             "SELECT, DELETE ON pgimport.import_payload",
             "SELECT, INSERT, UPDATE, DELETE ON pgimport.import_registry, pgimport.worker, apalis.jobs, apalis.workers",

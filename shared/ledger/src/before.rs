@@ -15,7 +15,8 @@ use crate::{LedgerError, number::signed, registry::xmin};
 /// [`LedgerError`] from the database.
 pub async fn pin_text_forms(conn: &mut PgConnection) -> Result<(), LedgerError> {
     const FORMS: &str = "SET LOCAL datestyle = ISO; SET LOCAL intervalstyle = postgres; SET LOCAL extra_float_digits = 1; \
-                         SET LOCAL bytea_output = hex; SET LOCAL xmlbinary = base64";
+                         SET LOCAL bytea_output = hex; SET LOCAL array_nulls = on; SET LOCAL xmloption = content; \
+                         SET LOCAL quote_all_identifiers = off";
     sqlx::raw_sql(FORMS).execute(conn).await?;
     Ok(())
 }
@@ -41,15 +42,23 @@ pub fn own_transactions(import: &str) -> String {
 #[must_use]
 pub fn save(source: &str, import: &str, ordinal: &str) -> String {
     let hash = hash_of("c.key");
+    // Asked for each row that needs it, which is hardly any: as a join it would be for the planner to guess how many.
+    let carried = |column: &str| {
+        format!(
+            "(SELECT b.{column} FROM pgimport.import_before AS b
+              WHERE b.import_id = {import}::pg_catalog.int8 AND b.ordinal = c.own AND b.key_hash = {hash} AND b.key OPERATOR(pg_catalog.=) c.key)"
+        )
+    };
     format!(
         "INSERT INTO pgimport.import_before (import_id, ordinal, key_hash, key, existed, image, row_xmin, supersedes)
-         SELECT {import}::pg_catalog.int8, {ordinal}::pg_catalog.int4, {hash}, c.key, i.image IS NOT NULL, i.image, i.xmin, c.own
-         FROM {source} AS c
-         LEFT JOIN pgimport.import_before AS b ON c.own IS NOT NULL AND b.import_id = {import}::pg_catalog.int8 AND b.ordinal = c.own
-             AND b.key_hash = {hash} AND b.key = c.key
-         CROSS JOIN LATERAL (SELECT CASE WHEN c.own IS NULL THEN c.image ELSE b.image END AS image,
-                                    CASE WHEN c.own IS NULL THEN c.xmin ELSE coalesce(b.row_xmin, c.xmin) END AS xmin) AS i
-         RETURNING supersedes, existed"
+         SELECT {import}::pg_catalog.int8, {ordinal}::pg_catalog.int4, {}, f.key, f.image IS NOT NULL, f.image, f.xmin, f.own
+         FROM (SELECT c.key, c.own, CASE WHEN c.own IS NULL THEN c.image ELSE {} END AS image,
+                   CASE WHEN c.own IS NULL THEN c.xmin ELSE coalesce({}, c.xmin) END AS xmin
+               FROM {source} AS c) AS f
+         RETURNING supersedes, existed",
+        hash_of("f.key"),
+        carried("image"),
+        carried("row_xmin")
     )
 }
 
@@ -57,7 +66,7 @@ pub fn save(source: &str, import: &str, ordinal: &str) -> String {
 /// write it. `key` is an expression of the type `text[]`.
 #[must_use]
 pub fn found_by(chunk: ChunkKey, key: &str) -> String {
-    format!("{} AND b.key = {key}", hash_found_by(chunk, key))
+    format!("{} AND b.key OPERATOR(pg_catalog.=) {key}", hash_found_by(chunk, key))
 }
 
 /// The same for who may not read what rows hold: by the hash of the key alone.
@@ -82,7 +91,8 @@ pub struct Owner {
 }
 
 /// Whose the rows were that a chunk found in a table, as far as they were other imports' of the same table. `oldest` is the oldest of the
-/// chunk's own transactions: theirs are older, and not by so much that the halves that rows have could be another's.
+/// chunk's own transactions: theirs are not so far from it that the halves that rows have could be another's. They may be younger, for a chunk may
+/// have waited for them.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -106,7 +116,7 @@ pub async fn owners(
            SELECT w.import_id AS "import_id!", w.ordinal AS "ordinal!", w.by_pages AS "by_pages!",
                pg_catalog.array_agg(DISTINCT f.row_xmin) AS "xmins!"
            FROM written AS w JOIN found AS f ON f.row_xmin = w.xid & 4294967295::pg_catalog.int8
-           WHERE w.xid < $4 AND $4 - w.xid < 2147483648::pg_catalog.int8
+           WHERE pg_catalog.abs($4 - w.xid) < 2147483648::pg_catalog.int8
            GROUP BY 1, 2, 3 ORDER BY 1, 2"#,
         chunk.import.0,
         chunk.ordinal,

@@ -414,7 +414,7 @@ pub async fn fail_pending(conn: &mut PgConnection, import: ImportId, error: &str
 pub async fn reopen_failed(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkKey>, LedgerError> {
     let ordinals = sqlx::query_scalar!(
         "UPDATE pgimport.import_chunk SET state = 'pending', attempts = 0, retries = 0, retrying_since = NULL, finished_at = NULL,
-             worker = NULL, started_at = NULL
+             worker = NULL, started_at = NULL, job_id = NULL
          WHERE import_id = $1 AND state = 'failed' RETURNING ordinal",
         import.0
     )

@@ -152,15 +152,23 @@ pub fn given_to_later(chunk: ChunkKey, target: Oid, ours: &RowXids, id: &str) ->
         Some(oldest) => format!("r.xids[1] > {oldest}"),
         None => format!("(r.xids IS NOT NULL OR r.import_id > {import})"),
     };
-    // A row of an import that knows its rows by transaction is that import's, whatever its id.
     format!(
-        "(EXISTS (SELECT FROM pgimport.import_pages AS p, pg_catalog.unnest(p.xids) AS x (xid)
-                 WHERE p.leaf_oid = t.tableoid AND (p.import_id, p.ordinal) <> ({import}, {ordinal})
-                   AND x.xid & 4294967295 = t.xmin::pg_catalog.text::pg_catalog.int8)
-          OR EXISTS (SELECT FROM pgimport.import_registry AS r
+        "EXISTS (SELECT FROM pgimport.import_registry AS r
                  WHERE r.target_oid = {} AND r.voided_by IS NULL AND (r.import_id, r.ordinal) <> ({import}, {ordinal}) AND {later}
-                   AND {id} BETWEEN r.start_id AND r.end_id AND ({id} - r.start_id) % r.step = 0))",
+                   AND {id} BETWEEN r.start_id AND r.end_id AND ({id} - r.start_id) % r.step = 0)",
         target.0
+    )
+}
+
+/// A condition of the same kind, that holds of a row that an import which knows its rows by transaction put there, or wrote over what was
+/// there: it is that import's, whatever its id.
+#[must_use]
+pub fn written_by_another(chunk: ChunkKey) -> String {
+    let ChunkKey { import, ordinal } = chunk;
+    format!(
+        "EXISTS (SELECT FROM pgimport.import_pages AS p, pg_catalog.unnest(p.xids) AS x (xid)
+                 WHERE p.leaf_oid = t.tableoid AND (p.import_id, p.ordinal) <> ({import}, {ordinal})
+                   AND x.xid & 4294967295 = t.xmin::pg_catalog.text::pg_catalog.int8)"
     )
 }
 

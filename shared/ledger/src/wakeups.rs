@@ -30,7 +30,7 @@ pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Resul
     Ok(())
 }
 
-/// Lets an import go on whose chunks are loaded in order: adds the job of the first that is open, if it has no live one; where it failed,
+/// Lets an import go on whose chunks are loaded in order: adds the job of the first that is open, if it has none; where it failed,
 /// those behind it fail too. Call it after each commit that may be what the next chunk waits for: of a chunk before it, or of itself.
 ///
 /// # Errors
@@ -38,17 +38,12 @@ pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Resul
 pub async fn advance(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
     let next = sqlx::query!(
-        r#"SELECT c.ordinal, c.state AS "state: ChunkState", EXISTS (
-               SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS q ON q.id = j.lock_by
-               WHERE j.id = c.job_id
-                 AND (j.status = 'Pending'
-                      OR j.status IN ('Queued', 'Running') AND q.last_seen > now() - $2 * interval '1 second')) AS "has_job!"
+        r#"SELECT c.ordinal, c.state AS "state: ChunkState", c.job_id IS NOT NULL AS "has_job!"
            FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
            WHERE c.import_id = $1 AND i.ordered AND i.state IN ('splitting', 'loading') AND c.state IN ('pending', 'failed')
              AND c.ordinal = (SELECT min(o.ordinal) FROM pgimport.import_chunk AS o WHERE o.import_id = $1 AND o.state IN ('pending', 'failed'))
            FOR UPDATE OF c SKIP LOCKED"#,
-        import.0,
-        queue::stale_after().as_secs_f64()
+        import.0
     )
     .fetch_optional(&mut *tx)
     .await?;

@@ -17,11 +17,11 @@ pub use ids::{ChunkKey, ImportId, ProcessName};
 pub use import::{IllegalTransition, ImportEvent, ImportState};
 pub use position::{Position, Span};
 pub use spec::{
-    AddedColumn, AddedValue, BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container, CsvDialect, Delimiter,
-    DialectError, Escape, FieldSpec, FormatSpec, IdentityChoice, IdentitySpec, ImportSpec, JsonLinesSpec, LoadMethod,
-    LoadSpec, LongRows, MappingSpec, MaxRejects, OnNul, Quote, QuotedFields, RejectsSpec, Replace, SPEC_VERSION,
-    ShortRows, SourceKind, SourceSpec, SplitSpec, StrayQuotes, TextSpec, UnknownKeys, ValuesSpec, Version1,
-    Version1Options,
+    AddedColumn, AddedValue, AttributeSpec, BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container,
+    CsvDialect, Delimiter, DialectError, Escape, FieldSpec, FormatSpec, IdentityChoice, IdentitySpec, ImportSpec,
+    JsonLinesSpec, LoadMethod, LoadSpec, LongRows, MappingSpec, MaxRejects, OnNul, Quote, QuotedFields, RejectsSpec,
+    Replace, SPEC_VERSION, ShortRows, SourceKind, SourceSpec, SplitSpec, StrayQuotes, TextSpec, UnknownKeys,
+    ValuesSpec, Version1, Version1Options,
 };
 pub use undo::{UNDO_VERSION, UndoSpec};
 

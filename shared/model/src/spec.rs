@@ -13,7 +13,7 @@ mod text;
 mod values;
 mod version1;
 
-pub use conflict::ConflictSpec;
+pub use conflict::{AttributeSpec, ConflictSpec};
 pub use dialect::{
     ColumnChoice, CsvDialect, Delimiter, DialectError, Escape, LongRows, Quote, QuotedFields, ShortRows, StrayQuotes,
 };
@@ -232,7 +232,7 @@ struct RowChanging<'a> {
     mapping: MappingSpec,
     #[serde(skip_serializing_if = "Option::is_none")]
     values: Option<&'a ValuesSpec>,
-    conflict: &'a ConflictSpec,
+    conflict: ConflictSpec,
 }
 
 impl ImportSpec {
@@ -295,7 +295,7 @@ impl ImportSpec {
                 ..mapping.clone()
             },
             values: (!is_default(values)).then_some(values),
-            conflict,
+            conflict: conflict.row_changing(),
         };
         // The order of fields is that of the types.
         serde_json::to_vec(&parts)

@@ -500,15 +500,17 @@ async fn describe_columns(
         r#"SELECT a.attname::pg_catalog.text AS "name!", a.attnotnull AS "not_null!", a.atthasdef OR a.attidentity <> '' AS "has_default!",
                a.atttypmod AS "typmod!", a.atttypid AS "type_oid!", t.typarray AS "array_oid!",
                pg_catalog.format_type(a.atttypid, -1) AS "type_name!",
-               pg_catalog.format('%I.%I', n.nspname, t.typname) AS "sql_name!", t.typtype = 'd' AND t.typnotnull AS "domain_not_null!",
-               t.typcategory::pg_catalog.text AS "category!",
-               (WITH RECURSIVE below AS (
-                    SELECT t.oid, t.typbasetype
-                    UNION ALL
-                    SELECT b.oid, b.typbasetype FROM below JOIN pg_catalog.pg_type AS b ON b.oid = below.typbasetype)
-                SELECT below.oid FROM below WHERE below.typbasetype = 0) AS "base_oid!"
+               pg_catalog.format('%I.%I', n.nspname, base.typname) AS "sql_name!", t.typtype = 'd' AND t.typnotnull AS "domain_not_null!",
+               t.typcategory::pg_catalog.text AS "category!", base.oid AS "base_oid!"
            FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-           JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+           CROSS JOIN LATERAL (
+               WITH RECURSIVE below AS (
+                   SELECT t.oid, t.typbasetype
+                   UNION ALL
+                   SELECT b.oid, b.typbasetype FROM below JOIN pg_catalog.pg_type AS b ON b.oid = below.typbasetype)
+               SELECT below.oid FROM below WHERE below.typbasetype = 0) AS bottom
+           JOIN pg_catalog.pg_type AS base ON base.oid = bottom.oid
+           JOIN pg_catalog.pg_namespace AS n ON n.oid = base.typnamespace
            WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attname IS DISTINCT FROM $2::pg_catalog.text
            ORDER BY a.attnum"#,
         oid,

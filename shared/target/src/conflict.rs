@@ -1,6 +1,6 @@
 //! The key by which an import finds rows that are there already, and the columns that it may update.
 
-use model::ConflictSpec;
+use model::{AttributeSpec, ConflictSpec};
 use sqlx::PgConnection;
 
 use crate::{Target, TargetError, UndoTarget, catalog, find_alike, quote_identifier};
@@ -29,10 +29,14 @@ pub struct ConflictRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConflictColumn {
     pub name: String,
-    /// Its type as SQL names it, with its length or precision.
+    pub attribute: AttributeSpec,
+    /// Its type as SQL names it, with its length or precision; of a domain, the type below it.
     pub sql_type: String,
     /// The same without a length, of types that are cut to it when they are cast.
     pub uncut_type: String,
+    pub is_domain: bool,
+    /// The collation by which its values are compared, if they have one.
+    pub collation: Option<String>,
     /// The function that writes its values.
     pub output: String,
 }
@@ -79,6 +83,18 @@ pub enum ConflictError {
     NotFilled { column: String },
     #[error("the column {column} cannot be updated: {why}")]
     NotUpdated { column: String, why: &'static str },
+    #[error(
+        "the foreign key {constraint} of {references} refers to a column that would be updated, and changes rows there: leave it out with --update-columns"
+    )]
+    Referenced { constraint: String, references: String },
+    #[error(
+        "the column {column} of {table} is not what it was when the import was submitted: it has another type, or was made anew under the name"
+    )]
+    Altered { table: String, column: String },
+    #[error(
+        "the trigger {trigger} of {table} could give restored rows other values than they had: ALTER TABLE {table} DISABLE TRIGGER {trigger}, and cancel again"
+    )]
+    Changed { table: String, trigger: String },
     #[error("no column is left to update beside those of the key: --on-conflict ignore does the same")]
     NothingToUpdate,
     #[error("rows of {table} cannot be told from those that are there: {obstacle}")]
@@ -116,7 +132,13 @@ impl Target {
             ConflictSpec::Ignore { key }
         } else {
             let columns = self.updated_columns(conn, request, filled, &key).await?;
-            ConflictSpec::Update { key, columns }
+            let all: Vec<String> = key.iter().chain(&columns).cloned().collect();
+            let described = catalog::conflict::columns(conn, self.oid, &self.name, &all, &[]).await?;
+            ConflictSpec::Update {
+                key,
+                columns,
+                attributes: described.iter().map(|column| column.attribute).collect(),
+            }
         };
         self.describe_conflict(conn, &spec).await?;
         Ok(spec)
@@ -196,13 +218,18 @@ impl Target {
         conn: &mut PgConnection,
         spec: &ConflictSpec,
     ) -> Result<Option<Conflict>, TargetError> {
-        let (key, updated): (&[String], &[String]) = match spec {
+        let (key, updated, attributes): (&[String], &[String], &[AttributeSpec]) = match spec {
             ConflictSpec::Fail => return Ok(None),
-            ConflictSpec::Ignore { key } => (key, &[]),
-            ConflictSpec::Update { key, columns } => (key, columns),
+            ConflictSpec::Ignore { key } => (key, &[], &[]),
+            ConflictSpec::Update {
+                key,
+                columns,
+                attributes,
+            } => (key, columns, attributes),
         };
         let columns: Vec<String> = key.iter().chain(updated).cloned().collect();
-        let mut columns = catalog::conflict::columns(conn, self.oid, &self.name, &columns).await?;
+        let mut columns = catalog::conflict::columns(conn, self.oid, &self.name, &columns, &[]).await?;
+        check_attributes(&self.name, &columns, attributes, key.len())?;
         let updated = columns.split_off(key.len());
         let listed = || {
             key.iter()
@@ -232,6 +259,10 @@ impl Target {
         if let (false, Some(trigger)) = (updated.is_empty(), catalog::find_trigger(conn, self.oid, true).await?) {
             let name = self.name.clone();
             return Err(TargetError::Triggers { name, trigger });
+        }
+        let names: Vec<String> = updated.iter().map(|column| column.name.clone()).collect();
+        if let Some((constraint, references)) = catalog::conflict::referencing(conn, self.oid, &names).await? {
+            return Err(ConflictError::Referenced { constraint, references }.into());
         }
         if !updated.is_empty()
             && let Some(role) = catalog::conflict::who_may_not_update(conn, self.oid).await?
@@ -265,22 +296,84 @@ impl UndoTarget {
     /// Describes what an undo needs to restore rows; `None` where the import did not update any.
     ///
     /// # Errors
-    /// [`TargetError::ColumnGone`]; [`TargetError::Catalog`].
+    /// [`TargetError::ColumnGone`]; [`TargetError::Cascades`], unless that is `allowed`, and [`ConflictError::Changed`], where more would come of it;
+    /// [`TargetError::Catalog`].
     pub async fn describe_restored(
         &self,
         conn: &mut PgConnection,
         spec: &ConflictSpec,
+        allowed: bool,
     ) -> Result<Option<Restored>, TargetError> {
-        let ConflictSpec::Update { key, columns } = spec else {
+        let ConflictSpec::Update {
+            key,
+            columns,
+            attributes,
+        } = spec
+        else {
             return Ok(None);
         };
         let names: Vec<String> = key.iter().chain(columns).cloned().collect();
-        let mut described = catalog::conflict::columns(conn, self.oid, &self.name, &names).await?;
+        let mut described = catalog::conflict::columns(conn, self.oid, &self.name, &names, attributes).await?;
+        check_attributes(&self.name, &described, attributes, key.len())?;
         let columns = described.split_off(key.len());
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        if let (false, Some((constraint, table))) =
+            (allowed, catalog::conflict::referencing(conn, self.oid, &names).await?)
+        {
+            return Err(TargetError::Cascades {
+                table: self.name.clone(),
+                references: format!("{table} ({constraint})"),
+            });
+        }
+        if let Some(trigger) = catalog::conflict::changing_trigger(conn, self.oid).await? {
+            let table = self.name.clone();
+            return Err(ConflictError::Changed { table, trigger }.into());
+        }
         Ok(Some(Restored {
             key: described,
             columns,
         }))
+    }
+}
+
+/// Refuses columns that are others than they were, and those of the key where they have another type: what is kept of rows is found by its text.
+fn check_attributes(
+    table: &str,
+    columns: &[ConflictColumn],
+    known: &[AttributeSpec],
+    keys: usize,
+) -> Result<(), ConflictError> {
+    for (index, (column, known)) in std::iter::zip(columns, known).enumerate() {
+        let same_type = column.attribute.type_oid == known.type_oid || index >= keys;
+        if column.attribute.number != known.number || !same_type {
+            return Err(ConflictError::Altered {
+                table: table.to_owned(),
+                column: column.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+impl ConflictColumn {
+    /// What a row `t` has in it, in the type that it is compared and written in.
+    #[must_use]
+    pub fn of_row(&self) -> String {
+        let name = quote_identifier(&self.name);
+        if self.is_domain {
+            format!("t.{name}::{}", self.sql_type)
+        } else {
+            format!("t.{name}")
+        }
+    }
+
+    /// A value as it is compared with others of the column, whatever its length.
+    #[must_use]
+    pub fn as_key(&self, value: &str) -> String {
+        match &self.collation {
+            Some(collation) => format!("({value}::{} COLLATE {collation})", self.uncut_type),
+            None => format!("{value}::{}", self.uncut_type),
+        }
     }
 }
 
@@ -289,10 +382,7 @@ impl UndoTarget {
 pub fn text_array<'c>(columns: impl IntoIterator<Item = &'c ConflictColumn>) -> String {
     let each: Vec<String> = columns
         .into_iter()
-        .map(|column| {
-            let name = quote_identifier(&column.name);
-            format!("pg_catalog.textin({}(t.{name}))", column.output)
-        })
+        .map(|column| format!("pg_catalog.textin({}({}))", column.output, column.of_row()))
         .collect();
     format!("ARRAY[{}]::pg_catalog.text[]", each.join(", "))
 }

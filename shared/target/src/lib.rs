@@ -64,7 +64,8 @@ pub enum ColumnType {
     Other {
         /// For people.
         type_name: String,
-        /// With its schema, quoted where SQL needs it.
+        /// With its schema, quoted where SQL needs it. Of a domain, the type below it: a cast to a domain with a length cuts values to it, and an
+        /// assignment does not.
         sql_name: String,
         nature: Nature,
     },

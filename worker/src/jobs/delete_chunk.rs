@@ -67,7 +67,7 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     fail::fail_point!("after-ranges");
     let target = UndoTarget::describe(&mut tx, &import.target, import.target_oid).await?;
     check_rights(&mut tx, &import, &target, spec.conflict.updates()).await?;
-    let restored = target.describe_restored(&mut tx, &spec.conflict).await?;
+    let restored = target.describe_restored(&mut tx, &spec.conflict, undo.cascade).await?;
     fail::fail_point!("after-describe");
     // Again here, within the transaction that deletes: a foreign key may have come since the request, and some requests come from
     // the system itself.

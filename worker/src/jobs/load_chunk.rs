@@ -201,11 +201,9 @@ async fn salvage(
     Ok(true)
 }
 
-/// How often it is tried to find out which rows the server refuses, when it refuses others then.
-const FINDINGS: usize = 3;
-
 /// The same where rows may be there already: which ones the server refuses is found out in a transaction that is rolled back, for what
-/// becomes of a record depends on the others of its key. Those that are left are loaded at once.
+/// becomes of a record depends on the others of its key. Those that are left are loaded at once; or one by one, if they are refused together
+/// and none by itself.
 async fn load_without_refused(
     context: &JobContext,
     conn: &mut PgConnection,
@@ -217,7 +215,7 @@ async fn load_without_refused(
     let all = Parts::new(parsed.take_rows(), plan.load.columns());
     let mut left: Vec<usize> = (0..all.count()).collect();
     let mut refused: BTreeMap<usize, Refused> = BTreeMap::new();
-    for _ in 0..FINDINGS {
+    loop {
         let mut tx = conn.begin().await?;
         if !chunks::claim(&mut tx, chunk).await? {
             tx.rollback().await?;
@@ -228,6 +226,7 @@ async fn load_without_refused(
             Ok(found) => found,
             Err(error) => return Err(not_salvaged(context, plan, error, was_tried).await?),
         };
+        let found_none = found.refused.is_empty();
         let found = found.refused.into_iter();
         refused.extend(found.filter_map(|(row, reason)| Some((*left.get(row)?, reason))));
         left.retain(|row| !refused.contains_key(row));
@@ -241,12 +240,37 @@ async fn load_without_refused(
                 return Ok(true);
             }
             AtOnce::Taken => return Ok(false),
-            AtOnce::Refused => {}
+            AtOnce::Refused if found_none => {}
+            // For another one, which is found next.
+            AtOnce::Refused => continue,
         }
+        let rows = Parts::new(rows, plan.load.columns());
+        return load_one_by_one(context, conn, chunk, plan, (&rows, &rejects)).await;
     }
-    Err(Failure::Transient(
-        "the server refuses other records each time: somebody changes the rows that they refer to".to_owned(),
-    ))
+}
+
+/// Loads rows one after the other, in one transaction. `false` when somebody else had the chunk.
+async fn load_one_by_one(
+    context: &JobContext,
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    plan: &ImportPlan,
+    (rows, rejects): (&Parts, &[Reject]),
+) -> Result<bool, Failure> {
+    let mut tx = conn.begin().await?;
+    if !chunks::claim(&mut tx, chunk).await? {
+        tx.rollback().await?;
+        return Ok(false);
+    }
+    let all = match plan.load.load_one_by_one(&mut tx, chunk, rows).await {
+        Ok(all) => all,
+        Err(error) => return Err(reconsider(context, plan, error).await?),
+    };
+    let (loaded, conflicts) = all.map(|all| (all.loaded, all.conflicts)).unzip();
+    let conflicts = conflicts.unwrap_or_default();
+    record(context, &mut tx, chunk, plan, (loaded.as_slice(), &conflicts), rejects).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 /// What it means that rows could not be salvaged.

@@ -7,35 +7,40 @@
 //! The second one, which sees what was locked, keeps the rows as they are and updates them. One statement alone cannot do it: what it
 //! updates may be newer than what it sees.
 
+use std::collections::BTreeMap;
+
 use ledger::{
     before,
     conflicts::{ConflictCounts, Superseded},
 };
 use model::ChunkKey;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
-use target::{Column, Conflict, KeyColumn, Target, quote_identifier, text_array};
+use target::{Column, Conflict, ConflictColumn, KeyColumn, Target, quote_identifier, text_array};
 
 use super::{
     pages,
     plan::{LoadError, Put, unsigned},
-    sink::ArrayBuffer,
+    sink::{ArrayBuffer, Parts},
     statements::{BY_PAGES, PAGES, PLACE, arrays, column_list},
 };
 
 /// The statements of an import that may find rows of its keys.
 #[derive(Debug)]
 pub(super) struct OnConflict {
-    /// With the columns' arrays from `$1` on, and how many values each has. Returns the pages of the rows that it inserted; where rows are
+    /// With the columns' arrays from `$1` on, and how many values each has. Returns which of the records count, from 1.
+    choose: String,
+    /// The same. Returns the pages of the rows that it inserted; where rows are
     /// updated, those that it did not insert are locked then.
     insert: String,
-    /// The same, and the import and the chunk's number after them.
+    /// The same with the import and the chunk's number after them.
     update: Option<String>,
     table: String,
 }
 
 /// A query that compares records, which come as for [`OnConflict`], with rows of their keys: `rows` is a query for all columns of those that
 /// are as they were loaded, and `differs` a condition on a row `t` and a record `s`, which has what it has in the columns as `c0`, `c1`, ….
-/// Returns how many of these rows there are as `there`, but for those with a NULL in their key, which have no equals; how many have a record as `found`, and how many of them differ as `differing`.
+/// Returns how many of these rows there are as `there`, but for those with a NULL in their key, which have no equals; how many have a record
+/// as `found`, how many of these differ as `differing`; and how many records have no row of their key at all as `absent`.
 pub(crate) fn comparison(
     target: &Target,
     columns: &[Column],
@@ -48,16 +53,21 @@ pub(crate) fn comparison(
         conflict,
     };
     let nullable = conflict.key.iter().filter(|key| key.nullable);
+    let keys = conflict.key.iter();
+    let keys = keys.map(|key| format!("s.{} IS DISTINCT FROM NULL", statements.value(&key.column.name)));
+    let with_key = keys.collect::<Vec<_>>().join(" AND ");
     let keyed: String = nullable
-        .map(|key| format!(" AND t.{} IS NOT NULL", quote_identifier(&key.column.name)))
+        .map(|key| format!(" AND t.{} IS DISTINCT FROM NULL", quote_identifier(&key.column.name)))
         .collect();
     format!(
         "WITH s AS ({}), t AS MATERIALIZED ({rows})
          SELECT (SELECT pg_catalog.count(*) FROM t WHERE true{keyed}) AS there, pg_catalog.count(*) AS found,
-             pg_catalog.count(*) FILTER (WHERE {differs}) AS differing
-         FROM s JOIN t ON {}",
+             pg_catalog.count(*) FILTER (WHERE {differs}) AS differing,
+             (SELECT pg_catalog.count(*) FROM s WHERE {with_key} AND NOT EXISTS (SELECT FROM {from} AS t WHERE {is_of_key})) AS absent
+         FROM s JOIN t ON {is_of_key}",
         statements.records(),
-        statements.is_of_key()
+        from = target.from,
+        is_of_key = statements.is_of_key(),
     )
 }
 
@@ -76,6 +86,7 @@ impl OnConflict {
             conflict,
         };
         Self {
+            choose: format!("SELECT s.n FROM ({}) AS s ORDER BY s.n", statements.records()),
             insert: statements.insert(),
             update: (!conflict.columns.is_empty()).then(|| statements.update()),
             table: target.name.clone(),
@@ -139,6 +150,51 @@ impl OnConflict {
     }
 }
 
+impl OnConflict {
+    /// The same one by one, in the order of the records: what the server refuses together it may accept one after the other.
+    pub(super) async fn put_in_order(
+        &self,
+        conn: &mut PgConnection,
+        chunk: ChunkKey,
+        rows: &Parts,
+    ) -> Result<Put, LoadError> {
+        let all: Vec<usize> = (0..rows.count()).collect();
+        let columns = rows.part(&all);
+        let mut query = sqlx::query_scalar::<_, i64>(AssertSqlSafe(self.choose.as_str()));
+        for column in &columns {
+            query = query.bind(column);
+        }
+        let number = i64::try_from(all.len()).unwrap_or(i64::MAX);
+        let chosen = query
+            .bind(number)
+            .fetch_all(&mut *conn)
+            .await
+            .map_err(LoadError::Rows)?;
+        let mut put = Put::default();
+        let mut superseded: BTreeMap<i32, Superseded> = BTreeMap::new();
+        for row in chosen.into_iter().filter_map(|n| usize::try_from(n - 1).ok()) {
+            let one = self.put(conn, chunk, &rows.part(&[row]), true).await?;
+            put.taken += one.taken;
+            put.pages.extend(one.pages);
+            put.conflicts.counts.updated += one.conflicts.counts.updated;
+            put.conflicts.counts.unchanged += one.conflicts.counts.unchanged;
+            for more in one.conflicts.superseded {
+                let chunk = superseded.entry(more.ordinal).or_insert(Superseded {
+                    rows: 0,
+                    updated: 0,
+                    ..more
+                });
+                chunk.rows += more.rows;
+                chunk.updated += more.updated;
+            }
+        }
+        put.conflicts.superseded = superseded.into_values().collect();
+        let counts = &mut put.conflicts.counts;
+        counts.skipped = (all.len() as u64).saturating_sub(put.taken + counts.unchanged);
+        Ok(put)
+    }
+}
+
 /// What the statement for updates says.
 #[derive(Debug, Default)]
 struct Found {
@@ -198,11 +254,12 @@ impl Writer<'_> {
     fn records(&self) -> String {
         let values = arrays(self.columns, 1).enumerate();
         let values: Vec<String> = values.map(|(index, array)| format!("{array} AS c{index}")).collect();
-        let key_of = |key: &KeyColumn| format!("{}::{}", self.value(&key.column.name), key.column.uncut_type);
+        let key_of = |key: &KeyColumn| key.column.as_key(&self.value(&key.column.name));
         let mut key: Vec<String> = self.conflict.key.iter().map(key_of).collect();
         let nullable = self.conflict.key.iter().filter(|key| key.nullable);
         let nulls: Vec<String> = nullable
-            .map(|key| format!("{} IS NULL", self.value(&key.column.name)))
+            // Of a composite, NULL is something else than nothing but NULLs.
+            .map(|key| format!("{} IS NOT DISTINCT FROM NULL", self.value(&key.column.name)))
             .collect();
         if !nulls.is_empty() {
             // These have no equals.
@@ -253,30 +310,26 @@ impl Writer<'_> {
     /// That the row `t` has the key of the record `s`.
     fn is_of_key(&self) -> String {
         let equal = self.conflict.key.iter().map(|key| {
-            let (name, value) = (&key.column.name, self.value(&key.column.name));
-            let of_record = format!("s.{value}::{}", key.column.uncut_type);
-            format!("t.{} {} {of_record}", quote_identifier(name), key.equals)
+            let of_record = key.column.as_key(&format!("s.{}", self.value(&key.column.name)));
+            let of_row = key.column.of_row();
+            format!("{of_row} {} {of_record}", key.equals)
         });
         equal.collect::<Vec<_>>().join(" AND ")
     }
 
-    /// Of each column that is updated something made of its name, what a record has in it, and its type.
-    fn each(&self, part: impl Fn(&str, &str, &str) -> String) -> String {
+    /// Something made of each column that is updated and what the record `s` has in it.
+    fn each(&self, part: impl Fn(&ConflictColumn, String) -> String) -> String {
         let columns = self.conflict.columns.iter();
         let parts = columns.map(|column| {
-            part(
-                &quote_identifier(&column.name),
-                &self.value(&column.name),
-                &column.sql_type,
-            )
+            let value = format!("s.{}::{}", self.value(&column.name), column.sql_type);
+            part(column, value)
         });
         parts.collect::<Vec<_>>().join(", ")
     }
 
     /// What the row `t` has in the columns that are updated, and the record `s`.
     fn compared(&self) -> (String, String) {
-        let there = self.each(|name, _, _| format!("t.{name}"));
-        (there, self.each(|_, value, sql_type| format!("s.{value}::{sql_type}")))
+        (self.each(|column, _| column.of_row()), self.each(|_, value| value))
     }
 
     /// Rows are compared byte by byte, and not by their types' own equality, of which some have none, and some take for equal what is not.
@@ -285,21 +338,27 @@ impl Writer<'_> {
         let (import, ordinal) = (self.parameter(1), self.parameter(2));
         let is_of_key = self.is_of_key();
         let (there, given) = self.compared();
-        let set = self.each(|name, value, sql_type| format!("{name} = s.{value}::{sql_type}"));
+        // Nobody can have moved what is locked. Of partitions, each would be looked into for each place.
+        let is_found = if from.starts_with("ONLY ") {
+            "t.ctid OPERATOR(pg_catalog.=) s.place"
+        } else {
+            is_of_key.as_str()
+        };
+        let set = self.each(|column, value| format!("{} = {value}", quote_identifier(&column.name)));
         let key = text_array(conflict.key.iter().map(|key| &key.column));
         let image = text_array(&conflict.columns);
         format!(
             "WITH s AS ({records}),
                  own AS ({own}),
                  there AS MATERIALIZED (
-                     SELECT s.*, t.xmin::pg_catalog.text::pg_catalog.int8 AS xmin, {key} AS key, {image} AS image,
+                     SELECT s.*, t.ctid AS place, t.xmin::pg_catalog.text::pg_catalog.int8 AS xmin, {key} AS key, {image} AS image,
                          pg_catalog.record_image_ne(ROW({there}), ROW({given})) AS differs
                      FROM s JOIN {from} AS t ON {is_of_key}
                      WHERE t.xmin OPERATOR(pg_catalog.<>) pg_catalog.pg_current_xact_id()::pg_catalog.xid),
                  found AS MATERIALIZED (SELECT there.*, own.ordinal AS own FROM there LEFT JOIN own ON own.xmin = there.xmin),
                  changed AS (SELECT * FROM found WHERE differs),
                  saved AS ({save}),
-                 put AS (UPDATE {from} AS t SET {set} FROM changed AS s WHERE {is_of_key} RETURNING t.tableoid AS leaf, t.ctid AS place)
+                 put AS (UPDATE {from} AS t SET {set} FROM changed AS s WHERE {is_found} RETURNING t.tableoid AS leaf, t.ctid AS place)
              SELECT 'page' AS kind, {PAGES}, NULL::pg_catalog.int4 AS ordinal, NULL::pg_catalog.int8 AS existed FROM put {BY_PAGES}
              UNION ALL
              SELECT CASE WHEN supersedes IS NULL THEN 'updated' ELSE 'superseded' END, NULL, NULL, NULL, NULL, pg_catalog.count(*), supersedes,

@@ -16,7 +16,7 @@ use target::{Column, ColumnType, Conflict, SequenceIdentity, Target, TargetError
 use super::{
     conflict::{Conflicts, OnConflict},
     ids, pages, refusal,
-    sink::{ArrayBuffer, Sink},
+    sink::{ArrayBuffer, Parts, Sink},
     statements::{BySequence, ByTransaction, Statements},
 };
 
@@ -265,6 +265,30 @@ impl LoadPlan {
         };
         Ok(Some(AllLoaded {
             loaded: Loaded { places, xids },
+            conflicts: put.conflicts,
+        }))
+    }
+
+    /// Puts rows that may be there already into the target one by one: what the server refuses together it may accept one after the other.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub async fn load_one_by_one(
+        &self,
+        conn: &mut PgConnection,
+        chunk: ChunkKey,
+        rows: &Parts,
+    ) -> Result<Option<AllLoaded>, LoadError> {
+        let Some(on_conflict) = self.on_conflict().filter(|_| rows.count() > 0) else {
+            return Ok(None);
+        };
+        let put = on_conflict.put_in_order(conn, chunk, rows).await?;
+        let xids = self.look_back(conn, &[], rows.count() as u64).await?;
+        Ok(Some(AllLoaded {
+            loaded: Loaded {
+                places: Places::Pages(pages::join(put.pages)),
+                xids,
+            },
             conflicts: put.conflicts,
         }))
     }

@@ -431,11 +431,12 @@ impl Salvage<'_> {
         let ids = ids::join(ids.map(|&(id, step)| range_of_one(id, step)).collect());
         let part = self.rows.part(rows);
         let put = match self.plan.on_conflict() {
+            // What came of each is for those to count who load them.
             Some(on_conflict) => on_conflict.put(self.conn, self.chunk, &part, false).await?,
             None => self.plan.insert(self.conn, &ids, &part).await?,
         };
-        if put.accounted() != rows.len() as u64 {
-            return Err(self.rows_taken(rows.len() as u64, put.accounted()));
+        if self.plan.on_conflict().is_none() && put.taken != rows.len() as u64 {
+            return Err(self.rows_taken(rows.len() as u64, put.taken));
         }
         let then = if keep {
             format!("{JUDGE}; {}", under.keep())

@@ -11,7 +11,7 @@ use ledger::{
 };
 use model::{ChunkKey, ConflictSpec, ImportSpec, UndoSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use target::{Restored, TargetError, UndoTarget};
+use target::{Restored, TargetError, UndoTarget, text_array};
 
 use super::{
     places::{Place, Places, Registered},
@@ -137,22 +137,32 @@ impl Rows<'_> {
     pub async fn erase(&self, conn: &mut PgConnection, undo: UndoSpec) -> Result<UndoCounts, EraseError> {
         self.check_age(conn, undo).await?;
         let places = Places::find(conn, self.target, self.registered, self.restored.is_some()).await?;
-        let given_back = match self.restoration(conn).await? {
-            Some(restoration) => restoration.run(conn, &places.places).await?,
-            None => vec![0; places.places.len()],
-        };
-        let mut counts = UndoCounts::default();
-        // What is restored is not the import's any more.
-        for (place, restored) in std::iter::zip(&places.places, given_back) {
-            let registered = place.registered;
+        let restoration = self.restoration(conn).await?;
+        let mut gone = Vec::with_capacity(places.places.len());
+        for place in &places.places {
             let condition = match &place.id {
                 Some(id) if undo.include_edited => {
-                    format!("({} OR NOT {})", ours(place), self.given_to_later(place, id))
+                    format!("({} OR NOT ({}))", ours(place), self.of_others(place, id))
                 }
                 _ => ours(place),
             };
+            // What was there before is restored; and what something keeps from that is nothing to delete.
+            let condition = match self.restored {
+                Some(columns) => format!("{condition} AND NOT {}", was_there(self.chunk, columns)),
+                None => condition,
+            };
+            gone.push(delete(conn, place, &condition).await?);
+        }
+        // Only now: it may be what they had that the former values need.
+        let given_back = match restoration {
+            Some(restoration) => restoration.run(conn, &places.places).await?,
+            None => vec![0; gone.len()],
+        };
+        let mut counts = UndoCounts::default();
+        for (place, (gone, restored)) in std::iter::zip(&places.places, std::iter::zip(gone, given_back)) {
+            let registered = place.registered;
             counts.restored += restored;
-            let deleted = restored + delete(conn, place, &condition).await?;
+            let deleted = gone + restored;
             if deleted > place.most {
                 return Err(EraseError::TooMany {
                     registered: place.most,
@@ -176,7 +186,8 @@ impl Rows<'_> {
             let registered = self.registered.rows().saturating_sub(self.conflicts.superseded);
             let before = registered.saturating_sub(in_table);
             let left = in_table.saturating_sub(counts.deleted);
-            let gone = places.gone.min(left);
+            // Some that were superseded may be among those.
+            let gone = places.gone.saturating_sub(self.conflicts.superseded).min(left);
             counts.kept = (counts.kept + places.outside).min(left - gone);
             counts.missing = left - counts.kept + before;
         }
@@ -192,6 +203,8 @@ impl Rows<'_> {
             return Ok(None);
         };
         before::pin_text_forms(conn).await?;
+        // Nobody knows how many rows an expression of a key finds; to look through the pages once more for each of them would not end.
+        sqlx::raw_sql("SET LOCAL enable_nestloop = off").execute(conn).await?;
         Ok(Some(Restoration {
             chunk: self.chunk,
             target: self.target,
@@ -234,7 +247,14 @@ impl Rows<'_> {
         registry::given_to_later(self.chunk, self.target.oid, &place.xids, id)
     }
 
-    /// Rows under the place's ids that are neither as the import left them nor of a later load.
+    /// That a row under one of the place's ids is another import's.
+    fn of_others(&self, place: &Place, id: &str) -> String {
+        let written = registry::written_by_another(self.chunk);
+        format!("{} OR {written}", self.given_to_later(place, id))
+    }
+
+    /// Rows under the place's ids that are neither as the import left them nor of a later load. Those that another import wrote over are among
+    /// them, for it gives them back when it is undone.
     async fn count_differing(&self, conn: &mut PgConnection, place: &Place, id: &str) -> Result<u64, EraseError> {
         let differing = format!("NOT ({})", ours(place));
         // Nearly always none, and then nobody need be asked whose they are.
@@ -263,6 +283,12 @@ async fn delete(conn: &mut PgConnection, place: &Place, condition: &str) -> Resu
 /// Does something with the rows of a place of which a condition holds.
 fn statement(place: &Place, verb: &str, condition: &str) -> String {
     format!("{verb} FROM {} AS t WHERE {} AND {condition}", place.from, place.within)
+}
+
+/// Rows that a chunk had found in the table.
+fn was_there(chunk: ChunkKey, restored: &Restored) -> String {
+    let found = before::found_by(chunk, &text_array(&restored.key));
+    format!("EXISTS (SELECT FROM pgimport.import_before AS b WHERE {found})")
 }
 
 /// Rows that the chunk's own transactions wrote. As a constant: with a list that comes as a parameter a generic plan looks each row up in

@@ -25,11 +25,15 @@ pub async fn set(conn: &mut PgConnection, import: ImportId) -> Result<Option<usi
     };
     // What this program cannot undo, it does not begin to.
     row.undo()?;
-    row.spec()?;
+    let ordered = row.spec()?.conflict.is_ordered();
     chunks::reopen_kept(&mut tx, import).await?;
     cancel::set_fence(&mut tx, import).await?;
     fail::fail_point!("after-fence");
-    let undecided = chunks::list_undecided(&mut tx, import).await?;
+    let mut undecided = chunks::list_undecided(&mut tx, import).await?;
+    if ordered {
+        // What was loaded last may need what was loaded before it.
+        undecided.reverse();
+    }
     wakeups::push_deletions(&mut tx, &undecided).await?;
     tx.commit().await?;
     Ok(Some(undecided.len()))

@@ -76,7 +76,7 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
     check_cascades(&mut tx, &target.name, target.oid, undo.cascade).await?;
     preview.target.clone_from(&target.name);
     let spec = row.spec()?;
-    let restored = target.describe_restored(&mut tx, &spec.conflict).await?;
+    let restored = target.describe_restored(&mut tx, &spec.conflict, undo.cascade).await?;
     for chunk in chunks {
         let registered = Registered::read(&mut tx, chunk, &spec.identity).await?;
         let rows = Rows {

@@ -117,7 +117,8 @@ impl FileComparison {
                 match &self.conflict {
                     Some(conflict) => {
                         let statement = self.by_key(conflict, &places);
-                        self.compare_found(conn, &statement, &columns, place, report).await?;
+                        self.compare_found(conn, &statement, &columns, (chunk, place), report)
+                            .await?;
                     }
                     None => {
                         let statement = self.by_content(&places);
@@ -144,7 +145,7 @@ impl FileComparison {
         conn: &mut PgConnection,
         statement: &str,
         columns: &[ArrayBuffer],
-        place: &str,
+        (chunk, place): (&ChunkRow, &str),
         report: &mut Verification,
     ) -> Result<(), VerifyError> {
         let records = columns.first().map_or(0, ArrayBuffer::count);
@@ -158,6 +159,11 @@ impl FileComparison {
             .await?;
         let number = |name: &str| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
         let (there, found, differing) = (number("there")?, number("found")?, number("differing")?);
+        // Of the import's own it is known already.
+        let absent = number("absent")?.saturating_sub(chunk.loaded_count.saturating_sub(there));
+        report.differ(DifferenceKind::MissingRow, absent, || {
+            format!("{absent} records found their row in the table, and it is gone, {place}")
+        });
         report.differ(DifferenceKind::Content, there.abs_diff(found) + differing, || {
             format!(
                 "of {there} rows {found} have a record with their key, and {differing} of these other values, {place}"

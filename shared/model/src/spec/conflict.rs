@@ -19,7 +19,19 @@ pub enum ConflictSpec {
         key: Vec<String>,
         /// The columns that get its values.
         columns: Vec<String>,
+        /// What the columns of the key were in the table, and then these, when the import was submitted. Changes no row.
+        attributes: Vec<AttributeSpec>,
     },
+}
+
+/// What the catalog knows a column by, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttributeSpec {
+    /// `pg_attribute.attnum`.
+    pub number: i16,
+    /// `pg_attribute.atttypid`.
+    pub type_oid: u32,
 }
 
 impl ConflictSpec {
@@ -27,6 +39,18 @@ impl ConflictSpec {
     #[must_use]
     pub fn is_ordered(&self) -> bool {
         self.updates()
+    }
+
+    /// The same without what changes no row.
+    pub(super) fn row_changing(&self) -> Self {
+        match self {
+            Self::Update { key, columns, .. } => Self::Update {
+                key: key.clone(),
+                columns: columns.clone(),
+                attributes: Vec::new(),
+            },
+            other => other.clone(),
+        }
     }
 
     /// Whether rows that are there already are changed.

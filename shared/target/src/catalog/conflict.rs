@@ -1,5 +1,6 @@
 //! Unique keys, and columns that may be updated.
 
+use model::AttributeSpec;
 use sqlx::{PgConnection, postgres::types::Oid};
 
 use crate::{
@@ -34,49 +35,78 @@ pub(crate) async fn always_generated(conn: &mut PgConnection, oid: Oid) -> Resul
     .map_err(TargetError::Catalog)
 }
 
-/// Describes columns, in the order of their names.
+/// Describes columns, in the order of their names; those of which it is known what they were, whatever they are called now.
 pub(crate) async fn columns(
     conn: &mut PgConnection,
     oid: Oid,
     table: &str,
     names: &[String],
+    known: &[AttributeSpec],
 ) -> Result<Vec<ConflictColumn>, TargetError> {
-    // SQL has names of its own for the server's types with a length, and only their own names for others.
+    let numbers: Vec<i16> = known.iter().map(|attribute| attribute.number).collect();
+    // Of a domain it is the type below it that has functions, operators and a length. SQL has names of its own for the server's types with a
+    // length, and only their own names for others.
     let rows = sqlx::query!(
-        r#"SELECT n.name AS "name!", pg_catalog.format('%I.%I', s.nspname, t.typname) AS uncut_type,
-               CASE WHEN a.atttypmod = -1 THEN pg_catalog.format('%I.%I', s.nspname, t.typname)
-                    WHEN s.nspname = 'pg_catalog' THEN pg_catalog.format_type(a.atttypid, a.atttypmod)
-                    ELSE pg_catalog.format('%I.%I', s.nspname, t.typname)
-                        || pg_catalog.replace(pg_catalog.substring(pg_catalog.format_type(a.atttypid, a.atttypmod), '\(.*'), '[]', '')
-               END AS sql_type, t.typcategory IN ('S', 'V') AS "is_cut?", pg_catalog.format('%I.%I', p.pronspname, p.proname) AS output
-           FROM pg_catalog.unnest($2::pg_catalog.text[]) WITH ORDINALITY AS n (name, number)
-           LEFT JOIN pg_catalog.pg_attribute AS a
-               ON a.attrelid = $1 AND a.attname = n.name::pg_catalog.name AND a.attnum > 0 AND NOT a.attisdropped
-           LEFT JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-           LEFT JOIN pg_catalog.pg_namespace AS s ON s.oid = t.typnamespace
+        r#"SELECT n.name AS "was!", d.name, d.number, d.type_oid, d.uncut AS uncut_type, d.output, d.is_cut, d.is_domain, d.collation_name,
+               CASE WHEN d.typmod = -1 THEN d.uncut
+                    WHEN d.nspname = 'pg_catalog' THEN pg_catalog.format_type(d.oid, d.typmod)
+                    ELSE d.uncut || pg_catalog.replace(pg_catalog.substring(pg_catalog.format_type(d.oid, d.typmod), '\(.*'), '[]', '')
+               END AS sql_type
+           FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.int2[])) WITH ORDINALITY AS n (name, known, n)
            LEFT JOIN LATERAL (
-               SELECT f.proname, m.nspname AS pronspname FROM pg_catalog.pg_proc AS f
-               JOIN pg_catalog.pg_namespace AS m ON m.oid = f.pronamespace WHERE f.oid = t.typoutput) AS p ON true
-           ORDER BY n.number"#,
+               SELECT a.attname::pg_catalog.text AS name, a.attnum AS number, a.atttypid AS type_oid, t.oid, s.nspname, CASE WHEN b.is_domain THEN b.typmod ELSE a.atttypmod END AS typmod, b.is_domain,
+                   pg_catalog.format('%I.%I', s.nspname, t.typname) AS uncut, t.typcategory IN ('S', 'V') AS is_cut,
+                   pg_catalog.format('%I.%I', m.nspname, f.proname) AS output,
+                   (SELECT pg_catalog.format('%I.%I', q.nspname, c.collname) FROM pg_catalog.pg_collation AS c
+                    JOIN pg_catalog.pg_namespace AS q ON q.oid = c.collnamespace WHERE c.oid = a.attcollation) AS collation_name
+               FROM pg_catalog.pg_attribute AS a
+               CROSS JOIN LATERAL (
+                   WITH RECURSIVE below AS (
+                       SELECT o.oid, o.typbasetype, o.typtypmod, o.typtype = 'd' AS is_domain FROM pg_catalog.pg_type AS o WHERE o.oid = a.atttypid
+                       UNION ALL
+                       SELECT o.oid, o.typbasetype, o.typtypmod, true FROM below JOIN pg_catalog.pg_type AS o ON o.oid = below.typbasetype)
+                   SELECT (SELECT below.oid FROM below WHERE below.typbasetype = 0) AS oid, pg_catalog.max(below.typtypmod) AS typmod,
+                       pg_catalog.bool_or(below.is_domain) AS is_domain FROM below) AS b
+               JOIN pg_catalog.pg_type AS t ON t.oid = b.oid JOIN pg_catalog.pg_namespace AS s ON s.oid = t.typnamespace
+               JOIN pg_catalog.pg_proc AS f ON f.oid = t.typoutput JOIN pg_catalog.pg_namespace AS m ON m.oid = f.pronamespace
+               WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+                 AND CASE WHEN n.known IS NULL THEN a.attname = n.name::pg_catalog.name ELSE a.attnum = n.known END) AS d ON true
+           ORDER BY n.n"#,
         oid,
-        names
+        names,
+        &numbers
     )
     .fetch_all(conn)
     .await
     .map_err(TargetError::Catalog)?;
     let described = rows.into_iter().map(|row| {
-        let (Some(sql_type), Some(uncut_type), Some(output), Some(is_cut)) =
-            (row.sql_type, row.uncut_type, row.output, row.is_cut)
-        else {
+        let (Some(name), Some(sql_type), Some(uncut_type), Some(output), Some(number), Some(type_oid)) = (
+            row.name,
+            row.sql_type,
+            row.uncut_type,
+            row.output,
+            row.number,
+            row.type_oid,
+        ) else {
             return Err(TargetError::ColumnGone {
                 name: table.to_owned(),
-                column: row.name,
+                column: row.was,
             });
         };
         Ok(ConflictColumn {
-            name: row.name,
-            uncut_type: if is_cut { uncut_type } else { sql_type.clone() },
+            name,
+            attribute: AttributeSpec {
+                number,
+                type_oid: type_oid.0,
+            },
+            uncut_type: if row.is_cut == Some(true) {
+                uncut_type
+            } else {
+                sql_type.clone()
+            },
             sql_type,
+            is_domain: row.is_domain == Some(true),
+            collation: row.collation_name,
             output,
         })
     });
@@ -152,6 +182,49 @@ pub(crate) async fn who_may_not_update(conn: &mut PgConnection, oid: Oid) -> Res
         oid
     )
     .fetch_one(conn)
+    .await
+    .map_err(TargetError::Catalog)
+}
+
+/// Foreign keys of other tables that change their rows when one of these columns is updated: constraint, table and column.
+pub(crate) async fn referencing(
+    conn: &mut PgConnection,
+    oid: Oid,
+    columns: &[String],
+) -> Result<Option<(String, String)>, TargetError> {
+    let row = sqlx::query!(
+        r#"SELECT c.conname::pg_catalog.text AS "constraint!", c.conrelid::pg_catalog.regclass::pg_catalog.text AS "table!"
+           FROM pg_catalog.pg_constraint AS c
+           WHERE c.contype = 'f' AND c.confupdtype IN ('c', 'n', 'd')
+             AND (c.confrelid = $1 OR c.confrelid IN (
+                     SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)))
+             AND EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.confrelid AND a.attnum = ANY (c.confkey)
+                         AND a.attname::pg_catalog.text = ANY ($2))
+           ORDER BY 2, 1 LIMIT 1"#,
+        oid,
+        columns
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    Ok(row.map(|row| (row.constraint, row.table)))
+}
+
+/// A trigger that could give rows that are restored other values.
+pub(crate) async fn changing_trigger(conn: &mut PgConnection, oid: Oid) -> Result<Option<String>, TargetError> {
+    /// That it fires before something, and on UPDATE, in `pg_trigger.tgtype`.
+    const BEFORE: i32 = 1 << 1;
+    const ON_UPDATE: i32 = 1 << 4;
+    sqlx::query_scalar!(
+        r#"SELECT pg_catalog.quote_ident(t.tgname) AS "name!" FROM pg_catalog.pg_trigger AS t
+           WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::pg_catalog.int4 & $2 = $2
+             AND (t.tgrelid = $1 OR t.tgrelid IN (
+                     SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)))
+           ORDER BY 1 LIMIT 1"#,
+        oid,
+        BEFORE | ON_UPDATE
+    )
+    .fetch_optional(conn)
     .await
     .map_err(TargetError::Catalog)
 }
