@@ -41,7 +41,7 @@ use submit::{
     requests,
     submission::{Event, KeyChoice, Progress, Request, Submission},
 };
-use support::World;
+use support::{Held, World};
 use target::{ConflictChoice, ConflictRequest, MappingRequest};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -59,6 +59,8 @@ const TRIES: u32 = 15;
 const LOOK: Duration = Duration::from_millis(10);
 /// How often jobs that wait are brought forward, and the queue is asked.
 const HURRY: Duration = Duration::from_millis(60);
+/// On which the queue says that there is a job.
+const INSERT_CHANNEL: &str = "apalis::job::insert";
 /// Far beyond what a round takes.
 const HANGS: Duration = Duration::from_secs(60);
 /// Undos after which nothing may change any more.
@@ -653,9 +655,8 @@ impl<'a> Lane<'a> {
                 ),
                 "jobs" => "SELECT concat_ws(' ', status, run_at, convert_from(job, 'UTF8')) FROM apalis.jobs WHERE status <> 'Done'".to_owned(),
                 _ => format!(
-                    "SELECT (to_jsonb(p) - '{{key_hash,leaf_oid,filenode}}'::text[])::text FROM pgimport.import_{} AS p
-                     WHERE import_id = ANY ('{{{list}}}') ORDER BY import_id, ordinal",
-                    part
+                    "SELECT (to_jsonb(p) - '{{key_hash,leaf_oid,filenode}}'::text[])::text FROM pgimport.import_{part} AS p
+                     WHERE import_id = ANY ('{{{list}}}') ORDER BY import_id, ordinal"
                 ),
             };
             writeln!(text, "  {part}:").expect("a text");
@@ -722,8 +723,7 @@ async fn hurry(mut conn: PgConnection) {
         .await
         .expect("the lock for maintenance");
     let hurry = format!(
-        "UPDATE apalis.jobs SET run_at = now() - interval '1 second' WHERE status = 'Pending' AND run_at > now(); NOTIFY \"{}\"",
-        queue_channel()
+        "UPDATE apalis.jobs SET run_at = now() - interval '1 second' WHERE status = 'Pending' AND run_at > now(); NOTIFY \"{INSERT_CHANNEL}\""
     );
     loop {
         sqlx::raw_sql(AssertSqlSafe(hurry.as_str()))
@@ -757,11 +757,6 @@ async fn connect_quickly(world: &World) {
         password = credentials.password,
     );
     world.execute(&statement).await;
-}
-
-/// On which the queue says that there is a job.
-fn queue_channel() -> &'static str {
-    "apalis::job::insert"
 }
 
 #[test]
@@ -827,4 +822,34 @@ fn two_imports_at_once_end_as_one_of_their_orders_does_and_are_undone_without_a_
             worker.await.expect("a worker").expect("to work to the end");
         }
     });
+}
+
+/// Whose row it was is not to be told by which transaction is the older one: one that waits began before others that it then finds done.
+#[tokio::test]
+async fn a_row_is_given_back_to_an_import_that_began_later_and_was_done_earlier() {
+    let world = World::new().await;
+    world
+        .execute(
+            "CREATE TABLE pair (key int PRIMARY KEY, value text); INSERT INTO pair VALUES (1, 'there'), (2, 'there')",
+        )
+        .await;
+    let submit = async |name: &str, text: &str| {
+        let file = world.file(name, text);
+        let arguments = ["-i", &file, "--table", "pair", "--on-conflict", "update"];
+        world.run(&arguments).await.exits(0).id()
+    };
+    let _workers = [world.worker(&["--concurrency", "4"]).start()];
+    let held = Held::take(&world, "SELECT FROM pair WHERE key = 1 FOR UPDATE").await;
+    let waits = submit("waits.csv", "key;value\n1;a\n2;a\n3;a\n").await;
+    world.until_a_lock_is_waited_for().await;
+    let overtakes = submit("overtakes.csv", "key;value\n2;b\n3;b\n").await;
+    world.until_state(overtakes, "loaded").await;
+    held.release().await;
+    world.until_state(waits, "loaded").await;
+    for id in [waits, overtakes] {
+        world.run(&["cancel", &id.to_string(), "--wait"]).await;
+        assert_eq!(world.state(id).await, "cancelled", "{:#}", world.status(id));
+    }
+    let rows = world.texts("SELECT p::text FROM pair AS p ORDER BY 1").await;
+    assert_eq!(rows, ["(1,there)", "(2,there)"]);
 }
