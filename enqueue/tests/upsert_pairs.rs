@@ -3,7 +3,8 @@
 //! Whatever the two do, the table has to end as one of their orders leaves it, and as it was when both are undone. In half of the rounds somebody else
 //! changes rows beside them, while they are loaded and while they are undone: what that one wrote last stays, everything else is undone.
 //!
-//! A round takes some tenths of a second of two cores without optimization, as all of them have one database and the same workers. `PG_IMPORT_TEST_ROUNDS` says how many there are:
+//! A round takes some tenths of a second without optimization, as all of them have one database and the same workers. How many there are,
+//! `PG_IMPORT_TEST_ROUNDS` says:
 //!
 //! ```sh
 //! PG_IMPORT_TEST_ROUNDS=10000 cargo test --workspace --test upsert_pairs -- --nocapture
