@@ -202,14 +202,17 @@ impl Rows<'_> {
         let (Some(restored), Some(oldest)) = (self.restored, self.registered.oldest_xid()) else {
             return Ok(None);
         };
+        let owners = before::owners(conn, self.chunk, self.target.oid, oldest).await?;
         before::pin_text_forms(conn).await?;
-        // Nobody knows how many rows an expression of a key finds; to look through the pages once more for each of them would not end.
-        sqlx::raw_sql("SET LOCAL enable_nestloop = off").execute(conn).await?;
+        // Nobody knows how many rows an expression of a key finds: to look through the pages once more for each of them would not end. Where
+        // there is no other way, what that seems to cost is no reason to compile anything.
+        const PLANS: &str = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off";
+        sqlx::raw_sql(PLANS).execute(conn).await?;
         Ok(Some(Restoration {
             chunk: self.chunk,
             target: self.target,
             restored,
-            oldest,
+            owners,
         }))
     }
 

@@ -27,8 +27,8 @@ pub(super) struct Restoration<'a> {
     pub chunk: ChunkKey,
     pub target: &'a UndoTarget,
     pub restored: &'a Restored,
-    /// The oldest of the chunk's transactions, in full.
-    pub oldest: u64,
+    /// The chunks of other imports that had put some of the rows there.
+    pub owners: Vec<Owner>,
 }
 
 impl Restoration<'_> {
@@ -38,7 +38,7 @@ impl Restoration<'_> {
     /// [`EraseError`]; a constraint that the former values break by now among them.
     pub(super) async fn run(&self, conn: &mut PgConnection, places: &[Place]) -> Result<Vec<u64>, EraseError> {
         let mut counts = vec![0; places.len()];
-        for owner in before::owners(conn, self.chunk, self.target.oid, self.oldest).await? {
+        for owner in &self.owners {
             // Whatever has this transaction's id is the owner's, and nobody else's.
             sqlx::raw_sql("SAVEPOINT pgimport_owner").execute(&mut *conn).await?;
             let xmins: Vec<String> = owner.xmins.iter().map(u32::to_string).collect();
@@ -49,7 +49,7 @@ impl Restoration<'_> {
                 *count += found.iter().map(|(run, _)| run.rows).sum::<u64>();
                 runs.extend(found);
             }
-            self.hand_over(conn, &owner, runs).await?;
+            self.hand_over(conn, owner, runs).await?;
             sqlx::raw_sql("RELEASE SAVEPOINT pgimport_owner")
                 .execute(&mut *conn)
                 .await?;
