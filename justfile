@@ -88,6 +88,10 @@ bench-scale *WHAT: bench-build
 bench-salvage *ARGS: bench-build
     python3 bench/salvage.py {{ ARGS }}
 
+# Measure updates of rows that are there already beside INSERT … ON CONFLICT by hand
+bench-upsert *ARGS: bench-build
+    python3 bench/upsert.py {{ ARGS }}
+
 # Measure how long the chunk of a dead worker waits for another
 bench-takeover: bench-build
     python3 bench/takeover.py

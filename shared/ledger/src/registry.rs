@@ -161,14 +161,20 @@ pub fn given_to_later(chunk: ChunkKey, target: Oid, ours: &RowXids, id: &str) ->
 }
 
 /// A condition of the same kind, that holds of a row that an import which knows its rows by transaction put there, or wrote over what was
-/// there: it is that import's, whatever its id.
+/// there: it is that import's, whatever its id. The latter are among them only
+/// if `updated` says so, for what is overwritten comes back.
 #[must_use]
-pub fn written_by_another(chunk: ChunkKey) -> String {
+pub fn written_by_another(chunk: ChunkKey, updated: bool) -> String {
     let ChunkKey { import, ordinal } = chunk;
+    let kind = if updated {
+        ""
+    } else {
+        " AND NOT EXISTS (SELECT FROM pgimport.import AS i WHERE i.id = p.import_id AND i.ordered)"
+    };
     format!(
         "EXISTS (SELECT FROM pgimport.import_pages AS p, pg_catalog.unnest(p.xids) AS x (xid)
                  WHERE p.leaf_oid = t.tableoid AND (p.import_id, p.ordinal) <> ({import}, {ordinal})
-                   AND x.xid & 4294967295 = t.xmin::pg_catalog.text::pg_catalog.int8)"
+                   AND x.xid & 4294967295 = t.xmin::pg_catalog.text::pg_catalog.int8{kind})"
     )
 }
 

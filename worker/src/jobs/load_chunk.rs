@@ -15,7 +15,7 @@ use ledger::{
 };
 use model::{ChunkKey, ImportId, Span};
 use source::codec::CodecError;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use target::Target;
 
 use super::{Failure, ImportPlan, JobContext};
@@ -124,6 +124,17 @@ async fn load(
     }
 }
 
+/// Begins a transaction with the claim of a chunk; `None` when somebody else had it.
+async fn claim(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Option<Transaction<'_, Postgres>>, Failure> {
+    let mut tx = conn.begin().await?;
+    fail::fail_point!("before-claim");
+    if chunks::claim(&mut tx, chunk).await? {
+        return Ok(Some(tx));
+    }
+    tx.rollback().await?;
+    Ok(None)
+}
+
 /// What came of the attempt to load all rows of a chunk by one statement.
 enum AtOnce {
     Loaded,
@@ -141,12 +152,9 @@ async fn load_at_once(
     plan: &ImportPlan,
     (rows, rejects): (&mut Sink, &[Reject]),
 ) -> Result<AtOnce, Failure> {
-    let mut tx = conn.begin().await?;
-    fail::fail_point!("before-claim");
-    if !chunks::claim(&mut tx, chunk).await? {
-        tx.rollback().await?;
+    let Some(mut tx) = claim(conn, chunk).await? else {
         return Ok(AtOnce::Taken);
-    }
+    };
     fail::fail_point!("after-claim");
     let all = match plan.load.load(&mut tx, chunk, rows).await {
         Ok(all) => all,
@@ -178,11 +186,9 @@ async fn salvage(
     span: Span,
     (mut parsed, was_tried): (ParsedChunk, bool),
 ) -> Result<bool, Failure> {
-    let mut tx = conn.begin().await?;
-    if !chunks::claim(&mut tx, chunk).await? {
-        tx.rollback().await?;
+    let Some(mut tx) = claim(conn, chunk).await? else {
         return Ok(false);
-    }
+    };
     let rows = Parts::new(parsed.take_rows(), plan.load.columns());
     let salvaged = match plan.load.salvage(&mut tx, chunk, &rows).await {
         Ok(salvaged) => salvaged,
@@ -216,11 +222,9 @@ async fn load_without_refused(
     let mut left: Vec<usize> = (0..all.count()).collect();
     let mut refused: BTreeMap<usize, Refused> = BTreeMap::new();
     loop {
-        let mut tx = conn.begin().await?;
-        if !chunks::claim(&mut tx, chunk).await? {
-            tx.rollback().await?;
+        let Some(mut tx) = claim(conn, chunk).await? else {
             return Ok(false);
-        }
+        };
         let rows = Parts::new(Sink::Arrays(all.part(&left)), plan.load.columns());
         let found = match plan.load.salvage(&mut tx, chunk, &rows).await {
             Ok(found) => found,
@@ -257,11 +261,9 @@ async fn load_one_by_one(
     plan: &ImportPlan,
     (rows, rejects): (&Parts, &[Reject]),
 ) -> Result<bool, Failure> {
-    let mut tx = conn.begin().await?;
-    if !chunks::claim(&mut tx, chunk).await? {
-        tx.rollback().await?;
+    let Some(mut tx) = claim(conn, chunk).await? else {
         return Ok(false);
-    }
+    };
     let all = match plan.load.load_one_by_one(&mut tx, chunk, rows).await {
         Ok(all) => all,
         Err(error) => return Err(reconsider(context, plan, error).await?),

@@ -102,7 +102,8 @@ impl Rows<'_> {
     /// [`EraseError`] from the database.
     pub async fn find(&self, conn: &mut PgConnection) -> Result<Found, EraseError> {
         let places = Places::find(conn, self.target, self.registered, self.restored.is_some()).await?;
-        let restoration = self.restoration(conn).await?;
+        // Whose the rows were does not matter to who only looks, and may not be for him to read.
+        let restoration = self.restoration(conn, false).await?;
         let mut found = Found {
             registered: places.gone + places.outside,
             unknown: places.outside,
@@ -137,12 +138,12 @@ impl Rows<'_> {
     pub async fn erase(&self, conn: &mut PgConnection, undo: UndoSpec) -> Result<UndoCounts, EraseError> {
         self.check_age(conn, undo).await?;
         let places = Places::find(conn, self.target, self.registered, self.restored.is_some()).await?;
-        let restoration = self.restoration(conn).await?;
+        let restoration = self.restoration(conn, true).await?;
         let mut gone = Vec::with_capacity(places.places.len());
         for place in &places.places {
             let condition = match &place.id {
                 Some(id) if undo.include_edited => {
-                    format!("({} OR NOT ({}))", ours(place), self.of_others(place, id))
+                    format!("({} OR NOT ({}))", ours(place), self.of_others(place, id, true))
                 }
                 _ => ours(place),
             };
@@ -198,11 +199,19 @@ impl Rows<'_> {
     }
 
     /// What restores rows, where the chunk may have overwritten some.
-    async fn restoration(&self, conn: &mut PgConnection) -> Result<Option<Restoration<'_>>, EraseError> {
+    async fn restoration(
+        &self,
+        conn: &mut PgConnection,
+        to_owners: bool,
+    ) -> Result<Option<Restoration<'_>>, EraseError> {
         let (Some(restored), Some(oldest)) = (self.restored, self.registered.oldest_xid()) else {
             return Ok(None);
         };
-        let owners = before::owners(conn, self.chunk, self.target.oid, oldest).await?;
+        let owners = if to_owners {
+            before::owners(conn, self.chunk, self.target.oid, oldest).await?
+        } else {
+            Vec::new()
+        };
         before::pin_text_forms(conn).await?;
         // Nobody knows how many rows an expression of a key finds: to look through the pages once more for each of them would not end. Where
         // there is no other way, what that seems to cost is no reason to compile anything.
@@ -246,14 +255,10 @@ impl Rows<'_> {
         }
     }
 
-    fn given_to_later(&self, place: &Place, id: &str) -> String {
-        registry::given_to_later(self.chunk, self.target.oid, &place.xids, id)
-    }
-
-    /// That a row under one of the place's ids is another import's.
-    fn of_others(&self, place: &Place, id: &str) -> String {
-        let written = registry::written_by_another(self.chunk);
-        format!("{} OR {written}", self.given_to_later(place, id))
+    /// That a row under one of the place's ids is another import's; one that wrote over it only if `updated` says so.
+    fn of_others(&self, place: &Place, id: &str, updated: bool) -> String {
+        let given = registry::given_to_later(self.chunk, self.target.oid, &place.xids, id);
+        format!("{given} OR {}", registry::written_by_another(self.chunk, updated))
     }
 
     /// Rows under the place's ids that are neither as the import left them nor of a later load. Those that another import wrote over are among
@@ -264,7 +269,7 @@ impl Rows<'_> {
         if count(conn, place, &differing).await? == 0 {
             return Ok(0);
         }
-        let condition = format!("{differing} AND NOT {}", self.given_to_later(place, id));
+        let condition = format!("{differing} AND NOT ({})", self.of_others(place, id, false));
         count(conn, place, &condition).await
     }
 }
