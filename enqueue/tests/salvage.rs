@@ -38,7 +38,6 @@ async fn load_and_undo(world: &World, file: &str, arguments: &[&str], loaded: us
 async fn load(world: &World, file: &str, arguments: &[&str], loaded: usize, refused: &[&str]) -> i64 {
     let all = [&["-i", file, "--force"], arguments].concat();
     let id = world.enqueue(&all).run().exits(0).id();
-    // One chunk after the other: of two records with one key, in two chunks, the first is loaded.
     world.worker(&["--drain", "--concurrency", "1"]).run().exits(0);
     let status = world.status(id);
     assert_json(
@@ -148,7 +147,8 @@ async fn every_kind_of_refusal_is_a_reject_and_the_rest_loads() {
         &json!({"state": "cancelled", "deleted": 3, "kept": 0}),
     );
     assert_eq!(world.count("t").await, 0);
-    load_and_undo(&world, &file, &["--table", "t", "--chunk-rows", "2"], 3, &refused).await;
+    // What breaks a rule beside another record is in one chunk with it: of two chunks either may be first.
+    load_and_undo(&world, &file, &["--table", "t", "--chunk-rows", "9"], 3, &refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
