@@ -34,13 +34,6 @@ const TABLES: [(&str, &str); 4] = [
 
 const KEY: [&str; 2] = ["--conflict-columns", "shop,product"];
 
-/// Every row of a table, with all that it has.
-async fn content(world: &World, table: &str) -> Vec<String> {
-    world
-        .texts(&format!("SELECT t::text FROM {table} AS t ORDER BY 1"))
-        .await
-}
-
 /// Submits what updates the table `plain`, in chunks of so many records.
 fn submit(world: &World, name: &str, text: &str, chunk_rows: &str) -> i64 {
     let file = world.file(name, text);
@@ -82,7 +75,7 @@ async fn rows_that_are_there_are_updated_and_an_undo_gives_them_back_what_they_h
                  UPDATE {table} SET price = 9.5, note = product::text::{json} WHERE product BETWEEN 201 AND 250 AND shop <> 'Ulm'"
             ))
             .await;
-        let before = content(&world, table).await;
+        let before = world.content(table).await;
         let file = world.file("prices.csv", prices(101..401, "9.50"));
         let common = ["-i", &file, "--table", table, "--chunk-rows", "70"];
         let arguments = [&common[..], &["--on-conflict", "update"], &KEY].concat();
@@ -105,7 +98,7 @@ async fn rows_that_are_there_are_updated_and_an_undo_gives_them_back_what_they_h
             &world.undo(id, &[]),
             &json!({"state": "cancelled", "deleted": 200, "restored": 300, "kept": 0, "missing": 0}),
         );
-        assert_eq!(content(&world, table).await, before, "{table}");
+        assert_eq!(world.content(table).await, before, "{table}");
         for ledger in ["import_before", "import_pages"] {
             assert_eq!(
                 world.number(&format!("SELECT count(*) FROM pgimport.{ledger}")).await,
@@ -124,7 +117,7 @@ async fn rows_that_are_there_are_updated_and_an_undo_gives_them_back_what_they_h
             &world.undo(id, &[]),
             &json!({"state": "cancelled", "deleted": 200, "kept": 0}),
         );
-        assert_eq!(content(&world, table).await, before, "{table}");
+        assert_eq!(world.content(table).await, before, "{table}");
     }
 }
 
@@ -137,7 +130,7 @@ async fn of_records_with_the_same_key_the_last_one_counts_whatever_the_chunks_ar
             world
                 .execute("INSERT INTO plain VALUES ('a', 1, 1, 'there'), ('a', 2, 2, 'there'), ('c', 9, 9, 'there')")
                 .await;
-            let before = content(&world, "plain").await;
+            let before = world.content("plain").await;
             // New, new and old, old and as it was, back to what it was.
             let file = world.file(
                 "a.csv",
@@ -165,7 +158,7 @@ async fn of_records_with_the_same_key_the_last_one_counts_whatever_the_chunks_ar
                 "(b,2,1.00,x)",
                 "(c,9,9.00,there)",
             ];
-            assert_eq!(content(&world, "plain").await, expected, "{rows}");
+            assert_eq!(world.content("plain").await, expected, "{rows}");
             let status = world.status(id);
             assert_json(&status, &json!({"state": "loaded", "inserted": 2}));
             let number = |name: &str| status[name].as_i64().unwrap();
@@ -181,7 +174,7 @@ async fn of_records_with_the_same_key_the_last_one_counts_whatever_the_chunks_ar
                 &world.status(id),
                 &json!({"state": "cancelled", "kept": 0, "missing": 0, "deleted": 2}),
             );
-            assert_eq!(content(&world, "plain").await, before, "{rows}");
+            assert_eq!(world.content("plain").await, before, "{rows}");
         }
     }
 }
@@ -213,7 +206,7 @@ async fn what_others_changed_since_stays_and_is_counted() {
         &world.undo(id, &[]),
         &json!({"state": "kept", "deleted": 48, "restored": 47, "kept": 5}),
     );
-    let left = content(&world, "plain").await;
+    let left = world.content("plain").await;
     let mut expected: Vec<String> = (1..=100)
         .filter(|n| ![60, 61, 62].contains(n))
         .map(|n| format!("(a,{n},{n}.00,there)"))
@@ -226,7 +219,7 @@ async fn what_others_changed_since_stays_and_is_counted() {
         &world.undo(id, &[]),
         &json!({"state": "kept", "deleted": 48, "restored": 47, "kept": 5}),
     );
-    assert_eq!(content(&world, "plain").await, left);
+    assert_eq!(world.content("plain").await, left);
 }
 
 #[tokio::test]
@@ -236,7 +229,7 @@ async fn what_the_server_refuses_is_a_reject_and_the_other_records_of_its_key_co
     world
         .execute("ALTER TABLE plain ADD CHECK (price < 100); INSERT INTO plain VALUES ('a', 1, 1, 'there'), ('a', 2, 2, 'there')")
         .await;
-    let before = content(&world, "plain").await;
+    let before = world.content("plain").await;
     let text = "shop;product;price;note\na;1;5;x\na;1;500;bad\nb;1;1;x\nb;1;900;bad\nb;2;900;bad\na;2;900;bad\nb;3;x;bad\nc;3;3;x\nc;3;3;x\n";
     for rows in ["1", "2", "4", "100"] {
         let file = world.file("a.csv", text);
@@ -253,7 +246,7 @@ async fn what_the_server_refuses_is_a_reject_and_the_other_records_of_its_key_co
         let id = world.enqueue(&arguments).run().exits(0).id();
         world.drain();
         let expected = ["(a,1,5.00,x)", "(a,2,2.00,there)", "(b,1,1.00,x)", "(c,3,3.00,x)"];
-        assert_eq!(content(&world, "plain").await, expected, "{rows}");
+        assert_eq!(world.content("plain").await, expected, "{rows}");
         assert_json(
             &world.status(id),
             &json!({"state": "loaded", "rejected": 5, "inserted": 2, "updated": 1, "unchanged": 0, "skipped": 1}),
@@ -265,7 +258,7 @@ async fn what_the_server_refuses_is_a_reject_and_the_other_records_of_its_key_co
             &world.undo(id, &[]),
             &json!({"state": "cancelled", "deleted": 2, "restored": 1, "kept": 0}),
         );
-        assert_eq!(content(&world, "plain").await, before, "{rows}");
+        assert_eq!(world.content("plain").await, before, "{rows}");
     }
 }
 
@@ -369,7 +362,7 @@ async fn only_the_columns_that_are_named_are_updated_and_nulls_in_a_key_are_no_c
              INSERT INTO loose VALUES ('a', 1, 1, 'there'), ('a', NULL, 1, 'there'), (NULL, NULL, 1, 'there')",
         )
         .await;
-    let before = content(&world, "loose").await;
+    let before = world.content("loose").await;
     let text = "shop;product;price;note\na;1;2;new\na;;2;new\n;;2;new\na;;2;new\n";
     let arguments = [
         &[
@@ -409,7 +402,7 @@ async fn only_the_columns_that_are_named_are_updated_and_nulls_in_a_key_are_no_c
         &world.undo(id, &[]),
         &json!({"state": "cancelled", "deleted": 3, "restored": 1, "kept": 0}),
     );
-    assert_eq!(content(&world, "loose").await, before);
+    assert_eq!(world.content("loose").await, before);
 }
 
 #[tokio::test]
@@ -463,7 +456,7 @@ async fn two_that_update_the_same_rows_wait_for_one_another_and_are_undone_in_ei
         world
             .execute("INSERT INTO plain SELECT 'a', n, n, 'there' FROM generate_series(1, 50) AS n")
             .await;
-        let before = content(&world, "plain").await;
+        let before = world.content("plain").await;
         let mut ids = Vec::new();
         for (name, range) in [("first", 1..=80), ("second", 41..=120)] {
             let mut text = String::from("product;shop;price;note\n");
@@ -498,7 +491,7 @@ async fn two_that_update_the_same_rows_wait_for_one_another_and_are_undone_in_ei
                 &json!({"state": "cancelled", "kept": 0, "missing": 0}),
             );
         }
-        assert_eq!(content(&world, "plain").await, before);
+        assert_eq!(world.content("plain").await, before);
     }
 }
 
@@ -513,7 +506,7 @@ async fn rows_of_an_earlier_import_are_its_own_again_after_an_undo() {
                     "INSERT INTO {table} (shop, product, price) VALUES ('Ulm', 1, 1), ('Ulm', 2, 2), ('Berlin', 199, 3)"
                 ))
                 .await;
-            let before = content(&world, table).await;
+            let before = world.content(table).await;
             let load = |name: &str, text: &str, more: &[&str]| {
                 let file = world.file(name, text);
                 let arguments = ["-i", &file, "--table", table, "--chunk-rows", "30"];
@@ -522,10 +515,10 @@ async fn rows_of_an_earlier_import_are_its_own_again_after_an_undo() {
                     .unwrap()
             };
             let first = load("first.csv", &prices(1..101, "1"), &[]);
-            let loaded = content(&world, table).await;
+            let loaded = world.content(table).await;
             let update = [&["--on-conflict", "update"][..], &KEY].concat();
             let second = load("second.csv", &prices(51..151, "2"), &update);
-            let updated = content(&world, table).await;
+            let updated = world.content(table).await;
             let third = load("third.csv", &prices(90..201, "3"), &update);
             // Somebody else's hand in it.
             world
@@ -541,17 +534,17 @@ async fn rows_of_an_earlier_import_are_its_own_again_after_an_undo() {
                 &json!({"state": "kept", "restored": 121, "kept": 3, "deleted": 98}),
             );
             let same = |now: &[String], then: &[String]| now.iter().filter(|row| !then.contains(row)).count();
-            assert_eq!(same(&content(&world, table).await, &updated), 5, "{table}");
+            assert_eq!(same(&world.content(table).await, &updated), 5, "{table}");
             assert_json(
                 &world.undo(second, &[]),
                 &json!({"state": "kept", "restored": 98, "kept": 3, "deleted": 99}),
             );
-            assert_eq!(same(&content(&world, table).await, &loaded), 5, "{table}");
+            assert_eq!(same(&world.content(table).await, &loaded), 5, "{table}");
             assert_json(
                 &world.undo(first, &[]),
                 &json!({"state": "kept", "kept": 3, "deleted": 197}),
             );
-            assert_eq!(same(&content(&world, table).await, &before), 5, "{table}");
+            assert_eq!(same(&world.content(table).await, &before), 5, "{table}");
             assert_eq!(world.number(&format!("SELECT count(*) FROM {table}")).await, 3 + 5);
         }
     }
@@ -583,7 +576,7 @@ async fn a_chunk_waits_for_the_one_before_it_however_many_workers_there_are() {
     held.release().await;
     world.until_state(id, "loaded").await;
     assert_eq!(
-        content(&world, "plain").await,
+        world.content("plain").await,
         ["(a,1,2.00,y)", "(a,2,1.00,x)", "(a,3,1.00,x)"]
     );
     assert_json(&world.status(id), &json!({"inserted": 3, "skipped": 1, "updated": 0}));

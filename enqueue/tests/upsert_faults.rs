@@ -5,12 +5,6 @@ mod support;
 use serde_json::json;
 use support::{Held, World, assert_json, role::submitter_and_worker, until_true};
 
-async fn content(world: &World, table: &str) -> Vec<String> {
-    world
-        .texts(&format!("SELECT t::text FROM {table} AS t ORDER BY 1"))
-        .await
-}
-
 /// Submits what updates a table.
 fn submit(world: &World, table: &str, text: &str, more: &[&str]) -> i64 {
     let file = world.file(&format!("{table}.csv"), text);
@@ -30,15 +24,15 @@ async fn one_bad_record_among_new_ones_and_old_ones_is_a_reject() {
     world
         .execute("CREATE TABLE mixed (k int PRIMARY KEY, v int CHECK (v < 100)); INSERT INTO mixed VALUES (1, 1), (2, 6), (9, 9)")
         .await;
-    let before = content(&world, "mixed").await;
+    let before = world.content("mixed").await;
     let id = update(&world, "mixed", "k;v\n1;5\n2;6\n3;7\n4;500\n9;900\n5;x\n3;8\n", &[]);
     assert_json(
         &world.status(id),
         &json!({"state": "loaded", "inserted": 1, "updated": 1, "unchanged": 1, "skipped": 1, "rejected": 3}),
     );
-    assert_eq!(content(&world, "mixed").await, ["(1,5)", "(2,6)", "(3,8)", "(9,9)"]);
+    assert_eq!(world.content("mixed").await, ["(1,5)", "(2,6)", "(3,8)", "(9,9)"]);
     assert_json(&world.undo(id, &[]), &json!({"state": "cancelled", "kept": 0}));
-    assert_eq!(content(&world, "mixed").await, before);
+    assert_eq!(world.content("mixed").await, before);
 }
 
 #[tokio::test]
@@ -50,7 +44,7 @@ async fn what_is_refused_together_is_loaded_one_by_one() {
              INSERT INTO coded VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 3)",
         )
         .await;
-    let before = content(&world, "coded").await;
+    let before = world.content("coded").await;
     // Each takes the code that the one before it gives up.
     for text in [
         "k;code;v\n1;x;9\n9;a;9\n",
@@ -71,7 +65,7 @@ async fn what_is_refused_together_is_loaded_one_by_one() {
         let undone = world.undo(id, &[]);
         if !text.contains("3;b") {
             assert_json(&undone, &json!({"state": "cancelled", "deleted": 1, "restored": 1}));
-            assert_eq!(content(&world, "coded").await, before, "{text}");
+            assert_eq!(world.content("coded").await, before, "{text}");
         } else {
             assert_json(&undone, &json!({"state": "kept", "deleted": 0, "restored": 0}));
             world
@@ -132,7 +126,7 @@ async fn roles_with_the_documented_grants_update_and_undo() {
         &world.status(id),
         &json!({"state": "cancelled", "deleted": 2, "restored": 1}),
     );
-    assert_eq!(content(&world, "priced").await, ["(1,1)"]);
+    assert_eq!(world.content("priced").await, ["(1,1)"]);
 }
 
 #[tokio::test]
@@ -141,7 +135,7 @@ async fn a_row_goes_back_to_an_import_that_is_younger_than_the_one_that_overwrot
     world
         .execute("CREATE TABLE turns (k int PRIMARY KEY, v text); INSERT INTO turns VALUES (1, 'o'), (2, 'o')")
         .await;
-    let before = content(&world, "turns").await;
+    let before = world.content("turns").await;
     let _worker = world.worker(&["--concurrency", "3"]).start();
     let held = Held::take(&world, "SELECT FROM turns WHERE k = 1 FOR UPDATE").await;
     // It has its transaction's id, and waits for the first row.
@@ -159,7 +153,7 @@ async fn a_row_goes_back_to_an_import_that_is_younger_than_the_one_that_overwrot
     for id in [elder, younger] {
         assert_json(&world.status(id), &json!({"state": "cancelled"}));
     }
-    assert_eq!(content(&world, "turns").await, before);
+    assert_eq!(world.content("turns").await, before);
 }
 
 #[tokio::test]
@@ -179,7 +173,7 @@ async fn an_import_by_ids_and_an_update_over_it_are_undone_in_either_order() {
                 world.undo(id, &[]);
             }
         }
-        assert_eq!(content(&world, "skus").await, Vec::<String>::new(), "{first}");
+        assert_eq!(world.content("skus").await, Vec::<String>::new(), "{first}");
         for id in ids {
             assert_json(&world.status(id), &json!({"state": "cancelled"}));
         }
@@ -230,9 +224,9 @@ async fn keys_are_compared_as_their_columns_are() {
         ("blanks", "k", "k;v\na ;b\nabcd;x\n", vec!["(\"a  \",\"b  \")"], 1),
         ("amounts", "k", "k;v\n1.00;2.5\n1;3\n", vec!["(1.0,3.00)"], 0),
     ] {
-        let before = content(&world, table).await;
+        let before = world.content(table).await;
         let id = update(&world, table, text, &["--conflict-columns", key]);
-        assert_eq!(content(&world, table).await, expected, "{table}");
+        assert_eq!(world.content(table).await, expected, "{table}");
         let status = world.status(id);
         assert_json(&status, &json!({"state": "loaded", "rejected": rejected}));
         let number = |name: &str| status[name].as_i64().unwrap();
@@ -244,7 +238,7 @@ async fn keys_are_compared_as_their_columns_are() {
             .await
             .exits(0);
         assert_json(&world.undo(id, &[]), &json!({"state": "cancelled", "kept": 0}));
-        assert_eq!(content(&world, table).await, before, "{table}");
+        assert_eq!(world.content(table).await, before, "{table}");
     }
 }
 
@@ -269,7 +263,7 @@ async fn columns_are_followed_and_what_cannot_be_followed_keeps_the_rows() {
         &world.undo(id, &[]),
         &json!({"state": "cancelled", "deleted": 1, "restored": 1, "kept": 0}),
     );
-    let rows = content(&world, "renamed").await;
+    let rows = world.content("renamed").await;
     assert_eq!(rows, ["(\"2026-01-01 00:00:00\",1,2)", "(\"2026-01-02 00:00:00\",3,4)"]);
     // Its key reads otherwise now, and nothing of it was written anew.
     let id = update(
@@ -326,7 +320,7 @@ async fn what_would_change_more_than_rows_of_the_table_is_refused() {
         "{refused:?}"
     );
     let id = update(&world, "codes", "k;code;v\n1;a;2\n", &["--update-columns", "v"]);
-    assert_eq!(content(&world, "codes").await, ["(1,a,2)"]);
+    assert_eq!(world.content("codes").await, ["(1,a,2)"]);
     world
         .execute("CREATE TRIGGER louder BEFORE UPDATE ON codes FOR EACH ROW EXECUTE FUNCTION louder()")
         .await;
@@ -339,7 +333,7 @@ async fn what_would_change_more_than_rows_of_the_table_is_refused() {
     );
     world.execute("ALTER TABLE codes DISABLE TRIGGER louder").await;
     assert_json(&world.undo(id, &[]), &json!({"state": "cancelled", "restored": 1}));
-    assert_eq!(content(&world, "codes").await, ["(1,a,1)"]);
+    assert_eq!(world.content("codes").await, ["(1,a,1)"]);
     let replace = world
         .run(&["-i", &file, "--on-conflict", "update", "--replace"])
         .await

@@ -8,12 +8,12 @@ use std::{collections::HashMap, io, path::PathBuf};
 use ledger::{
     LedgerError,
     chunks::{self, ChunkRow},
-    conflicts::{self, ChunkConflicts, ConflictCounts},
+    conflicts::{ChunkConflicts, ConflictCounts},
     imports::{self, Import},
     inputs::{self, Input},
     rejects::{self, Reject},
 };
-use model::{ChunkKey, ChunkState, ConflictSpec, ImportId};
+use model::{ChunkKey, ChunkState, ImportId};
 use serde::Serialize;
 use source::{SourceError, fingerprint};
 use sqlx::PgConnection;
@@ -22,7 +22,7 @@ use target::{Target, TargetError, UndoTarget};
 use crate::{
     load::shape::{About, ShapeError},
     undo::{
-        erase::{EraseError, Rows},
+        erase::{EraseError, Rows, conflicts_of},
         places::Registered,
     },
 };
@@ -168,10 +168,7 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
                 import: id,
                 ordinal: chunk.ordinal,
             };
-            let conflicts = match spec.conflict {
-                ConflictSpec::Fail => ChunkConflicts::default(),
-                _ => conflicts::read(conn, key).await?,
-            };
+            let conflicts = conflicts_of(conn, key, spec).await?;
             if !report.account(chunk, &conflicts, &place) {
                 continue;
             }

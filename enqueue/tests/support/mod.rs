@@ -134,6 +134,12 @@ impl World {
             .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// Every row of a table, with all that it has, in some order that stays.
+    pub async fn content(&self, table: &str) -> Vec<String> {
+        self.texts(&format!("SELECT t::text FROM {table} AS t ORDER BY 1"))
+            .await
+    }
+
     /// The first column of a statement's only row, as text; `None` also while the server cannot be asked.
     pub async fn ask(&self, sql: &str) -> Option<String> {
         let row = sqlx::raw_sql(AssertSqlSafe(format!("SELECT ({sql})::text AS answer")))

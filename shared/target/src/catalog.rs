@@ -12,6 +12,13 @@ use super::{
 
 pub(super) mod conflict;
 
+/// What a trigger fires for, in `pg_trigger.tgtype`: each row, before what happens, and the statements.
+const FOR_EACH_ROW: i32 = 1;
+const BEFORE: i32 = 1 << 1;
+const ON_INSERT: i32 = 1 << 2;
+const ON_DELETE: i32 = 1 << 3;
+const ON_UPDATE: i32 = 1 << 4;
+
 /// The oid of the table that SQL would find under `name`.
 pub(super) async fn resolve(conn: &mut PgConnection, name: &str) -> Result<Oid, TargetError> {
     let found = sqlx::query_scalar!(r#"SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS "oid""#, name)
@@ -276,10 +283,6 @@ pub(super) async fn leaves(
     leaves: &[Oid],
     restores: bool,
 ) -> Result<Vec<Leaf>, TargetError> {
-    /// That it fires for each row, and on DELETE or UPDATE, in `pg_trigger.tgtype`.
-    const FOR_EACH_ROW: i32 = 1;
-    const ON_DELETE: i32 = 1 << 3;
-    const ON_UPDATE: i32 = 1 << 4;
     let rows = sqlx::query!(
         r#"SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS "name!", pg_catalog.pg_relation_filenode(c.oid) AS filenode,
                pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(c.oid, 'DELETE')
@@ -287,7 +290,8 @@ pub(super) async fn leaves(
                    AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND NOT pg_catalog.row_security_active(c.oid)
                    AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid IN ($1, c.oid) AND NOT t.tgisinternal
                                    AND t.tgtype::pg_catalog.int4 & $3 = 0 AND t.tgtype::pg_catalog.int4 & $4 <> 0)
-                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class IN ($1, c.oid) AND r.ev_type IN ('2', '4'))
+                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class IN ($1, c.oid)
+                                   AND (r.ev_type = '4' OR $5 AND r.ev_type = '2'))
                    OR c.oid = $1 AS "stands_alone!",
                c.oid = $1 OR c.oid IN (
                    SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)) AS "belongs!"
@@ -467,9 +471,6 @@ pub(super) async fn find_trigger(
     oid: Oid,
     updates: bool,
 ) -> Result<Option<String>, TargetError> {
-    /// That it fires on INSERT, or on UPDATE, in `pg_trigger.tgtype`.
-    const ON_INSERT: i32 = 1 << 2;
-    const ON_UPDATE: i32 = 1 << 4;
     let events = if updates { ON_INSERT | ON_UPDATE } else { ON_INSERT };
     sqlx::query_scalar!(
         r#"SELECT pg_catalog.quote_ident(t.tgname) AS "name!" FROM pg_catalog.pg_trigger AS t

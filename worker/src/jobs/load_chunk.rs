@@ -21,7 +21,7 @@ use target::Target;
 use super::{Failure, ImportPlan, JobContext};
 use crate::load::{
     conflict::Conflicts,
-    plan::{LoadError, LoadPlan, Loaded, Places},
+    plan::{AllLoaded, LoadError, LoadPlan, Loaded, Places},
     refusal::{Refused, is_of_a_row},
     rows::{self, FoundRecord, ParsedChunk},
     shape::{About, RecordShape},
@@ -166,9 +166,7 @@ async fn load_at_once(
         Err(error) => return Err(reconsider(context, plan, error).await?),
     };
     fail::fail_point!("after-rows");
-    let (loaded, conflicts) = all.map(|all| (all.loaded, all.conflicts)).unzip();
-    let conflicts = conflicts.unwrap_or_default();
-    record(context, &mut tx, chunk, plan, (loaded.as_slice(), &conflicts), rejects).await?;
+    record_all(context, &mut tx, chunk, plan, all, rejects).await?;
     match tx.commit().await {
         Ok(()) => Ok(AtOnce::Loaded),
         // By a constraint that is deferred.
@@ -244,12 +242,13 @@ async fn load_without_refused(
                 return Ok(true);
             }
             AtOnce::Taken => return Ok(false),
-            AtOnce::Refused if found_none => {}
+            AtOnce::Refused if found_none => {
+                let rows = Parts::new(rows, plan.load.columns());
+                return load_one_by_one(context, conn, chunk, plan, (&rows, &rejects)).await;
+            }
             // For another one, which is found next.
-            AtOnce::Refused => continue,
+            AtOnce::Refused => {}
         }
-        let rows = Parts::new(rows, plan.load.columns());
-        return load_one_by_one(context, conn, chunk, plan, (&rows, &rejects)).await;
     }
 }
 
@@ -268,9 +267,7 @@ async fn load_one_by_one(
         Ok(all) => all,
         Err(error) => return Err(reconsider(context, plan, error).await?),
     };
-    let (loaded, conflicts) = all.map(|all| (all.loaded, all.conflicts)).unzip();
-    let conflicts = conflicts.unwrap_or_default();
-    record(context, &mut tx, chunk, plan, (loaded.as_slice(), &conflicts), rejects).await?;
+    record_all(context, &mut tx, chunk, plan, all, rejects).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -317,6 +314,20 @@ async fn with_refused(
     Ok(rejects)
 }
 
+/// Writes what came of a chunk's records, of which no row was refused any more.
+async fn record_all(
+    context: &JobContext,
+    tx: &mut PgConnection,
+    chunk: ChunkKey,
+    plan: &ImportPlan,
+    all: Option<AllLoaded>,
+    rejects: &[Reject],
+) -> Result<(), Failure> {
+    let (loaded, conflicts) = all.map(|all| (all.loaded, all.conflicts)).unzip();
+    let conflicts = conflicts.unwrap_or_default();
+    record(context, tx, chunk, plan, (loaded.as_slice(), &conflicts), rejects).await
+}
+
 /// Writes what came of a chunk's records.
 async fn record(
     context: &JobContext,
@@ -330,7 +341,7 @@ async fn record(
         loaded: 0,
         rejected: rejects.len() as u64,
     };
-    for Loaded { places, xids } in loaded.iter() {
+    for Loaded { places, xids } in loaded {
         counts.loaded += places.rows();
         match places {
             Places::Ids(ids) => registry::insert(tx, chunk, plan.load.target().oid, ids, xids).await?,

@@ -73,8 +73,8 @@ pub(crate) async fn conflicts_of(
     spec: &ImportSpec,
 ) -> Result<ChunkConflicts, LedgerError> {
     match spec.conflict {
-        ConflictSpec::Update { .. } => conflicts::read(conn, chunk).await,
-        ConflictSpec::Fail | ConflictSpec::Ignore { .. } => Ok(ChunkConflicts::default()),
+        ConflictSpec::Fail => Ok(ChunkConflicts::default()),
+        ConflictSpec::Ignore { .. } | ConflictSpec::Update { .. } => conflicts::read(conn, chunk).await,
     }
 }
 

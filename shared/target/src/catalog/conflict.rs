@@ -3,6 +3,7 @@
 use model::AttributeSpec;
 use sqlx::{PgConnection, postgres::types::Oid};
 
+use super::{BEFORE, ON_UPDATE};
 use crate::{
     TargetError,
     conflict::{ConflictColumn, UniqueIndex},
@@ -212,9 +213,6 @@ pub(crate) async fn referencing(
 
 /// A trigger that could give rows that are restored other values.
 pub(crate) async fn changing_trigger(conn: &mut PgConnection, oid: Oid) -> Result<Option<String>, TargetError> {
-    /// That it fires before something, and on UPDATE, in `pg_trigger.tgtype`.
-    const BEFORE: i32 = 1 << 1;
-    const ON_UPDATE: i32 = 1 << 4;
     sqlx::query_scalar!(
         r#"SELECT pg_catalog.quote_ident(t.tgname) AS "name!" FROM pg_catalog.pg_trigger AS t
            WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::pg_catalog.int4 & $2 = $2
