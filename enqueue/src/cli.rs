@@ -10,7 +10,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use connect::ConnectArgs;
-use model::{IdentityChoice, ImportId, LoadMethod, MaxRejects};
+use model::{IdentityChoice, ImportId, Limit, LoadMethod};
 
 pub use conflict::ConflictArgs;
 pub use create::CreateArgs;
@@ -136,7 +136,7 @@ pub struct SubmitArgs {
     pub max_pending: u64,
     /// With more rejected records the import fails: --max-rejects 100 or --max-rejects 0.5%
     #[arg(long, value_name = "N|N%")]
-    pub max_rejects: Option<MaxRejects>,
+    pub max_rejects: Option<Limit>,
     /// When the import fails, take out again what was loaded
     #[arg(long)]
     pub all_or_nothing: bool,

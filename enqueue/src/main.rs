@@ -18,7 +18,9 @@ use cli::{Cli, Command, SubmitArgs};
 
 fn main() -> std::io::Result<()> {
     let cli = Cli::parse();
-    cli.check();
+    if cli.submit.like.is_none() {
+        cli.check();
+    }
     session::logging::start("warn");
     let runtime = worker::runtime()?;
     let code = runtime.block_on(run(cli));

@@ -233,10 +233,16 @@ fn of_conflict(words: &mut Words, spec: &ImportSpec) {
             words.option("--on-conflict", "ignore");
             words.option("--conflict-columns", &list(key));
         }
-        ConflictSpec::Update { key, columns, .. } => {
+        ConflictSpec::Update {
+            key, columns, missing, ..
+        } => {
             words.option("--on-conflict", "update");
             words.option("--conflict-columns", &list(key));
             words.option("--update-columns", &list(columns));
+            if let Some(missing) = missing {
+                words.flag("--delete-missing");
+                words.option("--max-deletes", &missing.max.to_string());
+            }
         }
     }
 }

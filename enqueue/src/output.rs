@@ -162,11 +162,20 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
             format!("{} (another row or record has their key)", group(skipped)),
         );
     }
+    if status.removed > 0 {
+        line(
+            "removed",
+            format!("{} (the source does not have them)", group(status.removed)),
+        );
+    }
     let undone = status.deleted + status.restored;
-    if undone + status.kept + status.missing > 0 || status.state == ImportState::Cancelled {
+    if undone + status.returned + status.kept + status.missing > 0 || status.state == ImportState::Cancelled {
         line("deleted", group(status.deleted));
         if updated > 0 {
             line("restored", group(status.restored));
+        }
+        if status.removed > 0 {
+            line("returned", format!("{} of those removed", group(status.returned)));
         }
         line("remain", group(status.remaining()));
         line("gone", format!("{} (deleted by others before)", group(status.missing)));

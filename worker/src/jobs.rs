@@ -7,6 +7,7 @@ mod cancel_import;
 mod delete_chunk;
 mod load_chunk;
 mod outcome;
+mod sweep;
 
 use std::{
     collections::HashMap,
@@ -18,7 +19,7 @@ use std::{
 
 use futures::FutureExt as _;
 use ledger::LedgerError;
-use model::{ChunkKey, ImportId, MaxRejects, ProcessName};
+use model::{ChunkKey, ImportId, Limit, ProcessName};
 use queue::{Job, JobError};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
@@ -56,7 +57,7 @@ pub struct JobContext {
 
 /// How the chunks of an import are parsed and loaded.
 pub struct ImportPlan {
-    pub max_rejects: Option<MaxRejects>,
+    pub max_rejects: Option<Limit>,
     /// Whether its chunks are loaded one after the other.
     pub ordered: bool,
     pub shape: RecordShape,

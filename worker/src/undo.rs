@@ -4,4 +4,5 @@ pub mod erase;
 pub mod fence;
 pub mod places;
 pub mod preview;
+pub(crate) mod put_back;
 mod restore;

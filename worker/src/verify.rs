@@ -6,14 +6,14 @@ mod source_text;
 use std::{collections::HashMap, io, path::PathBuf};
 
 use ledger::{
-    LedgerError,
+    LedgerError, before,
     chunks::{self, ChunkRow},
     conflicts::{ChunkConflicts, ConflictCounts},
     imports::{self, Import},
     inputs::{self, Input},
     rejects::{self, Reject},
 };
-use model::{ChunkKey, ChunkState, ImportId};
+use model::{ChunkKey, ChunkKind, ChunkState, ImportId};
 use serde::Serialize;
 use source::{SourceError, fingerprint};
 use sqlx::PgConnection;
@@ -43,6 +43,8 @@ pub struct Verification {
     /// Records whose row was there already with the same values, and those that gave way to a row or another record of their key.
     pub unchanged: u64,
     pub skipped: u64,
+    /// Rows that were deleted, for the source did not have them, and are not put back.
+    pub removed: u64,
     /// Records of chunks whose rows an undo took out again, or that were cancelled before they were loaded.
     pub undone: u64,
     /// Whether the file was compared too.
@@ -172,6 +174,10 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
             if !report.account(chunk, &conflicts, &place) {
                 continue;
             }
+            if chunk.kind == ChunkKind::Sweep {
+                verify_removed(conn, key, &conflicts, &place, &mut report).await?;
+                continue;
+            }
             let rejects = verify_rejects(conn, key, chunk, &place, &mut report).await?;
             let registered = Registered::read(conn, key, &spec.identity).await?;
             let rows = Rows {
@@ -278,6 +284,24 @@ impl Verification {
         });
         true
     }
+}
+
+/// Compares the rows that were removed with those that are kept to be put back. One of an import that was undone since has no image any more,
+/// and is kept nevertheless.
+async fn verify_removed(
+    conn: &mut PgConnection,
+    key: ChunkKey,
+    conflicts: &ChunkConflicts,
+    place: &str,
+    report: &mut Verification,
+) -> Result<(), VerifyError> {
+    let removed = conflicts.removed.saturating_sub(conflicts.returned);
+    let kept = before::count_all(conn, key).await?;
+    report.removed += removed;
+    report.differ(DifferenceKind::RegistryCount, removed.abs_diff(kept), || {
+        format!("{place}: {removed} rows removed, {kept} kept in the ledger")
+    });
+    Ok(())
 }
 
 /// Compares the rejects that were counted with those that are kept, which it returns.

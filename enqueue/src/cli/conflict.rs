@@ -1,6 +1,7 @@
 //! What becomes of rows that are there already: the arguments that say it, and the request that they make.
 
 use clap::{Args, ValueEnum};
+use model::Limit;
 use target::{ConflictChoice, ConflictRequest};
 
 use super::{
@@ -20,6 +21,12 @@ pub struct ConflictArgs {
     /// The columns that are updated, in place of all that the file has: --update-columns price,stock
     #[arg(long, value_name = "A,B,…", value_parser = parse_columns)]
     pub update_columns: Option<Names>,
+    /// With --on-conflict update: when all is loaded, delete the rows whose key the file does not have. Undo puts them back
+    #[arg(long, conflicts_with = "each")]
+    pub delete_missing: bool,
+    /// If more would be deleted, none is, and the import fails: --max-deletes 100 or --max-deletes 0.5% of the table's rows
+    #[arg(long, value_name = "N|N%")]
+    pub max_deletes: Option<Limit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -42,11 +49,20 @@ impl ConflictArgs {
             },
             key: self.conflict_columns.clone().map(|names| names.0),
             columns: self.update_columns.clone().map(|names| names.0),
+            max_deletes: self.max_deletes,
         }
     }
 
     /// Says which arguments do not fit one another.
     pub fn check(&self, method: Method, identity: RowIdentity, replace: bool) -> Result<(), &'static str> {
+        match (self.delete_missing, self.max_deletes) {
+            (true, None) => return Err("--delete-missing needs --max-deletes, such as 100 or 0.5%"),
+            (false, Some(_)) => return Err("--max-deletes needs --delete-missing"),
+            _ => {}
+        }
+        if self.delete_missing && self.on_conflict != OnConflict::Update {
+            return Err("--delete-missing needs --on-conflict update");
+        }
         if self.on_conflict == OnConflict::Error {
             return match (&self.conflict_columns, &self.update_columns) {
                 (None, None) => Ok(()),

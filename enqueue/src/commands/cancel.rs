@@ -119,7 +119,7 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     output::print(&format!(
-        "import {}: {} rows would be deleted from {}{}
+        "import {}: {} rows would be deleted from {}{}{}
   kept      {} are not as they were loaded, and would stay
   edited    {} are not as they were loaded: edited since, or somebody else's
   unclear   {} of which nobody can tell: without ids, or where every row of a chunk differs, as after a rewrite of the table
@@ -129,6 +129,11 @@ async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
         output::escape(&preview.target),
         if preview.would_restore > 0 {
             format!("\n  restored  {} would get their former values back", group(preview.would_restore))
+        } else {
+            String::new()
+        },
+        if preview.would_return > 0 {
+            format!("\n  returned  {} that the source did not have would be put back", group(preview.would_return))
         } else {
             String::new()
         },

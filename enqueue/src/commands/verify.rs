@@ -52,6 +52,12 @@ fn text(args: &VerifyArgs, report: &Verification) -> String {
         },
         group(report.chunks)
     )];
+    if report.removed > 0 {
+        lines.push(format!(
+            "  {} rows that the source does not have are deleted, and kept to be put back",
+            group(report.removed)
+        ));
+    }
     for difference in &report.differences {
         lines.push(format!("  {}: {}", describe(difference.kind), group(difference.count)));
         lines.extend(difference.examples.iter().map(|example| format!("    {example}")));

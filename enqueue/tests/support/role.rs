@@ -69,7 +69,8 @@ impl Role {
         self.grants(&[
             "USAGE ON SCHEMA pgimport, apalis",
             "SELECT ON pgimport._sqlx_migrations, pgimport.import_input",
-            "SELECT, INSERT, DELETE ON pgimport.import_pages, pgimport.import_before",
+            "SELECT, INSERT, DELETE ON pgimport.import_pages, pgimport.import_seen",
+            "SELECT, INSERT, UPDATE, DELETE ON pgimport.import_before",
             "SELECT, INSERT, UPDATE ON pgimport.import_conflict",
             "SELECT, UPDATE ON pgimport.import, pgimport.import_chunk",
             "SELECT, DELETE ON pgimport.import_payload",

@@ -1,4 +1,4 @@
-//! Table `import_before`: rows as they were before an import overwrote them.
+//! Table `import_before`: rows as they were before an import overwrote or deleted them.
 //!
 //! They are written and read by the statements that write and read the user's table, for both must be one: what is here are the parts of
 //! these that name the ledger.
@@ -6,7 +6,11 @@
 use model::{ChunkKey, ImportId};
 use sqlx::{PgConnection, postgres::types::Oid};
 
-use crate::{LedgerError, number::signed, registry::xmin};
+use crate::{
+    LedgerError,
+    number::{signed, unsigned},
+    registry::xmin,
+};
 
 /// Has values written as text in one way, whatever the role's settings are, until the caller's transaction ends: keys are compared by
 /// their text, and what was written is to be read again.
@@ -60,6 +64,94 @@ pub fn save(source: &str, import: &str, ordinal: &str) -> String {
         carried("image"),
         carried("row_xmin")
     )
+}
+
+/// A statement that keeps the rows of a query `source`, which a chunk deletes: their `key`, their `image` and their `xmin`.
+#[must_use]
+pub fn save_removed(source: &str, chunk: ChunkKey) -> String {
+    format!(
+        "INSERT INTO pgimport.import_before (import_id, ordinal, key_hash, key, existed, image, row_xmin)
+         SELECT {}, {}, {}, c.key, true, c.image, c.xmin FROM {source} AS c RETURNING 1",
+        chunk.import.0,
+        chunk.ordinal,
+        hash_of("c.key")
+    )
+}
+
+/// A statement that takes the rows out that a chunk deleted, those of which a condition on `b` holds, and returns them.
+#[must_use]
+pub fn take_removed(chunk: ChunkKey, condition: &str) -> String {
+    format!(
+        "DELETE FROM pgimport.import_before AS b WHERE b.import_id = {} AND b.ordinal = {} AND b.existed{condition} RETURNING b.*",
+        chunk.import.0, chunk.ordinal
+    )
+}
+
+/// A statement that puts those of a query `taken` in again that are not in another one, `put`, by their `key`.
+#[must_use]
+pub fn put_removed(taken: &str, put: &str) -> String {
+    format!(
+        "INSERT INTO pgimport.import_before
+         SELECT c.* FROM {taken} AS c WHERE NOT EXISTS (SELECT FROM {put} AS p WHERE p.key OPERATOR(pg_catalog.=) c.key)"
+    )
+}
+
+/// Rows that a chunk found and that are not given back yet.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn count(conn: &mut PgConnection, chunk: ChunkKey) -> Result<u64, LedgerError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM pgimport.import_before WHERE import_id = $1 AND ordinal = $2 AND existed"#,
+        chunk.import.0,
+        chunk.ordinal
+    )
+    .fetch_one(conn)
+    .await?;
+    unsigned("rows that were found", count)
+}
+
+/// The same with those that shall not come back.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn count_all(conn: &mut PgConnection, chunk: ChunkKey) -> Result<u64, LedgerError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM pgimport.import_before WHERE import_id = $1 AND ordinal = $2"#,
+        chunk.import.0,
+        chunk.ordinal
+    )
+    .fetch_one(conn)
+    .await?;
+    unsigned("rows that were found", count)
+}
+
+/// Keeps rows of a chunk from coming back that other imports deleted since, for it is undone: those that its transactions wrote, of which
+/// `oldest` is the oldest. Returns how many.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn withdraw(
+    conn: &mut PgConnection,
+    import: ImportId,
+    target: Oid,
+    xmins: &[u32],
+    oldest: u64,
+) -> Result<u64, LedgerError> {
+    let xmins: Vec<i64> = xmins.iter().copied().map(i64::from).collect();
+    let done = sqlx::query!(
+        "UPDATE pgimport.import_before AS b SET existed = false, image = NULL
+         FROM pgimport.import AS i JOIN pgimport.import_conflict AS x ON x.import_id = i.id
+         WHERE i.target_oid = $2 AND i.id <> $1 AND x.removed_xid - $4 BETWEEN 0 AND 2147483647
+           AND b.import_id = x.import_id AND b.ordinal = x.ordinal AND b.existed AND b.row_xmin = ANY ($3)",
+        import.0,
+        target,
+        &xmins,
+        signed::<u64, i64>("a transaction id", oldest)?
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 /// A condition that holds of a row `b` of this table that says what a chunk found under a key, where the import was not the first to
@@ -137,6 +229,26 @@ pub async fn owners(
             })
         })
         .collect()
+}
+
+/// Waits for undos of these chunks, and keeps others from beginning until the caller's transaction ends: what is given back to one would
+/// be missed.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn lock_owners(conn: &mut PgConnection, owners: &[Owner]) -> Result<(), LedgerError> {
+    let imports: Vec<i64> = owners.iter().map(|owner| owner.chunk.import.0).collect();
+    let ordinals: Vec<i32> = owners.iter().map(|owner| owner.chunk.ordinal).collect();
+    sqlx::query!(
+        "SELECT FROM pgimport.import_chunk AS c
+         WHERE (c.import_id, c.ordinal) IN (SELECT * FROM unnest($1::bigint[], $2::integer[]))
+         ORDER BY c.import_id, c.ordinal FOR KEY SHARE",
+        &imports,
+        &ordinals
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
 }
 
 /// Removes what a chunk found, of which every row is restored.

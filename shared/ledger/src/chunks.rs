@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use model::{ChunkKey, ChunkState, ImportId, Position, SPEC_VERSION, Span};
+use model::{ChunkKey, ChunkKind, ChunkState, ImportId, Position, SPEC_VERSION, Span};
 use sqlx::PgConnection;
 
 use crate::{
@@ -75,6 +75,21 @@ pub async fn insert(conn: &mut PgConnection, import: ImportId, chunks: &[NewChun
     expect_rows("storing chunks", chunks.len() as u64, done.rows_affected())
 }
 
+/// Adds the chunk that deletes what the source does not have, behind all others of an import whose source has ended.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn insert_sweep(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "INSERT INTO pgimport.import_chunk (import_id, ordinal, sweep, record_count, payload_bytes)
+         SELECT $1, coalesce(max(c.ordinal) + 1, 0), true, 0, 0 FROM pgimport.import_chunk AS c WHERE c.import_id = $1",
+        import.0
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// The columns of a chunk that say where it lies.
 struct SpanRow {
     input: i32,
@@ -105,8 +120,8 @@ impl TryFrom<SpanRow> for Span {
 /// What became of a try to begin a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// It was begun, and lies there.
-    Started(Span),
+    /// It was begun, does this, and lies there.
+    Started(ChunkKind, Span),
     /// Nothing was counted: the chunk has that many attempts already.
     Tried(u32),
     /// Nothing was counted: the import's spec has this version, which this program does not know.
@@ -130,7 +145,7 @@ pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit
              AND i.id = $1 AND i.state IN ('splitting', 'loading') AND coalesce(i.spec_version, 1) <= $5
              AND NOT (i.ordered AND EXISTS (
                  SELECT FROM pgimport.import_chunk AS b WHERE b.import_id = $1 AND b.ordinal < $2 AND b.state IN ('pending', 'failed')))
-           RETURNING c.input, c.first_record, c.start_byte, c.end_byte, c.first_line, c.record_count,
+           RETURNING c.sweep, c.input, c.first_record, c.start_byte, c.end_byte, c.first_line, c.record_count,
                set_config('synchronous_commit', 'on', true) AS "durable!""#,
         chunk.import.0,
         chunk.ordinal,
@@ -149,7 +164,7 @@ pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit
             first_line: row.first_line,
             record_count: row.record_count,
         };
-        return Ok(Start::Started(span.try_into()?));
+        return Ok(Start::Started(ChunkKind::new(row.sweep), span.try_into()?));
     }
     let row = sqlx::query!(
         r#"SELECT c.attempts, coalesce(i.spec_version, 1) AS "version!"

@@ -4,7 +4,7 @@
 //! is locked, and a second statement with a snapshot of its own decides. Two that look at the same moment come one after the other, and
 //! the later one finds it done.
 
-use model::{ImportEvent, ImportId, ImportState, MaxRejects, Replace, UndoSpec};
+use model::{ImportEvent, ImportId, ImportState, Limit, Replace, UndoSpec};
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::{
@@ -76,7 +76,7 @@ async fn finish_loading_if_done(conn: &mut PgConnection, import: ImportId) -> Re
 pub struct TooManyRejects {
     import: ImportId,
     rejected: u64,
-    max: MaxRejects,
+    max: Limit,
 }
 
 /// Whether an import has no more rejects than it may have, as far as that is known now.
@@ -86,7 +86,7 @@ pub struct TooManyRejects {
 pub async fn check_rejects(
     conn: &mut PgConnection,
     import: ImportId,
-    max: Option<MaxRejects>,
+    max: Option<Limit>,
 ) -> Result<Result<(), TooManyRejects>, LedgerError> {
     let Some(max) = max else { return Ok(Ok(())) };
     let (rejected, records) = chunks::rejected(conn, import).await?;

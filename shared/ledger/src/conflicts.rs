@@ -37,6 +37,12 @@ pub struct ChunkConflicts {
     pub superseded: u64,
     /// Rows that an undo restored.
     pub restored: u64,
+    /// Rows that it deleted, for the source did not have them.
+    pub removed: u64,
+    /// Of these, rows that an undo put back.
+    pub returned: u64,
+    /// The transaction that deleted them, in full.
+    pub removed_xid: Option<u64>,
 }
 
 /// Adds what came of a chunk, in the transaction that loads it.
@@ -53,6 +59,24 @@ pub async fn insert(conn: &mut PgConnection, chunk: ChunkKey, counts: ConflictCo
         number(counts.updated)?,
         number(counts.unchanged)?,
         number(counts.skipped)?
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Adds how many rows the caller's transaction deleted that the source did not have.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn insert_removed(conn: &mut PgConnection, chunk: ChunkKey, removed: u64) -> Result<(), LedgerError> {
+    sqlx::query!(
+        "INSERT INTO pgimport.import_conflict
+             (import_id, ordinal, updated_count, unchanged_count, skipped_count, removed_count, removed_xid)
+         VALUES ($1, $2, 0, 0, 0, $3, pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8)",
+        chunk.import.0,
+        chunk.ordinal,
+        signed::<u64, i64>("the rows removed", removed)?
     )
     .execute(conn)
     .await?;
@@ -104,7 +128,8 @@ pub async fn supersede(
 /// [`LedgerError`] from the database.
 pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<ChunkConflicts, LedgerError> {
     let row = sqlx::query!(
-        "SELECT updated_count, unchanged_count, skipped_count, superseded_count, restored_count FROM pgimport.import_conflict
+        "SELECT updated_count, unchanged_count, skipped_count, superseded_count, restored_count,
+             removed_count, returned_count, removed_xid FROM pgimport.import_conflict
          WHERE import_id = $1 AND ordinal = $2",
         chunk.import.0,
         chunk.ordinal
@@ -123,19 +148,32 @@ pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<ChunkConfl
         },
         superseded: number(row.superseded_count)?,
         restored: number(row.restored_count)?,
+        removed: number(row.removed_count)?,
+        returned: number(row.returned_count)?,
+        removed_xid: row.removed_xid.map(number).transpose()?,
     })
 }
 
-/// Counts rows that an undo restored, in its transaction.
+/// Counts rows that an undo restored and put back, in its transaction.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn add_restored(conn: &mut PgConnection, chunk: ChunkKey, restored: u64) -> Result<(), LedgerError> {
+pub(crate) async fn add_given_back(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    restored: u64,
+    returned: u64,
+) -> Result<(), LedgerError> {
+    if restored + returned == 0 {
+        return Ok(());
+    }
     let done = sqlx::query!(
-        "UPDATE pgimport.import_conflict SET restored_count = restored_count + $3 WHERE import_id = $1 AND ordinal = $2",
+        "UPDATE pgimport.import_conflict SET restored_count = restored_count + $3, returned_count = returned_count + $4
+         WHERE import_id = $1 AND ordinal = $2",
         chunk.import.0,
         chunk.ordinal,
-        signed::<u64, i64>("the rows restored", restored)?
+        signed::<u64, i64>("the rows restored", restored)?,
+        signed::<u64, i64>("the rows put back", returned)?
     )
     .execute(conn)
     .await?;

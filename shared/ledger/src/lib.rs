@@ -20,6 +20,7 @@ pub mod payloads;
 pub mod read;
 pub mod registry;
 pub mod rejects;
+pub mod seen;
 pub mod sessions;
 mod transition;
 pub mod wakeups;

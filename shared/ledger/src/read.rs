@@ -40,11 +40,14 @@ pub struct ImportStatus {
     /// Records of which the row was there with the same values, and those that gave way to a row or another record of their key.
     pub unchanged: u64,
     pub skipped: u64,
+    /// Rows of the target that were deleted, for the source did not have them.
+    pub removed: u64,
     /// Records that could not be loaded.
     pub rejected: u64,
-    /// Rows that an undo deleted, gave their former values back, left, and no longer found.
+    /// Rows that an undo deleted, gave their former values back, put back, left, and no longer found.
     pub deleted: u64,
     pub restored: u64,
+    pub returned: u64,
     pub kept: u64,
     pub missing: u64,
     pub chunks: u64,
@@ -142,7 +145,8 @@ async fn statuses(
                failed.chunks AS "failed_chunks!", failed.records AS "failed_records!", rejected.records AS "rejected!",
                open.ordinal AS "open_ordinal?", undecided.chunks AS "undecided_chunks?", undecided.rows AS "undecided_rows?",
                kept.chunks AS "kept_chunks!", kept.rows AS "kept!", kept.missing AS "missing!",
-               conflict.updated AS "updated!", conflict.unchanged AS "unchanged!", conflict.skipped AS "skipped!", conflict.restored AS "restored!"
+               conflict.updated AS "updated!", conflict.unchanged AS "unchanged!", conflict.skipped AS "skipped!", conflict.restored AS "restored!",
+               conflict.removed AS "removed!", conflict.returned AS "returned!"
            FROM (SELECT * FROM pgimport.import WHERE id = $1 OR $1 IS NULL ORDER BY id DESC LIMIT $2) AS i
            CROSS JOIN LATERAL (
                SELECT count(*) AS chunks, coalesce(sum(c.record_count), 0)::bigint AS records FROM pgimport.import_chunk AS c
@@ -164,14 +168,15 @@ async fn statuses(
                WHERE c.import_id = i.id AND c.ordinal > open.ordinal AND c.undo_rows IS NOT NULL
                  AND (c.state = 'deleted' OR c.kept_count IS NOT NULL)) AS undecided
            CROSS JOIN LATERAL (
-               SELECT count(*) FILTER (WHERE c.kept_count > 0) AS chunks, coalesce(sum(c.kept_count), 0)::bigint AS rows,
+               SELECT count(*) FILTER (WHERE c.kept_count > 0) AS chunks, coalesce(sum(c.kept_count) FILTER (WHERE NOT c.sweep), 0)::bigint AS rows,
                    coalesce(sum(c.missing_count), 0)::bigint AS missing
                FROM pgimport.import_chunk AS c
                WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL
                  AND c.import_id = i.id AND (c.kept_count > 0 OR c.missing_count > 0)) AS kept
            CROSS JOIN LATERAL (
                SELECT coalesce(sum(c.updated_count), 0)::bigint AS updated, coalesce(sum(c.unchanged_count), 0)::bigint AS unchanged,
-                   coalesce(sum(c.skipped_count), 0)::bigint AS skipped, coalesce(sum(c.restored_count), 0)::bigint AS restored
+                   coalesce(sum(c.skipped_count), 0)::bigint AS skipped, coalesce(sum(c.restored_count), 0)::bigint AS restored,
+                   coalesce(sum(c.removed_count), 0)::bigint AS removed, coalesce(sum(c.returned_count), 0)::bigint AS returned
                FROM pgimport.import_conflict AS c
                WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id) AS conflict
            ORDER BY i.id DESC"#,
@@ -197,6 +202,8 @@ async fn statuses(
             unchanged: count(row.unchanged)?,
             skipped: count(row.skipped)?,
             restored: count(row.restored)?,
+            removed: count(row.removed)?,
+            returned: count(row.returned)?,
         };
         let stored = unsigned_option("the number of chunks", row.chunk_count)?
             .zip(unsigned_option("the number of records", row.record_count)?);
@@ -243,9 +250,11 @@ async fn statuses(
             updated: totals.rows_updated,
             unchanged: totals.unchanged,
             skipped: totals.skipped,
+            removed: totals.rows_removed,
             rejected: totals.rejected,
             deleted: totals.rows_deleted.saturating_sub(totals.rows_restored),
             restored: totals.rows_restored,
+            returned: totals.rows_returned,
             kept: totals.rows_kept,
             missing: totals.rows_missing,
             chunks: totals.chunks,
@@ -287,6 +296,9 @@ struct Open {
     unchanged: u64,
     skipped: u64,
     restored: u64,
+    /// Rows that the source did not have, and those that were put back.
+    removed: u64,
+    returned: u64,
 }
 
 /// The totals of an import that loads: what is stored, less what is open.
@@ -302,6 +314,7 @@ fn loading(chunks: u64, records: u64, open: &Open) -> Totals {
         rows_updated: open.updated,
         unchanged: open.unchanged,
         skipped: open.skipped,
+        rows_removed: open.removed,
         ..Totals::default()
     }
 }
@@ -317,6 +330,7 @@ fn undoing(at_fence: &Totals, open: &Open) -> Totals {
         rows_missing: open.missing,
         rows_deleted: decided.saturating_sub(open.kept + open.missing),
         rows_restored: open.restored,
+        rows_returned: open.returned,
         ..*at_fence
     }
 }

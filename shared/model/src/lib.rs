@@ -11,7 +11,7 @@ mod position;
 mod spec;
 mod undo;
 
-pub use chunk::ChunkState;
+pub use chunk::{ChunkKind, ChunkState};
 pub use codec::Codec;
 pub use ids::{ChunkKey, ImportId, ProcessName};
 pub use import::{IllegalTransition, ImportEvent, ImportState};
@@ -19,9 +19,9 @@ pub use position::{Position, Span};
 pub use spec::{
     AddedColumn, AddedValue, AttributeSpec, BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container,
     CsvDialect, Delimiter, DialectError, Escape, FieldSpec, FormatSpec, IdentityChoice, IdentitySpec, ImportSpec,
-    JsonLinesSpec, LoadMethod, LoadSpec, LongRows, MappingSpec, MaxRejects, OnNul, Quote, QuotedFields, RejectsSpec,
-    Replace, SPEC_VERSION, ShortRows, SourceKind, SourceSpec, SplitSpec, StrayQuotes, TextSpec, UnknownKeys,
-    ValuesSpec, Version1, Version1Options,
+    JsonLinesSpec, Limit, LoadMethod, LoadSpec, LongRows, MappingSpec, MissingSpec, OnNul, Quote, QuotedFields,
+    RejectsSpec, Replace, SPEC_VERSION, ShortRows, SourceKind, SourceSpec, SplitSpec, StrayQuotes, TextSpec,
+    UnknownKeys, ValuesSpec, Version1, Version1Options,
 };
 pub use undo::{UNDO_VERSION, UndoSpec};
 

@@ -7,25 +7,27 @@ use serde::{Deserialize, Serialize};
 mod conflict;
 mod dialect;
 mod json_lines;
+mod limit;
 mod mapping;
 mod rejects;
 mod text;
 mod values;
 mod version1;
 
-pub use conflict::{AttributeSpec, ConflictSpec};
+pub use conflict::{AttributeSpec, ConflictSpec, MissingSpec};
 pub use dialect::{
     ColumnChoice, CsvDialect, Delimiter, DialectError, Escape, LongRows, Quote, QuotedFields, ShortRows, StrayQuotes,
 };
 pub use json_lines::{JsonLinesSpec, UnknownKeys};
+pub use limit::Limit;
 pub use mapping::{AddedColumn, AddedValue, FieldSpec, MappingSpec};
-pub use rejects::{MaxRejects, RejectsSpec};
+pub use rejects::RejectsSpec;
 pub use text::{BadBytes, Container, TextSpec};
 pub use values::{OnNul, ValuesSpec};
 pub use version1::{Version1, Version1Options};
 
 /// The newest version of the spec that this program knows. It reads this one and those before, and leaves later ones to newer programs.
-pub const SPEC_VERSION: i32 = 4;
+pub const SPEC_VERSION: i32 = 5;
 
 /// How an import's source is read, mapped, loaded and told again.
 ///
@@ -237,12 +239,14 @@ struct RowChanging<'a> {
 
 impl ImportSpec {
     /// The oldest version that can say it, so that programs of before take part where they can: 4 came with mappings beyond columns,
-    /// other identities than sequences, limits of rejects, and rows that are there already.
+    /// other identities than sequences, limits of rejects, and rows that are there already; 5 with rows that the source does not have.
     #[must_use]
     pub fn version(&self) -> i32 {
         let keeps_others = self.conflict == ConflictSpec::Fail;
         if self.mapping.is_plain() && self.identity.column().is_some() && is_default(&self.rejects) && keeps_others {
             3
+        } else if self.conflict.missing().is_none() {
+            4
         } else {
             SPEC_VERSION
         }

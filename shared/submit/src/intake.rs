@@ -82,6 +82,8 @@ pub struct Intake<'a> {
     pub rejects: RejectsSpec,
     /// Whether chunks are loaded in their order, each after the one before it.
     pub ordered: bool,
+    /// Whether rows are deleted at the end which the source does not have.
+    pub sweeps: bool,
     /// Told what a person wants to know while it waits.
     pub notify: &'a (dyn Fn(Notice) + Send + Sync),
 }
@@ -245,6 +247,10 @@ impl Intake<'_> {
             let mut tx = conn.begin().await.map_err(LedgerError::from)?;
             let moved = imports::lock_for_submitter(&mut tx, self.import, self.submitter).await?;
             if moved {
+                if self.sweeps {
+                    chunks::insert_sweep(&mut tx, self.import).await?;
+                    imports::count_batch(&mut tx, self.import, 1, 0).await?;
+                }
                 imports::finish_split(&mut tx, self.import, &found.hash, found.size).await?;
                 transition(&mut tx, self.import, ImportEvent::SourceEnded, None).await?;
             }
@@ -255,7 +261,13 @@ impl Intake<'_> {
                 .is_some_and(|import| import.split);
             if moved || split { Ok(()) } else { Err(IntakeError::Lost) }
         })
-        .await
+        .await?;
+        if self.sweeps {
+            // All others may be loaded already.
+            self.through_outages(async |conn| Ok(advance(conn, self.import).await?))
+                .await?;
+        }
+        Ok(())
     }
 
     async fn fail(&self, error: &IntakeError) -> Result<(), IntakeError> {

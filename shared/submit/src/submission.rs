@@ -500,6 +500,7 @@ impl<'a> Submission<'a> {
             max_pending: request.max_pending,
             rejects: prepared.aim.spec.rejects,
             ordered: prepared.aim.spec.conflict.is_ordered(),
+            sweeps: prepared.aim.spec.conflict.missing().is_some(),
             notify: &notify,
         };
         intake

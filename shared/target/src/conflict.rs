@@ -1,6 +1,6 @@
 //! The key by which an import finds rows that are there already, and the columns that it may update.
 
-use model::{AttributeSpec, ConflictSpec};
+use model::{AttributeSpec, ConflictSpec, Limit};
 use sqlx::PgConnection;
 
 use crate::{Target, TargetError, UndoTarget, catalog, find_alike, quote_identifier};
@@ -23,6 +23,8 @@ pub struct ConflictRequest {
     pub key: Option<Vec<String>>,
     /// The columns to update, in place of all that are filled.
     pub columns: Option<Vec<String>>,
+    /// Rows whose key no record has are deleted, unless they are more.
+    pub max_deletes: Option<Limit>,
 }
 
 /// A column of a key, or one that is updated.
@@ -56,6 +58,8 @@ pub struct Conflict {
     pub key: Vec<KeyColumn>,
     /// None where rows are left as they are.
     pub columns: Vec<ConflictColumn>,
+    /// Whether rows are deleted whose key no record has, so that those are to be remembered which one has.
+    pub removes_missing: bool,
 }
 
 /// Why rows that are there already cannot be found or updated.
@@ -95,6 +99,22 @@ pub enum ConflictError {
         "the trigger {trigger} of {table} could give restored rows other values than they had: ALTER TABLE {table} DISABLE TRIGGER {trigger}, and cancel again"
     )]
     Changed { table: String, trigger: String },
+    #[error(
+        "the column {column} of the key may be NULL, so that nobody can say which rows the source has: ALTER TABLE … ALTER COLUMN {column} SET NOT NULL, or leave out --delete-missing"
+    )]
+    NullableKey { column: String },
+    #[error(
+        "rows of {table} that the source does not have cannot be deleted: that would change rows of {references}, which would not come back"
+    )]
+    MissingCascades { table: String, references: String },
+    #[error(
+        "rows of {table} that the source does not have cannot be deleted: {what} does something of its own then, which would not be taken back"
+    )]
+    WatchesDeletions { table: String, what: String },
+    #[error(
+        "{table} has a column {column} that it did not have when the import was submitted, so that rows could not come back with it: cancel the import and submit again"
+    )]
+    Added { table: String, column: String },
     #[error("no column is left to update beside those of the key: --on-conflict ignore does the same")]
     NothingToUpdate,
     #[error("rows of {table} cannot be told from those that are there: {obstacle}")]
@@ -134,10 +154,15 @@ impl Target {
             let columns = self.updated_columns(conn, request, filled, &key).await?;
             let all: Vec<String> = key.iter().chain(&columns).cloned().collect();
             let described = catalog::conflict::columns(conn, self.oid, &self.name, &all, &[]).await?;
+            let missing = match request.max_deletes {
+                Some(max) => Some(self.resolve_missing(conn, &key, max).await?),
+                None => None,
+            };
             ConflictSpec::Update {
                 key,
                 columns,
                 attributes: described.iter().map(|column| column.attribute).collect(),
+                missing,
             }
         };
         self.describe_conflict(conn, &spec).await?;
@@ -225,6 +250,7 @@ impl Target {
                 key,
                 columns,
                 attributes,
+                missing: _,
             } => (key, columns, attributes),
         };
         let columns: Vec<String> = key.iter().chain(updated).cloned().collect();
@@ -265,7 +291,7 @@ impl Target {
             return Err(ConflictError::Referenced { constraint, references }.into());
         }
         if !updated.is_empty()
-            && let Some(role) = catalog::conflict::who_may_not_update(conn, self.oid).await?
+            && let Some(role) = catalog::conflict::who_may_not(conn, self.oid, "UPDATE").await?
         {
             return Err(TargetError::Privilege {
                 what: format!("update {}", self.name),
@@ -281,6 +307,7 @@ impl Target {
         Ok(Some(Conflict {
             key: key.collect(),
             columns: updated,
+            removes_missing: spec.missing().is_some(),
         }))
     }
 }
@@ -308,6 +335,7 @@ impl UndoTarget {
             key,
             columns,
             attributes,
+            missing: _,
         } = spec
         else {
             return Ok(None);
@@ -325,7 +353,7 @@ impl UndoTarget {
                 references: format!("{table} ({constraint})"),
             });
         }
-        if let Some(trigger) = catalog::conflict::changing_trigger(conn, self.oid).await? {
+        if let Some(trigger) = catalog::conflict::trigger_before_update(conn, self.oid).await? {
             let table = self.name.clone();
             return Err(ConflictError::Changed { table, trigger }.into());
         }
@@ -337,7 +365,7 @@ impl UndoTarget {
 }
 
 /// Refuses columns that are others than they were, and those of the key where they have another type: what is kept of rows is found by its text.
-fn check_attributes(
+pub(crate) fn check_attributes(
     table: &str,
     columns: &[ConflictColumn],
     known: &[AttributeSpec],

@@ -18,6 +18,7 @@ pub mod guess;
 mod identity;
 mod mapping;
 mod rights;
+mod sweep;
 mod undo;
 pub mod values;
 
@@ -29,6 +30,7 @@ pub use create::{NewColumn, NewTable, NewTableError, Place, name_columns};
 pub use identity::{Identity, SequenceIdentity};
 pub use mapping::{FieldNames, MappingError, MappingRequest, NO_COLUMN, find_alike, map_fields};
 pub use session::quote_identifier;
+pub use sweep::WholeRows;
 pub use undo::{Leaf, UndoTarget, check_cascades};
 
 use model::{IdentityChoice, IdentitySpec, LoadMethod};

@@ -37,6 +37,18 @@ pub(super) const UNDO: Right = Right {
     did: "asked for this undo",
 };
 
+pub(super) const REMOVE: Right = Right {
+    privilege: "DELETE",
+    verb: "delete from",
+    did: "submitted this import with --delete-missing",
+};
+
+pub(super) const RETURN: Right = Right {
+    privilege: "INSERT",
+    verb: "insert into",
+    did: "asked for this undo",
+};
+
 impl Right {
     /// Checks that a role has it on the table `name`; one that is gone has none.
     ///

@@ -30,17 +30,37 @@ impl UndoTarget {
             .ok_or_else(|| TargetError::Gone { name: name.to_owned() })
     }
 
-    /// Checks that the role that asked for an undo may itself delete from the table, and restore rows of it if need be, whatever
-    /// this session's may; one that is gone may not.
+    /// Checks that the role that asked for an undo may itself delete from the table, whatever this session's may; one that is gone may
+    /// not.
     ///
     /// # Errors
     /// [`TargetError::Privilege`], naming the GRANT; [`TargetError::HeldBack`]; [`TargetError::Catalog`].
-    pub async fn check_may_undo(&self, conn: &mut PgConnection, role: &str, restores: bool) -> Result<(), TargetError> {
-        rights::UNDO.check(conn, role, self.oid, &self.name).await?;
-        if restores {
-            rights::RESTORE.check(conn, role, self.oid, &self.name).await?;
-        }
-        Ok(())
+    pub async fn check_may_undo(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
+        rights::UNDO.check(conn, role, self.oid, &self.name).await
+    }
+
+    /// The same of restoring rows.
+    ///
+    /// # Errors
+    /// As [`UndoTarget::check_may_undo`].
+    pub async fn check_may_restore(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
+        rights::RESTORE.check(conn, role, self.oid, &self.name).await
+    }
+
+    /// The same of putting rows back that an import deleted.
+    ///
+    /// # Errors
+    /// As [`UndoTarget::check_may_undo`].
+    pub async fn check_may_return(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
+        rights::RETURN.check(conn, role, self.oid, &self.name).await
+    }
+
+    /// The same of deleting rows, of a role that submitted an import which does.
+    ///
+    /// # Errors
+    /// As [`UndoTarget::check_may_undo`].
+    pub async fn check_may_remove(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
+        rights::REMOVE.check(conn, role, self.oid, &self.name).await
     }
 
     /// Whether the name that was found is still this table's, now that the caller's transaction has written to it and nobody can rename

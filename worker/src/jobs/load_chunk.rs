@@ -13,12 +13,12 @@ use ledger::{
     rejects::{self, Reject},
     wakeups,
 };
-use model::{ChunkKey, ImportId, Span};
+use model::{ChunkKey, ChunkKind, ImportId, Span};
 use source::codec::CodecError;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use target::Target;
 
-use super::{Failure, ImportPlan, JobContext};
+use super::{Failure, ImportPlan, JobContext, sweep};
 use crate::load::{
     conflict::Conflicts,
     plan::{AllLoaded, LoadError, LoadPlan, Loaded, Places},
@@ -42,7 +42,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     let begin = std::time::Instant::now();
     let mut ledger = context.ledger().await?;
     let start = chunks::start(&mut ledger, chunk, context.worker.as_str(), limit).await?;
-    let Start::Started(started) = start else {
+    let Start::Started(kind, started) = start else {
         ledger.give_back();
         return match start {
             Start::Tried(attempts) if attempts >= context.max_attempts => Err(Failure::Exhausted { attempts }),
@@ -52,12 +52,17 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
                 source: Unreadable::NewerSpec(version),
             }
             .into()),
-            Start::Started(_) | Start::NotPending => Ok(Load::Done),
+            Start::Started(..) | Start::NotPending => Ok(Load::Done),
         };
     };
     fail::fail_point!("after-attempt");
     // One chunk that kills whoever begins it.
     fail::fail_point!(&format!("begin-chunk-{}", chunk.ordinal));
+    if kind == ChunkKind::Sweep {
+        ledger.give_back();
+        sweep::run(context, chunk).await?;
+        return Ok(Load::Done);
+    }
     let plan = plan(context, &mut ledger, chunk.import).await?;
     if let Err(many) = check_rejects(&mut ledger, chunk.import, plan.max_rejects).await? {
         ledger.give_back();

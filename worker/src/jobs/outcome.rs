@@ -3,13 +3,13 @@
 use std::{any::Any, time::Duration};
 
 use ledger::{
-    LedgerError,
+    LedgerError, before,
     chunks::{self, UndoCounts},
     completion::{finish_if_done, finish_undo_if_done},
     imports::{self, Fence},
     sessions, wakeups,
 };
-use model::{ChunkKey, ImportId};
+use model::{ChunkKey, ChunkKind, ImportId};
 use queue::Job;
 use rand::RngExt as _;
 use session::{describe_error, is_transient};
@@ -291,11 +291,16 @@ async fn keep_rows(
     message: &str,
 ) -> Result<bool, LedgerError> {
     let fence = imports::lock_for_deletion(tx, chunk.import).await?;
-    if fence != Fence::Set || !chunks::claim_deletion(tx, chunk).await? {
+    if fence != Fence::Set {
         return Ok(false);
     }
+    let kept = match chunks::claim_deletion(tx, chunk).await? {
+        None => return Ok(false),
+        Some(ChunkKind::Records) => chunks::rows_in_table(tx, chunk).await?,
+        Some(ChunkKind::Sweep) => before::count(tx, chunk).await?,
+    };
     let counts = UndoCounts {
-        kept: chunks::rows_in_table(tx, chunk).await?,
+        kept,
         ..UndoCounts::default()
     };
     chunks::finish_deletion(tx, chunk, context.worker.as_str(), counts, Some(message)).await?;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use ledger::{
     before,
     conflicts::{ConflictCounts, Superseded},
+    seen,
 };
 use model::ChunkKey;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
@@ -29,9 +30,11 @@ use super::{
 pub(super) struct OnConflict {
     /// With the columns' arrays from `$1` on, and how many values each has. Returns which of the records count, from 1.
     choose: String,
-    /// The same. Returns the pages of the rows that it inserted; where rows are
-    /// updated, those that it did not insert are locked then.
+    /// The same, where keys are remembered with the import and the chunk's number after them. Returns the pages of the rows that it inserted;
+    /// where rows are updated, those that it did not insert are locked then.
     insert: String,
+    /// Whether the key of each row is remembered that has a record.
+    remembers: bool,
     /// The same with the import and the chunk's number after them.
     update: Option<String>,
     table: String,
@@ -88,6 +91,7 @@ impl OnConflict {
         Self {
             choose: format!("SELECT s.n FROM ({}) AS s ORDER BY s.n", statements.records()),
             insert: statements.insert(),
+            remembers: conflict.removes_missing,
             update: (!conflict.columns.is_empty()).then(|| statements.update()),
             table: target.name.clone(),
         }
@@ -113,13 +117,13 @@ impl OnConflict {
         for column in columns {
             query = query.bind(column);
         }
+        query = query.bind(number);
+        if self.remembers {
+            before::pin_text_forms(&mut *conn).await?;
+            query = query.bind(chunk.import.0).bind(chunk.ordinal);
+        }
         let mut put = Put::default();
-        for row in &query
-            .bind(number)
-            .fetch_all(&mut *conn)
-            .await
-            .map_err(LoadError::Rows)?
-        {
+        for row in &query.fetch_all(&mut *conn).await.map_err(LoadError::Rows)? {
             pages::add(&mut put, row)?;
         }
         let inserted = put.taken;
@@ -293,11 +297,17 @@ impl Writer<'_> {
                 format!("UPDATE SET {column} = excluded.{column} WHERE false")
             }
         };
+        let (of_row, remembered) = if self.conflict.removes_missing {
+            let key = text_array(self.conflict.key.iter().map(|key| &key.column));
+            (format!(", {key} AS key"), self.remembered("put"))
+        } else {
+            Default::default()
+        };
         format!(
             "WITH put AS (
-                 INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM ({}) AS s
+                 INSERT INTO {} AS t ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM ({}) AS s
                  ON CONFLICT ({}) DO {then}
-                 RETURNING {PLACE})
+                 RETURNING {PLACE}{of_row}){remembered}
              SELECT {PAGES} FROM put {BY_PAGES}",
             self.target.name,
             column_list(None, self.columns),
@@ -305,6 +315,12 @@ impl Writer<'_> {
             self.records(),
             key.join(", ")
         )
+    }
+
+    /// A part of a statement that remembers the `key` of each row of a query.
+    fn remembered(&self, rows: &str) -> String {
+        let statement = seen::save(rows, &self.parameter(1), &self.parameter(2));
+        format!(", remembered AS ({statement})")
     }
 
     /// That the row `t` has the key of the record `s`.
@@ -347,6 +363,11 @@ impl Writer<'_> {
         let set = self.each(|column, value| format!("{} = {value}", quote_identifier(&column.name)));
         let key = text_array(conflict.key.iter().map(|key| &key.column));
         let image = text_array(&conflict.columns);
+        let remembered = if conflict.removes_missing {
+            self.remembered("there")
+        } else {
+            String::new()
+        };
         format!(
             "WITH s AS ({records}),
                  own AS ({own}),
@@ -358,7 +379,7 @@ impl Writer<'_> {
                  found AS MATERIALIZED (SELECT there.*, own.ordinal AS own FROM there LEFT JOIN own ON own.xmin = there.xmin),
                  changed AS (SELECT * FROM found WHERE differs),
                  saved AS ({save}),
-                 put AS (UPDATE {from} AS t SET {set} FROM changed AS s WHERE {is_found} RETURNING t.tableoid AS leaf, t.ctid AS place)
+                 put AS (UPDATE {from} AS t SET {set} FROM changed AS s WHERE {is_found} RETURNING t.tableoid AS leaf, t.ctid AS place){remembered}
              SELECT 'page' AS kind, {PAGES}, NULL::pg_catalog.int4 AS ordinal, NULL::pg_catalog.int8 AS existed FROM put {BY_PAGES}
              UNION ALL
              SELECT CASE WHEN supersedes IS NULL THEN 'updated' ELSE 'superseded' END, NULL, NULL, NULL, NULL, pg_catalog.count(*), supersedes,

@@ -192,10 +192,33 @@ impl Rows<'_> {
             counts.kept = (counts.kept + places.outside).min(left - gone);
             counts.missing = left - counts.kept + before;
         }
+        self.withdraw(conn, &mut counts).await?;
         if !places.are_still(conn, self.target).await? {
             return Err(EraseError::Rewritten);
         }
         Ok(counts)
+    }
+
+    /// Keeps rows of the chunk from coming back that another import deleted for its source did not have them: they count as deleted by this
+    /// undo. A row that the chunk had found there has to be restored, when it is back.
+    async fn withdraw(&self, conn: &mut PgConnection, counts: &mut UndoCounts) -> Result<(), EraseError> {
+        let (true, 0, Some(oldest)) = (
+            counts.kept + counts.missing > 0,
+            self.conflicts.counts.updated,
+            self.registered.oldest_xid(),
+        ) else {
+            return Ok(());
+        };
+        let xmins = self.registered.xmins();
+        let withdrawn = before::withdraw(conn, self.chunk.import, self.target.oid, &xmins, oldest).await?;
+        let not_found = match self.registered {
+            Registered::Ids { .. } => &mut counts.missing,
+            Registered::Pages(_) => &mut counts.kept,
+        };
+        let withdrawn = withdrawn.min(*not_found);
+        *not_found -= withdrawn;
+        counts.deleted += withdrawn;
+        Ok(())
     }
 
     /// What restores rows, where the chunk may have overwritten some.

@@ -3,7 +3,7 @@
 use ledger::{
     LedgerError, cancel, chunks,
     imports::{self, Fence},
-    sessions, wakeups,
+    seen, sessions, wakeups,
 };
 use model::ImportId;
 use sqlx::{Connection as _, PgConnection};
@@ -28,6 +28,7 @@ pub async fn set(conn: &mut PgConnection, import: ImportId) -> Result<Option<usi
     let ordered = row.spec()?.conflict.is_ordered();
     chunks::reopen_kept(&mut tx, import).await?;
     cancel::set_fence(&mut tx, import).await?;
+    seen::delete(&mut tx, import).await?;
     fail::fail_point!("after-fence");
     let mut undecided = chunks::list_undecided(&mut tx, import).await?;
     if ordered {

@@ -40,10 +40,10 @@ impl Registered {
     ///
     /// # Errors
     /// [`LedgerError`] from the database.
-    pub async fn forget(&self, conn: &mut PgConnection, chunk: ChunkKey) -> Result<(), LedgerError> {
-        match self {
-            Self::Ids { .. } => registry::delete(conn, chunk).await?,
-            Self::Pages(_) => pages::delete(conn, chunk).await?,
+    pub async fn forget(conn: &mut PgConnection, chunk: ChunkKey, identity: &IdentitySpec) -> Result<(), LedgerError> {
+        match identity {
+            IdentitySpec::Sequence { .. } => registry::delete(conn, chunk).await?,
+            IdentitySpec::Transaction => pages::delete(conn, chunk).await?,
         };
         Ok(())
     }
@@ -54,6 +54,18 @@ impl Registered {
             Self::Ids { ranges, .. } => ranges.iter().map(|range| range.range.count()).sum(),
             Self::Pages(ranges) => rows_of(ranges.iter()),
         }
+    }
+
+    /// The transactions, as rows have them.
+    pub(super) fn xmins(&self) -> Vec<u32> {
+        let all: Vec<&RowXids> = match self {
+            Self::Ids { ranges, .. } => ranges.iter().map(|range| &range.xids).collect(),
+            Self::Pages(ranges) => ranges.iter().map(|range| &range.xids).collect(),
+        };
+        let mut xmins: Vec<u32> = all.into_iter().flat_map(|xids| xids.xmins.clone()).collect();
+        xmins.sort_unstable();
+        xmins.dedup();
+        xmins
     }
 
     /// The oldest of the transactions, in full, where that is known.

@@ -1,7 +1,7 @@
 //! What an undo would do, without doing it.
 
 use ledger::{LedgerError, chunks, imports};
-use model::{ImportId, UndoSpec};
+use model::{ChunkKind, ImportId, UndoSpec};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 use target::{TargetError, UndoTarget, check_cascades};
@@ -9,6 +9,7 @@ use target::{TargetError, UndoTarget, check_cascades};
 use super::{
     erase::{EraseError, Rows, conflicts_of},
     places::Registered,
+    put_back::Removed,
 };
 
 /// What an undo of an import would do to its rows.
@@ -21,6 +22,8 @@ pub struct UndoPreview {
     pub would_delete: u64,
     /// Rows that would get their former values back.
     pub would_restore: u64,
+    /// Rows that the source did not have, which were deleted and would come back.
+    pub would_return: u64,
     /// Rows that would stay, for they are not as the import left them.
     pub would_keep: u64,
     /// Rows that are not as the import left them, whether they would go or stay: edited since, or somebody else's.
@@ -77,7 +80,18 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
     preview.target.clone_from(&target.name);
     let spec = row.spec()?;
     let restored = target.describe_restored(&mut tx, &spec.conflict, undo.cascade).await?;
-    for chunk in chunks {
+    for (kind, chunk) in chunks {
+        if kind == ChunkKind::Sweep {
+            if let Some(rows) = target.describe_returned(&mut tx, &spec.conflict).await? {
+                let removed = Removed {
+                    chunk,
+                    target: &target,
+                    rows: &rows,
+                };
+                preview.would_return += removed.count(&mut tx).await?;
+            }
+            continue;
+        }
         let registered = Registered::read(&mut tx, chunk, &spec.identity).await?;
         let rows = Rows {
             chunk,

@@ -41,15 +41,14 @@ impl Restoration<'_> {
         for owner in &self.owners {
             // Whatever has this transaction's id is the owner's, and nobody else's.
             sqlx::raw_sql("SAVEPOINT pgimport_owner").execute(&mut *conn).await?;
-            let xmins: Vec<String> = owner.xmins.iter().map(u32::to_string).collect();
-            let of_owner = format!(" AND b.row_xmin = ANY ('{{{}}}'::pg_catalog.int8[])", xmins.join(","));
+            let of_owner = of_owner(owner);
             let mut runs = Vec::new();
             for (place, count) in std::iter::zip(places, &mut counts) {
                 let found = self.restore(conn, place, &of_owner).await?;
                 *count += found.iter().map(|(run, _)| run.rows).sum::<u64>();
                 runs.extend(found);
             }
-            self.hand_over(conn, owner, runs).await?;
+            hand_over(conn, self.target, owner, runs).await?;
             sqlx::raw_sql("RELEASE SAVEPOINT pgimport_owner")
                 .execute(&mut *conn)
                 .await?;
@@ -88,33 +87,6 @@ impl Restoration<'_> {
         Ok(rows.iter().map(pages::run).collect::<Result<_, _>>()?)
     }
 
-    /// Tells the import that had put rows there where they are now, and which transaction wrote them.
-    async fn hand_over(
-        &self,
-        conn: &mut PgConnection,
-        owner: &Owner,
-        runs: Vec<(PageRange, String)>,
-    ) -> Result<(), EraseError> {
-        let Some((run, first)) = runs.first() else {
-            return Ok(());
-        };
-        let statement = format!(
-            "SELECT t.xmin::pg_catalog.text::pg_catalog.int8, pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8
-             FROM {} AS t WHERE t.tableoid OPERATOR(pg_catalog.=) '{}'::pg_catalog.oid AND t.ctid OPERATOR(pg_catalog.=) '{first}'::pg_catalog.tid",
-            self.target.from, run.leaf.0
-        );
-        let query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
-        let row = query.fetch_one(&mut *conn).await?;
-        let xid = in_full(unsigned(row.try_get(1)?)?, unsigned(row.try_get(0)?)?);
-        if owner.by_pages {
-            let runs = pages::join(runs.into_iter().map(|(run, _)| run).collect());
-            ledger_pages::adopt(conn, owner.chunk, &runs, xid).await?;
-        } else {
-            registry::adopt(conn, owner.chunk, xid).await?;
-        }
-        Ok(())
-    }
-
     /// How many rows of a place would be restored.
     ///
     /// # Errors
@@ -132,4 +104,37 @@ impl Restoration<'_> {
         let count: i64 = query.fetch_one(conn).await?.try_get(0)?;
         Ok(count.unsigned_abs())
     }
+}
+
+/// That an owner's transactions had written a row `b` of the ledger.
+pub(super) fn of_owner(owner: &Owner) -> String {
+    let xmins: Vec<String> = owner.xmins.iter().map(u32::to_string).collect();
+    format!(" AND b.row_xmin = ANY ('{{{}}}'::pg_catalog.int8[])", xmins.join(","))
+}
+
+/// Tells the import that had put rows there where they are now, and which transaction wrote them.
+pub(super) async fn hand_over(
+    conn: &mut PgConnection,
+    target: &UndoTarget,
+    owner: &Owner,
+    runs: Vec<(PageRange, String)>,
+) -> Result<(), EraseError> {
+    let Some((run, first)) = runs.first() else {
+        return Ok(());
+    };
+    let statement = format!(
+        "SELECT t.xmin::pg_catalog.text::pg_catalog.int8, pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8
+         FROM {} AS t WHERE t.tableoid OPERATOR(pg_catalog.=) '{}'::pg_catalog.oid AND t.ctid OPERATOR(pg_catalog.=) '{first}'::pg_catalog.tid",
+        target.from, run.leaf.0
+    );
+    let query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
+    let row = query.fetch_one(&mut *conn).await?;
+    let xid = in_full(unsigned(row.try_get(1)?)?, unsigned(row.try_get(0)?)?);
+    if owner.by_pages {
+        let runs = pages::join(runs.into_iter().map(|(run, _)| run).collect());
+        ledger_pages::adopt(conn, owner.chunk, &runs, xid).await?;
+    } else {
+        registry::adopt(conn, owner.chunk, xid).await?;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! What the chunks of an import add up to, and how far it was split: nothing here changes a row.
 
-use model::{ChunkState, ImportId, Span};
+use model::{ChunkKind, ChunkState, ImportId, Span};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
@@ -82,6 +82,7 @@ pub async fn rejected(conn: &mut PgConnection, import: ImportId) -> Result<(u64,
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkRow {
     pub ordinal: i32,
+    pub kind: ChunkKind,
     pub state: ChunkState,
     pub span: Span,
     pub loaded_count: u64,
@@ -102,7 +103,7 @@ pub async fn page(
     limit: i64,
 ) -> Result<Vec<ChunkRow>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT ordinal, state AS "state: ChunkState", input, first_record, start_byte, end_byte, first_line, record_count,
+        r#"SELECT ordinal, sweep, state AS "state: ChunkState", input, first_record, start_byte, end_byte, first_line, record_count,
                coalesce(loaded_count, 0) AS "loaded_count!", coalesce(rejected_count, 0) AS "rejected_count!",
                coalesce(deleted_count, 0) AS "deleted_count!", coalesce(missing_count, 0) AS "missing_count!",
                coalesce(kept_count, 0) AS "kept_count!"
@@ -117,6 +118,7 @@ pub async fn page(
         .map(|row| {
             Ok(ChunkRow {
                 ordinal: row.ordinal,
+                kind: ChunkKind::new(row.sweep),
                 state: row.state,
                 span: SpanRow {
                     input: row.input,
@@ -156,12 +158,16 @@ pub struct Totals {
     /// Records of which the row was there with the same values, and those that gave way to a row or another record of their key.
     pub unchanged: u64,
     pub skipped: u64,
+    /// Rows deleted that the source did not have.
+    pub rows_removed: u64,
     /// Records rejected.
     pub rejected: u64,
     /// Rows deleted or restored by an undo.
     pub rows_deleted: u64,
     /// Of these, rows that got their former values back.
     pub rows_restored: u64,
+    /// Rows put back that were removed.
+    pub rows_returned: u64,
     /// Rows that an undo left.
     pub rows_kept: u64,
     /// Rows that an undo no longer found.
@@ -185,12 +191,14 @@ pub async fn totals(conn: &mut PgConnection, import: ImportId) -> Result<Totals,
                coalesce(sum(loaded_count), 0)::bigint AS "rows_loaded!",
                coalesce(sum(rejected_count), 0)::bigint AS "rejected!",
                coalesce(sum(deleted_count), 0)::bigint AS "rows_deleted!",
-               coalesce(sum(kept_count), 0)::bigint AS "rows_kept!",
+               coalesce(sum(kept_count) FILTER (WHERE NOT sweep), 0)::bigint AS "rows_kept!",
                coalesce(sum(missing_count), 0)::bigint AS "rows_missing!",
                coalesce(sum(c.updated_count), 0)::bigint AS "rows_updated!",
                coalesce(sum(c.unchanged_count), 0)::bigint AS "unchanged!",
                coalesce(sum(c.skipped_count), 0)::bigint AS "skipped!",
-               coalesce(sum(c.restored_count), 0)::bigint AS "rows_restored!"
+               coalesce(sum(c.restored_count), 0)::bigint AS "rows_restored!",
+               coalesce(sum(c.removed_count), 0)::bigint AS "rows_removed!",
+               coalesce(sum(c.returned_count), 0)::bigint AS "rows_returned!"
            FROM pgimport.import_chunk LEFT JOIN pgimport.import_conflict AS c USING (import_id, ordinal) WHERE import_id = $1"#,
         import.0
     )
@@ -214,5 +222,7 @@ pub async fn totals(conn: &mut PgConnection, import: ImportId) -> Result<Totals,
         unchanged: count(row.unchanged)?,
         skipped: count(row.skipped)?,
         rows_restored: count(row.rows_restored)?,
+        rows_removed: count(row.rows_removed)?,
+        rows_returned: count(row.rows_returned)?,
     })
 }

@@ -1,6 +1,6 @@
 //! The changes of state that belong to an undo.
 
-use model::{ChunkKey, ImportId};
+use model::{ChunkKey, ChunkKind, ImportId};
 use sqlx::PgConnection;
 
 use super::{LedgerError, expect_rows};
@@ -16,6 +16,8 @@ pub struct UndoCounts {
     pub deleted: u64,
     /// Of these, rows that got their former values back.
     pub restored: u64,
+    /// Rows that were put back which a sweep had deleted.
+    pub returned: u64,
     pub kept: u64,
     /// Rows that were gone already.
     pub missing: u64,
@@ -110,18 +112,25 @@ pub(crate) async fn open_deletions(
     expect_rows("opening deletions", undecided.len() as u64, done.rows_affected())
 }
 
-/// The chunks that have rows in the target, those that an earlier undo kept among them.
+/// The chunks of which something is to be undone, those that an earlier undo kept among them.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn list_in_table(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkKey>, LedgerError> {
-    let ordinals = sqlx::query_scalar!(
-        "SELECT ordinal FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' ORDER BY ordinal",
+pub async fn list_in_table(
+    conn: &mut PgConnection,
+    import: ImportId,
+) -> Result<Vec<(ChunkKind, ChunkKey)>, LedgerError> {
+    let rows = sqlx::query!(
+        "SELECT ordinal, sweep FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' ORDER BY ordinal",
         import.0
     )
     .fetch_all(conn)
     .await?;
-    Ok(super::keys(import, ordinals))
+    let chunks = rows.into_iter().map(|row| {
+        let ordinal = row.ordinal;
+        (ChunkKind::new(row.sweep), ChunkKey { import, ordinal })
+    });
+    Ok(chunks.collect())
 }
 
 /// Whether a chunk of an import has rows in the target, as far as the ledger knows.
@@ -130,7 +139,7 @@ pub async fn list_in_table(conn: &mut PgConnection, import: ImportId) -> Result<
 /// [`LedgerError`] from the database.
 pub async fn any_in_table(conn: &mut PgConnection, import: ImportId) -> Result<bool, LedgerError> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' AND loaded_count > 0) AS "any!""#,
+        r#"SELECT EXISTS (SELECT FROM pgimport.import_chunk WHERE import_id = $1 AND state = 'loaded' AND (loaded_count > 0 OR sweep)) AS "any!""#,
         import.0
     )
     .fetch_one(conn)
@@ -161,20 +170,20 @@ pub async fn reopen_kept(conn: &mut PgConnection, import: ImportId) -> Result<u6
 }
 
 /// Claims the deletion of a loaded chunk's rows. Call first in the transaction that deletes them, with the import locked for share:
-/// a rival blocks here, then finds it taken. `false` when there is nothing to delete any more.
+/// a rival blocks here, then finds it taken. `None` when there is nothing to delete any more, or else what the chunk did.
 ///
 /// # Errors
 /// [`LedgerError`] from the database, a lock timeout among them.
-pub async fn claim_deletion(conn: &mut PgConnection, chunk: ChunkKey) -> Result<bool, LedgerError> {
-    let claimed = sqlx::query!(
-        "SELECT FROM pgimport.import_chunk
+pub async fn claim_deletion(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Option<ChunkKind>, LedgerError> {
+    let is_sweep = sqlx::query_scalar!(
+        "SELECT sweep FROM pgimport.import_chunk
          WHERE import_id = $1 AND ordinal = $2 AND state = 'loaded' AND kept_count IS NULL FOR UPDATE",
         chunk.import.0,
         chunk.ordinal
     )
     .fetch_optional(conn)
     .await?;
-    Ok(claimed.is_some())
+    Ok(is_sweep.map(ChunkKind::new))
 }
 
 /// Records what became of the rows of a chunk that this transaction claimed. One that keeps rows stays `loaded`.
@@ -207,10 +216,7 @@ pub async fn finish_deletion(
     .execute(&mut *conn)
     .await?;
     expect_rows("recording a deletion", 1, done.rows_affected())?;
-    if counts.restored > 0 {
-        conflicts::add_restored(conn, chunk, counts.restored).await?;
-    }
-    Ok(())
+    conflicts::add_given_back(conn, chunk, counts.restored, counts.returned).await
 }
 
 /// Rows of a chunk that its load put into the target and no undo deleted.

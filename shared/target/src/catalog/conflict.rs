@@ -3,7 +3,7 @@
 use model::AttributeSpec;
 use sqlx::{PgConnection, postgres::types::Oid};
 
-use super::{BEFORE, ON_UPDATE};
+use super::{BEFORE, ON_DELETE, ON_INSERT, ON_UPDATE};
 use crate::{
     TargetError,
     conflict::{ConflictColumn, UniqueIndex},
@@ -176,11 +176,51 @@ pub(crate) async fn obstacle(conn: &mut PgConnection, oid: Oid) -> Result<Option
     })
 }
 
-/// This session's role, where it may not update a table.
-pub(crate) async fn who_may_not_update(conn: &mut PgConnection, oid: Oid) -> Result<Option<String>, TargetError> {
+/// The columns of a table, but for those that the server generates, in their order.
+pub(crate) async fn whole_row(conn: &mut PgConnection, oid: Oid) -> Result<Vec<String>, TargetError> {
     sqlx::query_scalar!(
-        r#"SELECT CASE WHEN NOT pg_catalog.has_table_privilege($1::pg_catalog.oid, 'UPDATE') THEN current_user::pg_catalog.text END"#,
+        r#"SELECT attname::pg_catalog.text AS "name!" FROM pg_catalog.pg_attribute
+           WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"#,
         oid
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(TargetError::Catalog)
+}
+
+/// A trigger or a rule that does something when a row is deleted, for people.
+pub(crate) async fn watches_deletions(conn: &mut PgConnection, oid: Oid) -> Result<Option<String>, TargetError> {
+    let what = sqlx::query_scalar!(
+        r#"WITH RECURSIVE tree AS (
+               SELECT $1::pg_catalog.oid AS oid
+               UNION ALL
+               SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.oid
+               JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid AND c.relispartition)
+           SELECT 'the trigger ' || pg_catalog.quote_ident(t.tgname) FROM pg_catalog.pg_trigger AS t
+           WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::pg_catalog.int4 & $2 <> 0 AND t.tgrelid IN (SELECT oid FROM tree)
+           UNION ALL
+           SELECT 'the rule ' || pg_catalog.quote_ident(r.rulename) FROM pg_catalog.pg_rewrite AS r
+           WHERE r.ev_type = '4' AND r.ev_enabled <> 'D' AND r.ev_class IN (SELECT oid FROM tree)
+           ORDER BY 1 LIMIT 1"#,
+        oid,
+        ON_DELETE
+    )
+    .fetch_optional(conn)
+    .await
+    .map_err(TargetError::Catalog)?;
+    Ok(what.flatten())
+}
+
+/// This session's role, where it has not a privilege on a table.
+pub(crate) async fn who_may_not(
+    conn: &mut PgConnection,
+    oid: Oid,
+    privilege: &str,
+) -> Result<Option<String>, TargetError> {
+    sqlx::query_scalar!(
+        r#"SELECT CASE WHEN NOT pg_catalog.has_table_privilege($1::pg_catalog.oid, $2) THEN current_user::pg_catalog.text END"#,
+        oid,
+        privilege
     )
     .fetch_one(conn)
     .await
@@ -212,7 +252,16 @@ pub(crate) async fn referencing(
 }
 
 /// A trigger that could give rows that are restored other values.
-pub(crate) async fn changing_trigger(conn: &mut PgConnection, oid: Oid) -> Result<Option<String>, TargetError> {
+pub(crate) async fn trigger_before_update(conn: &mut PgConnection, oid: Oid) -> Result<Option<String>, TargetError> {
+    find_trigger_before(conn, oid, ON_UPDATE).await
+}
+
+/// A trigger that could give rows that come back other values.
+pub(crate) async fn trigger_before_insert(conn: &mut PgConnection, oid: Oid) -> Result<Option<String>, TargetError> {
+    find_trigger_before(conn, oid, ON_INSERT).await
+}
+
+async fn find_trigger_before(conn: &mut PgConnection, oid: Oid, event: i32) -> Result<Option<String>, TargetError> {
     sqlx::query_scalar!(
         r#"SELECT pg_catalog.quote_ident(t.tgname) AS "name!" FROM pg_catalog.pg_trigger AS t
            WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::pg_catalog.int4 & $2 = $2
@@ -220,7 +269,7 @@ pub(crate) async fn changing_trigger(conn: &mut PgConnection, oid: Oid) -> Resul
                      SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree($1::pg_catalog.oid::pg_catalog.regclass)))
            ORDER BY 1 LIMIT 1"#,
         oid,
-        BEFORE | ON_UPDATE
+        BEFORE | event
     )
     .fetch_optional(conn)
     .await
