@@ -300,6 +300,9 @@ pub struct RejectsArgs {
     /// Write line, column, reason, file and constraint of each rejected record to this file, as CSV
     #[arg(long, value_name = "FILE")]
     pub reasons: Option<PathBuf>,
+    /// Print one JSON object for each rejected record, with its place, column, reason, code and constraint
+    #[arg(long, conflicts_with = "reasons")]
+    pub json: bool,
     #[command(flatten)]
     pub connect: ConnectArgs,
 }

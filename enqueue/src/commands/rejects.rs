@@ -15,7 +15,7 @@ use crate::{
     database::Open,
     options::{self, Words},
     output::{self, Exit, group},
-    reasons::ReasonWriter,
+    reasons::{ReasonWriter, RejectReport},
 };
 
 /// Rejects read at once.
@@ -23,9 +23,35 @@ const PAGE: i64 = 1_000;
 
 pub async fn run(args: RejectsArgs) -> anyhow::Result<Exit> {
     let open = Open::checked(&args.connect, Purpose::Look).await?;
-    let outcome = write_all(&args, &open).await;
+    let outcome = if args.json {
+        print_all(&args, &open).await
+    } else {
+        write_all(&args, &open).await
+    };
     open.close().await;
     outcome
+}
+
+/// Prints every reject with all that is known of it.
+async fn print_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
+    let mut conn = open.connection().await?;
+    let import = imports::read(&mut conn, args.id)
+        .await?
+        .ok_or_else(|| output::no_import(args.id))?;
+    let inputs = inputs::names(&mut conn, &import).await?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut after = None;
+    loop {
+        let page = rejects::page(&mut conn, args.id, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.position);
+        for reject in &page {
+            serde_json::to_writer(&mut out, &RejectReport::new(reject, &inputs)?)?;
+            out.write_all(b"\n")?;
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Done)
 }
 
 async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {

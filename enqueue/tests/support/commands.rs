@@ -61,7 +61,10 @@ impl World {
         let id = self.enqueue(arguments).run().exits(0).id();
         self.drain();
         let status = self.status(id);
-        assert!(status["state"] == "loaded" && status["rejected"] == 0, "{status:#}");
+        if status["state"] != "loaded" || status["rejected"] != 0 {
+            let rejects = self.enqueue(&["rejects", &id.to_string(), "--json"]).run();
+            panic!("{status:#}\n{rejects:#?}");
+        }
         status
     }
 

@@ -6,6 +6,7 @@
 //!
 //! Rejected records are written as they stand, and need no header.
 
+pub mod array;
 mod fault;
 mod jsonb;
 mod keys;

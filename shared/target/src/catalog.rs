@@ -502,7 +502,8 @@ async fn describe_columns(
                a.atttypmod AS "typmod!", a.atttypid AS "type_oid!", t.typarray AS "array_oid!",
                pg_catalog.format_type(a.atttypid, -1) AS "type_name!",
                pg_catalog.format('%I.%I', n.nspname, base.typname) AS "sql_name!", t.typtype = 'd' AND t.typnotnull AS "domain_not_null!",
-               t.typcategory::pg_catalog.text AS "category!", base.oid AS "base_oid!"
+               t.typcategory::pg_catalog.text AS "category!", base.oid AS "base_oid!",
+               base.typname::pg_catalog.text AS "base_name!"
            FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
            CROSS JOIN LATERAL (
                WITH RECURSIVE below AS (
@@ -528,7 +529,7 @@ async fn describe_columns(
                 row.typmod,
                 row.type_name,
                 row.sql_name,
-                nature(row.base_oid, &row.category),
+                nature(row.base_oid, &row.base_name, &row.category),
             );
             // Text is sent for text, varchar, and everything that the server casts.
             let (element_oid, array_oid, characters) = match kind {
@@ -585,13 +586,19 @@ fn column_type(oid: Oid, typmod: i32, type_name: String, sql_name: String, natur
     }
 }
 
-/// By the type below all domains, and the category of string types, which extensions give to theirs.
-fn nature(base_oid: Oid, category: &str) -> Nature {
+/// By the type below all domains, and the category, which extensions give to their string types too.
+fn nature(base_oid: Oid, base_name: &str, category: &str) -> Nature {
     match base_oid.0 {
         114 => Nature::Json,
         3802 => Nature::Jsonb,
         17 => Nature::Bytes,
+        // json[], jsonb[]
+        199 | 3807 => Nature::JsonArray,
+        _ if category == "A" => Nature::Array,
         _ if category == "S" => Nature::Text,
+        // "char", xml, bit varying, tsvector, tsquery
+        18 | 142 | 1562 | 3614 | 3615 => Nature::MayBeEmpty,
+        _ if ["hstore", "ltree"].contains(&base_name) => Nature::MayBeEmpty,
         _ => Nature::Other,
     }
 }

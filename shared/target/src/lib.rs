@@ -82,6 +82,12 @@ pub enum Nature {
     Bytes,
     Json,
     Jsonb,
+    /// Arrays of any type but the next.
+    Array,
+    /// Arrays of `json` or `jsonb`.
+    JsonArray,
+    /// Others of which the empty string is a value.
+    MayBeEmpty,
     Other,
 }
 
@@ -115,7 +121,7 @@ impl ColumnType {
             self,
             Self::Text { .. }
                 | Self::Other {
-                    nature: Nature::Text | Nature::Bytes,
+                    nature: Nature::Text | Nature::Bytes | Nature::MayBeEmpty,
                     ..
                 }
         )

@@ -147,7 +147,7 @@ async fn dates_are_taken_as_postgres_takes_them() {
     check(&[Case {
         sql_type: "date",
         kind: ColumnType::Date,
-        form: format!("{DATE}((t|{SPACE}+){MIDNIGHT})?|-?infinity"),
+        form: format!("{DATE}((t|{SPACE}+){MIDNIGHT})?({SPACE}+bc)?|-?infinity"),
         spaces_around: true,
         literals: literals::datetime,
         nasty: literals::DATETIMES,
@@ -160,14 +160,14 @@ async fn timestamps_are_taken_as_postgres_takes_them() {
     let plain = |sql_type, precision| Case {
         sql_type,
         kind: ColumnType::Timestamp { precision },
-        form: format!("{DATE}((t|{SPACE}+){TIME})?|-?infinity"),
+        form: format!("{DATE}((t|{SPACE}+){TIME})?({SPACE}+bc)?|-?infinity"),
         spaces_around: true,
         literals: literals::datetime,
         nasty: literals::DATETIMES,
     };
     let zoned = |sql_type, precision| Case {
         kind: ColumnType::Timestamptz { precision },
-        form: format!("{DATE}((t|{SPACE}+){TIME}({SPACE}*{ZONE})?)?|-?infinity"),
+        form: format!("{DATE}((t|{SPACE}+){TIME}({SPACE}*{ZONE})?)?({SPACE}+bc)?|-?infinity"),
         ..plain(sql_type, None)
     };
     check(&[

@@ -4,7 +4,10 @@
 
 use format::{
     csv::grammar::Grammar,
-    jsonl::shape::{ObjectShape, RepeatedName, Takes},
+    jsonl::{
+        array::Elements,
+        shape::{ObjectShape, RepeatedName, Takes},
+    },
     record::Field,
 };
 use ledger::{LedgerError, imports::Import, inputs};
@@ -287,7 +290,9 @@ fn takes(column: &Column) -> Takes {
             Nature::Json => Takes::Json,
             Nature::Jsonb => Takes::Jsonb,
             Nature::Text => Takes::Text,
-            Nature::Bytes | Nature::Other => Takes::Scalars,
+            Nature::Array => Takes::Array(Elements::Values),
+            Nature::JsonArray => Takes::Array(Elements::Json),
+            Nature::Bytes | Nature::MayBeEmpty | Nature::Other => Takes::Scalars,
         },
         _ => Takes::Scalars,
     }

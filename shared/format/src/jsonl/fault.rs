@@ -39,6 +39,8 @@ pub enum FaultKind {
     LoneSurrogate,
     #[error("an array or an object, and the column holds neither JSON nor text")]
     Nested,
+    #[error("an object, and the column holds arrays")]
+    ObjectForArray,
     #[error("a NUL character (\\u0000) in a string, which jsonb cannot hold")]
     NulInJson,
     #[error("a number beyond what jsonb can hold")]

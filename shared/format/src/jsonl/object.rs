@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
+    array,
     fault::{FaultKind, RecordFault, ShownKey},
     jsonb,
     shape::{ObjectShape, Takes},
@@ -29,8 +30,8 @@ enum Cell<'b> {
     Bare(&'b str),
     /// The text of a string, an array, or an object.
     Value(&'b str),
-    /// The text of a string with escapes.
-    Unescaped {
+    /// The text of a string with escapes, or of an array as Postgres writes it.
+    Rewritten {
         start: usize,
         end: usize,
     },
@@ -40,7 +41,7 @@ enum Cell<'b> {
 #[derive(Debug, Default)]
 pub(super) struct Cells<'b> {
     cells: Vec<Cell<'b>>,
-    unescaped: Vec<u8>,
+    rewritten: Vec<u8>,
 }
 
 impl<'b> Cells<'b> {
@@ -48,7 +49,7 @@ impl<'b> Cells<'b> {
     pub(super) fn read(&mut self, line: &'b [u8], shape: &ObjectShape) -> Result<(), RecordFault> {
         self.cells.clear();
         self.cells.resize(shape.count(), Cell::Missing);
-        self.unescaped.clear();
+        self.rewritten.clear();
         let mut progress = Progress::default();
         let object = Object {
             shape,
@@ -68,7 +69,7 @@ impl<'b> Cells<'b> {
             Cell::Missing | Cell::Null => (&[][..], false),
             Cell::Bare(text) => (text.as_bytes(), false),
             Cell::Value(text) => (text.as_bytes(), true),
-            Cell::Unescaped { start, end } => (self.unescaped.get(start..end).unwrap_or_default(), true),
+            Cell::Rewritten { start, end } => (self.rewritten.get(start..end).unwrap_or_default(), true),
         })
     }
 
@@ -79,19 +80,28 @@ impl<'b> Cells<'b> {
         }
         Ok(match json.as_bytes() {
             [b'n', ..] => Cell::Null,
-            [b'"', inside @ .., b'"'] if matches!(takes, Takes::Scalars | Takes::Text) => {
+            [b'"', inside @ .., b'"'] if matches!(takes, Takes::Scalars | Takes::Array(_) | Takes::Text) => {
                 if memchr::memchr(b'\\', inside).is_none() {
                     return Ok(Cell::Value(json.get(1..json.len() - 1).unwrap_or_default()));
                 }
-                let start = self.unescaped.len();
-                unescape(inside, &mut self.unescaped).map_err(|_| FaultKind::LoneSurrogate)?;
-                Cell::Unescaped {
+                let start = self.rewritten.len();
+                unescape(inside, &mut self.rewritten).map_err(|_| FaultKind::LoneSurrogate)?;
+                Cell::Rewritten {
                     start,
-                    end: self.unescaped.len(),
+                    end: self.rewritten.len(),
                 }
             }
             [b'[' | b'{', ..] if takes == Takes::Scalars => return Err(FaultKind::Nested),
+            [b'{', ..] if matches!(takes, Takes::Array(_)) => return Err(FaultKind::ObjectForArray),
             [b'[' | b'{', ..] if is_too_deep(json.as_bytes()) => return Err(FaultKind::TooDeep),
+            [b'[', ..] if let Takes::Array(elements) = takes => {
+                let start = self.rewritten.len();
+                array::write(json, elements, &mut self.rewritten)?;
+                Cell::Rewritten {
+                    start,
+                    end: self.rewritten.len(),
+                }
+            }
             [b'[' | b'{' | b'"', ..] => Cell::Value(json),
             _ => Cell::Bare(json),
         })

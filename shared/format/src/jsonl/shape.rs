@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use model::UnknownKeys;
 
-use super::fault::ShownKey;
+use super::{array::Elements, fault::ShownKey};
 
 /// A key that is wanted twice.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,8 @@ struct Key {
 pub enum Takes {
     /// No arrays and no objects.
     Scalars,
+    /// Arrays, as Postgres writes them; no objects.
+    Array(Elements),
     /// Them too, as the text of their JSON.
     #[default]
     Text,

@@ -12,6 +12,8 @@ const DAY: i64 = 24 * HOUR;
 
 /// The last year a `date` holds.
 const MAX_DATE_YEAR: u32 = 5_874_897;
+/// 4714-11-24 BC, the first day a `date` holds.
+const MIN_DATE: i32 = -2_451_545;
 /// 4714-11-24 BC, where Julian days begin.
 const MIN_TIMESTAMP: i64 = -211_813_488_000_000_000;
 /// 294277-01-01, the first that is too late.
@@ -27,11 +29,11 @@ const NOT_A_TIMESTAMP: ValueError = ValueError::Invalid {
 };
 const DATE_OUT_OF_RANGE: ValueError = ValueError::OutOfRange {
     what: "date",
-    limits: "holds years 0001 to 5874897",
+    limits: "holds 4714-11-24 BC to 5874897-12-31",
 };
 const TIMESTAMP_OUT_OF_RANGE: ValueError = ValueError::OutOfRange {
     what: "timestamp",
-    limits: "holds years 0001 to 294276",
+    limits: "holds 4714-11-24 BC to 294276-12-31",
 };
 
 /// Days since 2000-01-01.
@@ -121,7 +123,12 @@ struct Moment {
 
 impl Moment {
     fn parse(field: &[u8], malformed: ValueError) -> Result<Self, ValueError> {
-        let mut cursor = Cursor { rest: field, malformed };
+        let (rest, before_christ) = split_era(field);
+        let mut cursor = Cursor {
+            rest,
+            malformed,
+            before_christ,
+        };
         let days = cursor.calendar_day()?;
         let mut moment = Self {
             days,
@@ -161,9 +168,21 @@ fn round_to(micros: i64, precision: Option<u8>) -> i64 {
     (micros + micros.signum() * (unit / 2)) / unit * unit
 }
 
+/// A field without the letters BC at its end, and whether they stand there.
+fn split_era(field: &[u8]) -> (&[u8], bool) {
+    match field {
+        [before @ .., b'b' | b'B', b'c' | b'C'] if before.last().is_some_and(|byte| super::is_space(*byte)) => {
+            (trim(before), true)
+        }
+        _ => (field, false),
+    }
+}
+
 struct Cursor<'a> {
     rest: &'a [u8],
     malformed: ValueError,
+    /// Whether years are counted backwards.
+    before_christ: bool,
 }
 
 impl Cursor<'_> {
@@ -219,7 +238,7 @@ impl Cursor<'_> {
             && let Some((year, month, day)) = iso_date(*head)
         {
             self.rest = rest;
-            return days_from_civil(year, month, day);
+            return self.days(year, month, day);
         }
         let compact = leading_digits(self.rest) == 8 && self.rest.get(8).is_none_or(|byte| !b"-/".contains(byte));
         let (year, month, day) = if compact {
@@ -233,7 +252,16 @@ impl Cursor<'_> {
             self.expect(separator)?;
             (year, month, self.number(1, 2)?)
         };
-        days_from_civil(year, month, day)
+        self.days(year, month, day)
+    }
+
+    #[inline]
+    fn days(&self, year: u32, month: u32, day: u32) -> Result<i32, ValueError> {
+        if self.before_christ {
+            days_before_christ(year, month, day)
+        } else {
+            days_from_civil(year, month, day)
+        }
     }
 
     /// HH:MM[:SS[.fraction]] in microseconds.
@@ -324,6 +352,23 @@ fn iso_date(bytes: [u8; 10]) -> Option<(u32, u32, u32)> {
         let [y0, y1, y2, y3, m0, m1, d0, d1] = digits.map(u32::from);
         (y0 * 1000 + y1 * 100 + y2 * 10 + y3, m0 * 10 + m1, d0 * 10 + d1)
     })
+}
+
+/// Days since 2000-01-01 of a day before the year 1, whose predecessor is the year 1 BC.
+fn days_before_christ(year: u32, month: u32, day: u32) -> Result<i32, ValueError> {
+    const CYCLE_YEARS: u32 = 400;
+    const CYCLE_DAYS: i32 = 146_097;
+    /// Enough to come after the year 1 from the first year.
+    const CYCLES: u32 = 12;
+    if year == 0 || year >= CYCLES * CYCLE_YEARS {
+        return Err(DATE_OUT_OF_RANGE);
+    }
+    // Days come again after each cycle.
+    let days = days_from_civil(CYCLES * CYCLE_YEARS + 1 - year, month, day)? - CYCLES.cast_signed() * CYCLE_DAYS;
+    if days < MIN_DATE {
+        return Err(DATE_OUT_OF_RANGE);
+    }
+    Ok(days)
 }
 
 /// Days since 2000-01-01. Years begin in March here, so that the leap day is the last of its year.

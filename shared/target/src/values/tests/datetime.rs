@@ -22,6 +22,9 @@ fn dates_are_counted_from_the_year_2000() {
     assert_eq!(days(" 1999-12-31 "), -1);
     assert_eq!(days("2024-02-29"), 8825);
     assert_eq!(days("5874897-12-31"), 2_145_031_948);
+    assert_eq!(days("0001-12-31 BC"), days("0001-01-01") - 1);
+    assert_eq!(days("0005-02-29 bc"), days("0005-03-01 BC") - 1);
+    assert_eq!(days("4714-11-24 BC"), -2_451_545);
     assert_eq!(days("infinity"), i32::MAX);
     assert_eq!(days("-Infinity"), i32::MIN);
     for same in [
@@ -65,7 +68,9 @@ fn ambiguous_or_lossy_dates_are_rejected() {
         "99-12-31",
         "2024-001",
         "2024-01/05",
-        "2024-01-05 BC",
+        "2024-01-05BC",
+        "2024-01-05 BC 00:00",
+        "BC",
         "today",
         "2024-01-055",
     ] {
@@ -95,10 +100,16 @@ fn ambiguous_or_lossy_dates_are_rejected() {
             "{field:?}"
         );
     }
-    for field in [&b"0000-01-01"[..], b"5874898-01-01"] {
+    for field in [
+        &b"0000-01-01"[..],
+        b"5874898-01-01",
+        b"4714-11-23 BC",
+        b"4801-01-01 BC",
+        b"0000-01-01 BC",
+    ] {
         assert_eq!(
             reason(&ColumnType::Date, field),
-            "date out of range (holds years 0001 to 5874897)"
+            "date out of range (holds 4714-11-24 BC to 5874897-12-31)"
         );
     }
 }
