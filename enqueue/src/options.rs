@@ -227,7 +227,9 @@ pub fn of_spec(words: &mut Words, spec: &ImportSpec) {
 fn of_conflict(words: &mut Words, spec: &ImportSpec) {
     let list = |names: &[String]| names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(",");
     match &spec.conflict {
-        ConflictSpec::Fail if spec.identity == IdentitySpec::Transaction => words.option("--identity", "transaction"),
+        ConflictSpec::Fail if matches!(spec.identity, IdentitySpec::Transaction { .. }) => {
+            words.option("--identity", "transaction");
+        }
         ConflictSpec::Fail => {}
         ConflictSpec::Ignore { key } => {
             words.option("--on-conflict", "ignore");

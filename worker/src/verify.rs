@@ -187,6 +187,7 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
                 conflicts,
                 // What is restored is an undo's to know.
                 restored: None,
+                import_column: None,
             };
             verify_rows(conn, chunk, &place, &rows, &mut report).await?;
             if let Some(comparison) = &mut comparison {

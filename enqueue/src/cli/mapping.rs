@@ -25,7 +25,7 @@ pub struct MappingArgs {
     /// A column for the line on which its record begins; in Parquet its number: --line-column line
     #[arg(long, value_name = "COLUMN")]
     pub line_column: Option<String>,
-    /// A column for the import's id: --import-column import_id
+    /// A column for the import's id, which also lets an undo find edited rows: --import-column import_id
     #[arg(long, value_name = "COLUMN")]
     pub import_column: Option<String>,
 }

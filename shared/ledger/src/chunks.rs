@@ -19,7 +19,7 @@ pub use stats::{ChunkRow, SplitProgress, Totals, page, pending_payload_bytes, re
 pub(crate) use undo::open_deletions;
 pub use undo::{
     Undecided, UndoCounts, any_in_table, claim_deletion, close_open, finish_deletion, list_in_table, list_undecided,
-    reopen_kept, rows_in_table,
+    reopen_kept, rows_in_table, rows_kept,
 };
 
 /// A chunk as the splitter made it, with its job.

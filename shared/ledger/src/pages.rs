@@ -1,6 +1,6 @@
 //! Table `import_pages`: where an import's rows are that is known by the transactions that wrote them.
 
-use model::ChunkKey;
+use model::{ChunkKey, ImportId};
 use sqlx::{PgConnection, postgres::types::Oid};
 
 use crate::{
@@ -127,6 +127,20 @@ pub async fn read(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Vec<Regist
             })
         })
         .collect()
+}
+
+/// The transactions that wrote the rows of an import which are not deleted yet, as rows have them.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn xmins(conn: &mut PgConnection, import: ImportId) -> Result<Vec<u32>, LedgerError> {
+    let xids = sqlx::query_scalar!(
+        r#"SELECT DISTINCT x.xid AS "xid!" FROM pgimport.import_pages AS p, unnest(p.xids) AS x (xid) WHERE p.import_id = $1"#,
+        import.0
+    )
+    .fetch_all(conn)
+    .await?;
+    xids.into_iter().map(xmin).collect()
 }
 
 /// Removes the pages of a chunk whose rows are deleted.

@@ -137,7 +137,11 @@ pub enum IdentitySpec {
     /// By ranges of an integer column that the table's own sequence fills.
     Sequence { column: String },
     /// By the transactions that wrote them, on the pages where these put them.
-    Transaction,
+    Transaction {
+        /// A `bigint` column that has the import's id, and so finds rows that were edited since.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        import_column: Option<String>,
+    },
 }
 
 /// What is done when everything is loaded.
@@ -175,16 +179,25 @@ impl IdentitySpec {
     pub fn finds_edited(&self) -> bool {
         match self {
             Self::Sequence { .. } => true,
-            Self::Transaction => false,
+            Self::Transaction { import_column } => import_column.is_some(),
         }
     }
 
-    /// The column that finds rows.
+    /// The column of ids that finds rows, and that no field may fill.
     #[must_use]
     pub fn column(&self) -> Option<&str> {
         match self {
             Self::Sequence { column } => Some(column),
-            Self::Transaction => None,
+            Self::Transaction { .. } => None,
+        }
+    }
+
+    /// The column with the import's id that finds rows which were edited since.
+    #[must_use]
+    pub fn import_column(&self) -> Option<&str> {
+        match self {
+            Self::Sequence { .. } => None,
+            Self::Transaction { import_column } => import_column.as_deref(),
         }
     }
 }
@@ -203,7 +216,7 @@ impl From<&IdentitySpec> for IdentityChoice {
     fn from(spec: &IdentitySpec) -> Self {
         match spec {
             IdentitySpec::Sequence { .. } => Self::Sequence,
-            IdentitySpec::Transaction => Self::Transaction,
+            IdentitySpec::Transaction { .. } => Self::Transaction,
         }
     }
 }
@@ -239,13 +252,14 @@ struct RowChanging<'a> {
 
 impl ImportSpec {
     /// The oldest version that can say it, so that programs of before take part where they can: 4 came with mappings beyond columns,
-    /// other identities than sequences, limits of rejects, and rows that are there already; 5 with rows that the source does not have.
+    /// other identities than sequences, limits of rejects, and rows that are there already; 5 with rows that the source does not have, and with
+    /// identities by a column.
     #[must_use]
     pub fn version(&self) -> i32 {
         let keeps_others = self.conflict == ConflictSpec::Fail;
         if self.mapping.is_plain() && self.identity.column().is_some() && is_default(&self.rejects) && keeps_others {
             3
-        } else if self.conflict.missing().is_none() {
+        } else if self.conflict.missing().is_none() && self.identity.import_column().is_none() {
             4
         } else {
             SPEC_VERSION

@@ -25,7 +25,7 @@ pub enum RequestError {
         remedy: &'static str,
     },
     #[error(
-        "rows of import {0} that were edited since cannot be told from those of others: they stay in any case, for the table has no column by which to find them"
+        "rows of import {0} that were edited since cannot be told from those of others: they stay in any case, for the table has no column by which to find them (such as --import-column would fill)"
     )]
     CannotIncludeEdited(ImportId),
     #[error("refusing to delete: {source}", source = .0)]

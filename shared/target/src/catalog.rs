@@ -464,6 +464,21 @@ async fn choose_identity(
     }
 }
 
+/// Whether a table has a column of this name that holds ids of imports.
+pub(super) async fn has_bigint(conn: &mut PgConnection, oid: Oid, column: &str) -> Result<bool, TargetError> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM pg_catalog.pg_attribute
+               WHERE attrelid = $1 AND attname = $2::pg_catalog.text::pg_catalog.name AND atttypid = $3 AND NOT attisdropped) AS "has!""#,
+        oid,
+        column,
+        INT8
+    )
+    .fetch_one(conn)
+    .await
+    .map_err(TargetError::Catalog)
+}
+
 /// A trigger that fires where rows are inserted, or updated if they are, but for the server's own. Takes no lock on partitions, as
 /// `pg_partition_tree` does.
 pub(super) async fn find_trigger(

@@ -41,7 +41,7 @@ impl Identity {
             Self::Sequence(identity) => IdentitySpec::Sequence {
                 column: identity.column.clone(),
             },
-            Self::Transaction => IdentitySpec::Transaction,
+            Self::Transaction => IdentitySpec::Transaction { import_column: None },
         }
     }
 }

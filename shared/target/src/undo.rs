@@ -1,6 +1,7 @@
 //! What has to be known of a table to delete an import's rows from it: less than to load it, for an undo must be possible when loading no
 //! longer is.
 
+use model::IdentitySpec;
 use sqlx::{PgConnection, postgres::types::Oid};
 
 use crate::{TargetError, catalog, rights};
@@ -61,6 +62,21 @@ impl UndoTarget {
     /// As [`UndoTarget::check_may_undo`].
     pub async fn check_may_remove(&self, conn: &mut PgConnection, role: &str) -> Result<(), TargetError> {
         rights::REMOVE.check(conn, role, self.oid, &self.name).await
+    }
+
+    /// The column by which an import finds rows that were edited since, if it has one and the table still does.
+    ///
+    /// # Errors
+    /// [`TargetError::Catalog`].
+    pub async fn find_import_column<'s>(
+        &self,
+        conn: &mut PgConnection,
+        identity: &'s IdentitySpec,
+    ) -> Result<Option<&'s str>, TargetError> {
+        match identity.import_column() {
+            Some(column) if catalog::has_bigint(conn, self.oid, column).await? => Ok(Some(column)),
+            _ => Ok(None),
+        }
     }
 
     /// Whether the name that was found is still this table's, now that the caller's transaction has written to it and nobody can rename

@@ -7,7 +7,7 @@ use ledger::{
     imports::{self, Fence, Import},
     sessions,
 };
-use model::{ChunkKey, ChunkKind, IdentitySpec, UndoSpec};
+use model::{ChunkKey, ChunkKind, UndoSpec};
 use sqlx::{Connection as _, PgConnection};
 use target::{TargetError, UndoTarget, check_cascades};
 
@@ -127,11 +127,12 @@ async fn delete_rows(
         registered: &registered,
         conflicts: conflicts_of(tx, chunk, spec).await?,
         restored: restored.as_ref(),
+        import_column: target.find_import_column(tx, &spec.identity).await?,
     };
     let counts = rows.erase(tx, undo).await?;
     let reason = match (counts.kept, counts.deleted + counts.missing) {
         (0, _) => None,
-        _ if spec.identity == IdentitySpec::Transaction => Some(NOT_FOUND),
+        _ if !spec.identity.finds_edited() => Some(NOT_FOUND),
         (_, 0) => Some(ALL_KEPT),
         _ => Some(KEPT),
     };

@@ -170,7 +170,7 @@ mod tests {
             load: LoadSpec {
                 method: LoadMethod::Insert,
             },
-            identity: IdentitySpec::Transaction,
+            identity: IdentitySpec::Transaction { import_column: None },
             conflict: ConflictSpec::Fail,
             rejects: RejectsSpec::default(),
             completion: CompletionSpec {

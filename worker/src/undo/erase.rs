@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use target::{Restored, TargetError, UndoTarget, text_array};
 
 use super::{
+    edited::Edited,
     places::{Place, Places, Registered},
     restore::Restoration,
 };
@@ -61,6 +62,8 @@ pub struct Rows<'a> {
     pub conflicts: ChunkConflicts,
     /// How to restore rows, where the chunk may have overwritten some.
     pub restored: Option<&'a Restored>,
+    /// The column with the import's id, where there is one by which rows are found that were edited since.
+    pub import_column: Option<&'a str>,
 }
 
 /// What is known of a chunk whose import may have found rows that were there already.
@@ -193,10 +196,37 @@ impl Rows<'_> {
             counts.missing = left - counts.kept + before;
         }
         self.withdraw(conn, &mut counts).await?;
+        self.find_edited(conn, undo, &mut counts).await?;
         if !places.are_still(conn, self.target).await? {
             return Err(EraseError::Rewritten);
         }
         Ok(counts)
+    }
+
+    /// Finds out how many of the rows that are not as they were loaded are edited, and how many gone; those may be deleted too.
+    async fn find_edited(
+        &self,
+        conn: &mut PgConnection,
+        undo: UndoSpec,
+        counts: &mut UndoCounts,
+    ) -> Result<(), EraseError> {
+        let (Some(column), 1..) = (self.import_column, counts.kept) else {
+            return Ok(());
+        };
+        let edited = Edited {
+            import: self.chunk.import,
+            target: self.target,
+            column,
+        };
+        if undo.include_edited {
+            let deleted = edited.delete(conn, counts.kept).await?;
+            counts.deleted += deleted;
+            counts.kept -= deleted;
+        }
+        let lacking = counts.kept;
+        counts.kept = edited.among(conn, lacking).await?;
+        counts.missing += lacking - counts.kept;
+        Ok(())
     }
 
     /// Keeps rows of the chunk from coming back that another import deleted for its source did not have them: they count as deleted by this
@@ -266,14 +296,16 @@ impl Rows<'_> {
     /// Checks that the transactions that wrote the rows can still be told from others.
     ///
     /// # Errors
-    /// [`EraseError::TooOld`], which does not count where rows of others are deleted too; [`EraseError::OtherServer`].
+    /// [`EraseError::TooOld`], which does not count where rows of others under the same ids are deleted too; [`EraseError::OtherServer`].
     pub async fn check_age(&self, conn: &mut PgConnection, undo: UndoSpec) -> Result<(), EraseError> {
         let Some(oldest) = self.registered.oldest_xid() else {
             return Ok(());
         };
         match registry::next_xid(conn).await?.checked_sub(oldest) {
             None | Some(0) => Err(EraseError::OtherServer),
-            Some(age) if age >= OLDEST_AGE && !undo.include_edited => Err(EraseError::TooOld),
+            Some(age) if age >= OLDEST_AGE && !(undo.include_edited && self.registered.has_ids()) => {
+                Err(EraseError::TooOld)
+            }
             Some(_) => Ok(()),
         }
     }

@@ -32,7 +32,7 @@ impl Registered {
                 column: column.clone(),
                 ranges: registry::read(conn, chunk).await?,
             },
-            IdentitySpec::Transaction => Self::Pages(pages::read(conn, chunk).await?),
+            IdentitySpec::Transaction { .. } => Self::Pages(pages::read(conn, chunk).await?),
         })
     }
 
@@ -43,9 +43,14 @@ impl Registered {
     pub async fn forget(conn: &mut PgConnection, chunk: ChunkKey, identity: &IdentitySpec) -> Result<(), LedgerError> {
         match identity {
             IdentitySpec::Sequence { .. } => registry::delete(conn, chunk).await?,
-            IdentitySpec::Transaction => pages::delete(conn, chunk).await?,
+            IdentitySpec::Transaction { .. } => pages::delete(conn, chunk).await?,
         };
         Ok(())
+    }
+
+    /// Whether ids say where the rows are.
+    pub(super) fn has_ids(&self) -> bool {
+        matches!(self, Self::Ids { .. })
     }
 
     /// How many rows.

@@ -7,6 +7,7 @@ use sqlx::{Connection as _, PgConnection};
 use target::{TargetError, UndoTarget, check_cascades};
 
 use super::{
+    edited::Edited,
     erase::{EraseError, Rows, conflicts_of},
     places::Registered,
     put_back::Removed,
@@ -99,6 +100,7 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
             registered: &registered,
             conflicts: conflicts_of(&mut tx, chunk, spec).await?,
             restored: restored.as_ref(),
+            import_column: None,
         };
         rows.check_age(&mut tx, undo).await?;
         let found = rows.find(&mut tx).await?;
@@ -118,6 +120,22 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
         } else {
             preview.would_keep += found.differing;
         }
+    }
+    if let Some(column) = target.find_import_column(&mut tx, &spec.identity).await? {
+        let edited = Edited {
+            import,
+            target: &target,
+            column,
+        };
+        let edited = edited.count(&mut tx).await?.min(preview.cannot_tell);
+        preview.missing += preview.cannot_tell - edited;
+        preview.edited += edited;
+        preview.cannot_tell = 0;
+        (preview.would_keep, preview.would_delete) = if undo.include_edited {
+            (0, preview.would_delete + edited)
+        } else {
+            (edited, preview.would_delete)
+        };
     }
     Ok(preview)
 }

@@ -219,6 +219,21 @@ pub async fn finish_deletion(
     conflicts::add_given_back(conn, chunk, counts.restored, counts.returned).await
 }
 
+/// Rows that an undo left, in the chunks of an import that it has decided about.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn rows_kept(conn: &mut PgConnection, import: ImportId) -> Result<u64, LedgerError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT coalesce(sum(kept_count), 0)::bigint AS "count!" FROM pgimport.import_chunk
+           WHERE import_id = $1 AND kept_count > 0 AND NOT sweep"#,
+        import.0
+    )
+    .fetch_one(conn)
+    .await?;
+    unsigned("the rows left", count)
+}
+
 /// Rows of a chunk that its load put into the target and no undo deleted.
 ///
 /// # Errors

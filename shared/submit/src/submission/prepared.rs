@@ -2,11 +2,11 @@
 
 use ledger::inputs::Holder;
 use model::{
-    ColumnChoice, ConflictSpec, FieldSpec, FormatSpec, ImportSpec, JsonLinesSpec, MappingSpec, SourceKind, SourceSpec,
-    UnknownKeys,
+    AddedValue, ColumnChoice, ConflictSpec, FieldSpec, FormatSpec, IdentitySpec, ImportSpec, JsonLinesSpec,
+    MappingSpec, SourceKind, SourceSpec, UnknownKeys,
 };
 use source::Fingerprint;
-use target::{FieldNames, NO_COLUMN, Target, find_alike, forms::Form, map_fields};
+use target::{ColumnType, FieldNames, NO_COLUMN, Target, find_alike, forms::Form, map_fields};
 
 use super::{
     Event, KeyChoice, LoadedBefore, Request, SubmitError,
@@ -166,10 +166,14 @@ impl Looked {
 
     /// Settles how the source is loaded into `target`, and by what the submission is known again.
     pub(super) fn aim(&self, request: &Request, target: Target, conflict: ConflictSpec) -> Result<Aim, SubmitError> {
-        let spec = ImportSpec {
+        let mut spec = ImportSpec {
             conflict,
             ..self.spec(request, &target)?
         };
+        if let (IdentitySpec::Transaction { import_column }, ConflictSpec::Fail) = (&mut spec.identity, &spec.conflict)
+        {
+            *import_column = find_import_column(&target, &spec.mapping);
+        }
         self.check(request, &target, &spec)?;
         let mut keys = None;
         let mut input_keys = Vec::new();
@@ -276,6 +280,17 @@ impl Looked {
             header: header.map(|names| (self.found.origin_of(0).to_owned(), names)),
         }
     }
+}
+
+/// A column that has the import's id, and in which it can be found.
+fn find_import_column(target: &Target, mapping: &MappingSpec) -> Option<String> {
+    let has_id = |name: &str| {
+        let mut columns = target.columns.iter();
+        columns.any(|column| column.name == name && column.kind == ColumnType::Int8)
+    };
+    let mut added = mapping.added.iter();
+    let column = added.find(|added| added.value == AddedValue::Import && has_id(&added.column))?;
+    Some(column.column.clone())
 }
 
 /// The names of the columns that fields fill, in the order of these.
