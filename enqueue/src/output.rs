@@ -169,13 +169,14 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
         );
     }
     let undone = status.deleted + status.restored;
-    if undone + status.returned + status.kept + status.missing > 0 || status.state == ImportState::Cancelled {
+    let is_undone = matches!(status.state, ImportState::Cancelled | ImportState::Kept);
+    if status.removed > 0 && (status.returned > 0 || is_undone) {
+        line("returned", format!("{} of those removed", group(status.returned)));
+    }
+    if undone + status.kept + status.missing > 0 || status.state == ImportState::Cancelled {
         line("deleted", group(status.deleted));
         if updated > 0 {
             line("restored", group(status.restored));
-        }
-        if status.removed > 0 {
-            line("returned", format!("{} of those removed", group(status.returned)));
         }
         line("remain", group(status.remaining()));
         line("gone", format!("{} (deleted by others before)", group(status.missing)));

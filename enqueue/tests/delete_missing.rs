@@ -118,7 +118,9 @@ async fn a_table_is_as_the_file_says_and_an_undo_makes_it_what_it_was() {
             .await
             .exits(0);
         assert!(
-            verified.stdout.contains("500 rows that the source does not have"),
+            verified
+                .stdout
+                .contains("500 rows that the source does not have are deleted; an undo would put 500 of them back"),
             "{verified:?}"
         );
         assert_eq!(world.number("SELECT count(*) FROM pgimport.import_seen").await, 0);

@@ -43,8 +43,9 @@ pub struct Verification {
     /// Records whose row was there already with the same values, and those that gave way to a row or another record of their key.
     pub unchanged: u64,
     pub skipped: u64,
-    /// Rows that were deleted, for the source did not have them, and are not put back.
+    /// Rows that were deleted, for the source did not have them, and are not put back; and those of them that an undo would put back.
     pub removed: u64,
+    pub returnable: u64,
     /// Records of chunks whose rows an undo took out again, or that were cancelled before they were loaded.
     pub undone: u64,
     /// Whether the file was compared too.
@@ -299,6 +300,7 @@ async fn verify_removed(
     let removed = conflicts.removed.saturating_sub(conflicts.returned);
     let kept = before::count_all(conn, key).await?;
     report.removed += removed;
+    report.returnable += before::count(conn, key).await?;
     report.differ(DifferenceKind::RegistryCount, removed.abs_diff(kept), || {
         format!("{place}: {removed} rows removed, {kept} kept in the ledger")
     });

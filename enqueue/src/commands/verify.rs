@@ -54,8 +54,9 @@ fn text(args: &VerifyArgs, report: &Verification) -> String {
     )];
     if report.removed > 0 {
         lines.push(format!(
-            "  {} rows that the source does not have are deleted, and kept to be put back",
-            group(report.removed)
+            "  {} rows that the source does not have are deleted; an undo would put {} of them back",
+            group(report.removed),
+            group(report.returnable)
         ));
     }
     for difference in &report.differences {

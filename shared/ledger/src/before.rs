@@ -87,12 +87,12 @@ pub fn take_removed(chunk: ChunkKey, condition: &str) -> String {
     )
 }
 
-/// A statement that puts those of a query `taken` in again that are not in another one, `put`, by their `key`.
+/// A statement that puts those of a query `taken` in again for which a query `put` has no row: a condition on its row `t` and one of theirs `c`
+/// says which belong together.
 #[must_use]
-pub fn put_removed(taken: &str, put: &str) -> String {
+pub fn put_removed(taken: &str, put: &str, is_same: &str) -> String {
     format!(
-        "INSERT INTO pgimport.import_before
-         SELECT c.* FROM {taken} AS c WHERE NOT EXISTS (SELECT FROM {put} AS p WHERE p.key OPERATOR(pg_catalog.=) c.key)"
+        "INSERT INTO pgimport.import_before SELECT c.* FROM {taken} AS c WHERE NOT EXISTS (SELECT FROM {put} AS t WHERE {is_same})"
     )
 }
 
@@ -126,32 +126,89 @@ pub async fn count_all(conn: &mut PgConnection, chunk: ChunkKey) -> Result<u64, 
     unsigned("rows that were found", count)
 }
 
-/// Keeps rows of a chunk from coming back that other imports deleted since, for it is undone: those that its transactions wrote, of which
-/// `oldest` is the oldest. Returns how many.
+/// The chunks of other imports, of tables of a `family`, that deleted rows which some transactions had written, and have not put them back.
+/// `oldest` is the oldest of these, in full.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn removed_by_others(
+    conn: &mut PgConnection,
+    import: ImportId,
+    family: &[Oid],
+    xmins: &[i64],
+    oldest: u64,
+) -> Result<Vec<ChunkKey>, LedgerError> {
+    let rows = sqlx::query!(
+        "SELECT x.import_id, x.ordinal FROM pgimport.import AS i JOIN pgimport.import_conflict AS x ON x.import_id = i.id
+         WHERE i.target_oid = ANY ($2) AND i.id <> $1 AND abs(x.removed_xid - $4) < 2147483648
+           AND EXISTS (SELECT FROM pgimport.import_before AS b
+                       WHERE b.import_id = x.import_id AND b.ordinal = x.ordinal AND b.existed AND b.row_xmin = ANY ($3))
+         ORDER BY 1, 2",
+        import.0,
+        family,
+        xmins,
+        signed::<u64, i64>("a transaction id", oldest)?
+    )
+    .fetch_all(conn)
+    .await?;
+    let chunks = rows.into_iter().map(|row| ChunkKey {
+        import: ImportId(row.import_id),
+        ordinal: row.ordinal,
+    });
+    Ok(chunks.collect())
+}
+
+/// Keeps rows that a chunk deleted from coming back, for what had put them there is undone: those that some transactions had written, but for
+/// those that the chunk `found` had found there. Returns how many.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn withdraw(
     conn: &mut PgConnection,
-    import: ImportId,
-    target: Oid,
-    xmins: &[u32],
-    oldest: u64,
+    removed_by: ChunkKey,
+    xmins: &[i64],
+    found: Option<ChunkKey>,
 ) -> Result<u64, LedgerError> {
-    let xmins: Vec<i64> = xmins.iter().copied().map(i64::from).collect();
     let done = sqlx::query!(
         "UPDATE pgimport.import_before AS b SET existed = false, image = NULL
-         FROM pgimport.import AS i JOIN pgimport.import_conflict AS x ON x.import_id = i.id
-         WHERE i.target_oid = $2 AND i.id <> $1 AND x.removed_xid - $4 BETWEEN 0 AND 2147483647
-           AND b.import_id = x.import_id AND b.ordinal = x.ordinal AND b.existed AND b.row_xmin = ANY ($3)",
-        import.0,
-        target,
-        &xmins,
-        signed::<u64, i64>("a transaction id", oldest)?
+         WHERE b.import_id = $1 AND b.ordinal = $2 AND b.existed AND b.row_xmin = ANY ($3)
+           AND NOT EXISTS (SELECT FROM pgimport.import_before AS f
+                           WHERE f.import_id = $4 AND f.ordinal = $5 AND f.existed AND f.key_hash = b.key_hash AND f.key = b.key)",
+        removed_by.import.0,
+        removed_by.ordinal,
+        xmins,
+        found.map(|chunk| chunk.import.0),
+        found.map(|chunk| chunk.ordinal)
     )
     .execute(conn)
     .await?;
     Ok(done.rows_affected())
+}
+
+/// Rows that some transactions had written, an import overwrote since, and another one deleted: when that is undone, the first may be found again.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn overwritten_and_removed(
+    conn: &mut PgConnection,
+    import: ImportId,
+    family: &[Oid],
+    xmins: &[i64],
+) -> Result<u64, LedgerError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(DISTINCT u.key_hash) AS "count!"
+           FROM pgimport.import AS i JOIN pgimport.import_before AS u ON u.import_id = i.id
+           WHERE i.target_oid = ANY ($2) AND i.id <> $1 AND u.existed AND u.row_xmin = ANY ($3)
+             AND EXISTS (SELECT FROM pgimport.import AS j JOIN pgimport.import_conflict AS x ON x.import_id = j.id
+                         JOIN pgimport.import_before AS s ON s.import_id = x.import_id AND s.ordinal = x.ordinal
+                         WHERE j.target_oid = ANY ($2) AND x.removed_xid IS NOT NULL AND s.existed AND s.key_hash = u.key_hash)"#,
+        import.0,
+        family,
+        xmins
+    )
+    .fetch_one(conn)
+    .await?;
+    unsigned("rows that were overwritten", count)
 }
 
 /// A condition that holds of a row `b` of this table that says what a chunk found under a key, where the import was not the first to
@@ -182,7 +239,7 @@ pub struct Owner {
     pub xmins: Vec<u32>,
 }
 
-/// Whose the rows were that a chunk found in a table, as far as they were other imports' of the same table. `oldest` is the oldest of the
+/// Whose the rows were that a chunk found in a table, as far as they were other imports' of the same table, or of one of its `family`. `oldest` is the oldest of the
 /// chunk's own transactions: theirs are not so far from it that the halves that rows have could be another's. They may be younger, for a chunk may
 /// have waited for them.
 ///
@@ -191,7 +248,7 @@ pub struct Owner {
 pub async fn owners(
     conn: &mut PgConnection,
     chunk: ChunkKey,
-    target: Oid,
+    family: &[Oid],
     oldest: u64,
 ) -> Result<Vec<Owner>, LedgerError> {
     let rows = sqlx::query!(
@@ -200,11 +257,11 @@ pub async fn owners(
            written AS (
                SELECT p.import_id, p.ordinal, true AS by_pages, x.xid
                FROM pgimport.import AS i JOIN pgimport.import_pages AS p ON p.import_id = i.id, pg_catalog.unnest(p.xids) AS x (xid)
-               WHERE i.target_oid = $3 AND i.id <> $1
+               WHERE i.target_oid = ANY ($3) AND i.id <> $1
                UNION ALL
                SELECT r.import_id, r.ordinal, false, x.xid
                FROM pgimport.import AS i JOIN pgimport.import_registry AS r ON r.import_id = i.id, pg_catalog.unnest(r.xids) AS x (xid)
-               WHERE i.target_oid = $3 AND i.id <> $1)
+               WHERE i.target_oid = ANY ($3) AND i.id <> $1)
            SELECT w.import_id AS "import_id!", w.ordinal AS "ordinal!", w.by_pages AS "by_pages!",
                pg_catalog.array_agg(DISTINCT f.row_xmin) AS "xmins!"
            FROM written AS w JOIN found AS f ON f.row_xmin = w.xid & 4294967295::pg_catalog.int8
@@ -212,7 +269,7 @@ pub async fn owners(
            GROUP BY 1, 2, 3 ORDER BY 1, 2"#,
         chunk.import.0,
         chunk.ordinal,
-        target,
+        family,
         signed::<u64, i64>("a transaction id", oldest)?
     )
     .fetch_all(conn)

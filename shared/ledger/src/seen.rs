@@ -22,13 +22,9 @@ pub fn save(source: &str, import: &str, ordinal: &str) -> String {
 /// A query for all keys that were kept of an import, as `key`.
 #[must_use]
 pub fn keys(import: ImportId) -> String {
-    format!("SELECT pg_catalog.unnest(n.keys) AS key FROM pgimport.import_seen AS n WHERE n.import_id = {import}")
-}
-
-/// A condition that a key is none of a query `keys` for them.
-#[must_use]
-pub fn is_not_among(keys: &str, key: &str) -> String {
-    format!("NOT EXISTS (SELECT FROM {keys} AS k WHERE k.key OPERATOR(pg_catalog.=) {key}::pg_catalog.text)")
+    format!(
+        "SELECT pg_catalog.unnest(n.keys)::pg_catalog.text[] AS key FROM pgimport.import_seen AS n WHERE n.import_id = {import}"
+    )
 }
 
 /// Rows of an import of which no key was kept, where one of each should have been.

@@ -464,6 +464,27 @@ async fn choose_identity(
     }
 }
 
+/// The table at the root of a table's partitioning, and all below it. Takes no lock on partitions, as `pg_partition_tree` does.
+pub(super) async fn family(conn: &mut PgConnection, oid: Oid) -> Result<Vec<Oid>, TargetError> {
+    sqlx::query_scalar!(
+        r#"WITH RECURSIVE above AS (
+               SELECT $1::pg_catalog.oid AS oid
+               UNION ALL
+               SELECT i.inhparent FROM above JOIN pg_catalog.pg_class AS c ON c.oid = above.oid AND c.relispartition
+               JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = above.oid),
+           tree AS (
+               SELECT oid FROM above
+               UNION
+               SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.oid
+               JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid AND c.relispartition)
+           SELECT oid AS "oid!" FROM tree"#,
+        oid
+    )
+    .fetch_all(conn)
+    .await
+    .map_err(TargetError::Catalog)
+}
+
 /// Whether a table has a column of this name that holds ids of imports.
 pub(super) async fn has_bigint(conn: &mut PgConnection, oid: Oid, column: &str) -> Result<bool, TargetError> {
     sqlx::query_scalar!(

@@ -115,8 +115,8 @@ pub enum ConflictError {
         "{table} has a column {column} that it did not have when the import was submitted, so that rows could not come back with it: cancel the import and submit again"
     )]
     Added { table: String, column: String },
-    #[error("no column is left to update beside those of the key: --on-conflict ignore does the same")]
-    NothingToUpdate,
+    #[error("no column is left to update beside those of the key{}", if *.removes { "" } else { ": --on-conflict ignore does the same" })]
+    NothingToUpdate { removes: bool },
     #[error("rows of {table} cannot be told from those that are there: {obstacle}")]
     Obstacle { table: String, obstacle: &'static str },
 }
@@ -203,7 +203,8 @@ impl Target {
             }
         }
         if columns.is_empty() {
-            return Err(ConflictError::NothingToUpdate.into());
+            let removes = request.max_deletes.is_some();
+            return Err(ConflictError::NothingToUpdate { removes }.into());
         }
         Ok(columns)
     }
@@ -257,16 +258,10 @@ impl Target {
         let mut columns = catalog::conflict::columns(conn, self.oid, &self.name, &columns, &[]).await?;
         check_attributes(&self.name, &columns, attributes, key.len())?;
         let updated = columns.split_off(key.len());
-        let listed = || {
-            key.iter()
-                .map(|name| quote_identifier(name))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
         let Some(index) = catalog::conflict::unique_index(conn, self.oid, key).await? else {
             return Err(ConflictError::NoIndex {
                 table: self.name.clone(),
-                columns: listed(),
+                columns: listed(key),
             }
             .into());
         };
@@ -274,7 +269,7 @@ impl Target {
         if index.nulls_not_distinct && key.iter().any(|name| is_nullable(name)) {
             return Err(ConflictError::NullsNotDistinct {
                 table: self.name.clone(),
-                columns: listed(),
+                columns: listed(key),
             }
             .into());
         }
@@ -362,6 +357,15 @@ impl UndoTarget {
             columns,
         }))
     }
+}
+
+/// Names of columns, for people and for SQL.
+pub(crate) fn listed(names: &[String]) -> String {
+    names
+        .iter()
+        .map(|name| quote_identifier(name))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Refuses columns that are others than they were, and those of the key where they have another type: what is kept of rows is found by its text.

@@ -30,7 +30,7 @@ pub use create::{NewColumn, NewTable, NewTableError, Place, name_columns};
 pub use identity::{Identity, SequenceIdentity};
 pub use mapping::{FieldNames, MappingError, MappingRequest, NO_COLUMN, find_alike, map_fields};
 pub use session::quote_identifier;
-pub use sweep::WholeRows;
+pub use sweep::{KeptColumn, WholeRows};
 pub use undo::{Leaf, UndoTarget, check_cascades};
 
 use model::{IdentityChoice, IdentitySpec, LoadMethod};

@@ -4,16 +4,37 @@ use model::{ConflictSpec, Limit, MissingSpec};
 use sqlx::{PgConnection, postgres::types::Oid};
 
 use crate::{
-    ConflictColumn, ConflictError, Target, TargetError, UndoTarget, catalog, check_cascades,
-    conflict::check_attributes, quote_identifier,
+    ConflictColumn, ConflictError, KeyColumn, Target, TargetError, UndoTarget, catalog, check_cascades,
+    conflict::{check_attributes, listed},
+    quote_identifier,
 };
 
 /// The columns of rows that are deleted, and may come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WholeRows {
-    pub key: Vec<ConflictColumn>,
+    pub key: Vec<KeyColumn>,
     /// All that the server does not generate; those of the key are among them.
-    pub columns: Vec<ConflictColumn>,
+    pub columns: Vec<KeptColumn>,
+}
+
+/// A column that rows are kept with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptColumn {
+    /// Which of those that they were kept with, from 1: one that is gone since is left out.
+    pub number: usize,
+    pub column: ConflictColumn,
+}
+
+impl WholeRows {
+    /// That a row `t` has the key that `part` has the text of, by the number of the column from 1: as the key's index compares them.
+    #[must_use]
+    pub fn is_of_key(&self, part: impl Fn(usize) -> String) -> String {
+        let equal = (1..).zip(&self.key).map(|(number, key)| {
+            let KeyColumn { column, equals, .. } = key;
+            format!("{} {equals} {}", column.of_row(), column.as_key(&part(number)))
+        });
+        equal.collect::<Vec<_>>().join(" AND ")
+    }
 }
 
 impl Target {
@@ -35,14 +56,9 @@ impl Target {
             return Err(ConflictError::NullableKey { column: column.clone() }.into());
         }
         check_deletions(conn, self.oid, &self.name).await?;
-        if let Some(role) = catalog::conflict::who_may_not(conn, self.oid, "DELETE").await? {
-            return Err(TargetError::Privilege {
-                what: format!("delete from {}", self.name),
-                remedy: format!("GRANT DELETE ON {} TO {}", self.name, quote_identifier(&role)),
-                role,
-            });
-        }
+        check_own(conn, self.oid, &self.name, ("DELETE", "delete from")).await?;
         let columns = catalog::conflict::whole_row(conn, self.oid).await?;
+        let columns: Vec<String> = columns.into_iter().map(|(_, name)| name).collect();
         let described = catalog::conflict::columns(conn, self.oid, &self.name, &columns, &[]).await?;
         Ok(MissingSpec {
             max,
@@ -72,11 +88,23 @@ impl UndoTarget {
             });
         }
         check_deletions(conn, self.oid, &self.name).await?;
+        check_own(conn, self.oid, &self.name, ("DELETE", "delete from")).await?;
+        let table = self.name.clone();
         let now = catalog::conflict::whole_row(conn, self.oid).await?;
-        let is_known = |name: &String| rows.columns.iter().any(|column| column.name == *name);
-        if let Some(column) = now.into_iter().find(|name| !is_known(name)) {
-            let table = self.name.clone();
+        let is_known = |name: &String| rows.columns.iter().any(|kept| kept.column.name == *name);
+        if let Some((_, column)) = now.into_iter().find(|(_, name)| !is_known(name)) {
             return Err(ConflictError::Added { table, column }.into());
+        }
+        let known = spec
+            .missing()
+            .map(|missing| missing.columns.as_slice())
+            .unwrap_or_default();
+        let gone = (1..)
+            .zip(known)
+            .find(|(number, _)| rows.columns.iter().all(|kept| kept.number != *number));
+        if let Some((_, column)) = gone {
+            let column = column.clone();
+            return Err(ConflictError::Altered { table, column }.into());
         }
         Ok(Some(rows))
     }
@@ -84,7 +112,7 @@ impl UndoTarget {
     /// Describes rows that were deleted for the source did not have them, and come back.
     ///
     /// # Errors
-    /// [`TargetError::ColumnGone`]; [`ConflictError::Altered`], and [`ConflictError::Changed`], where they would not come back as they were;
+    /// [`ConflictError`], where they cannot be told from those that are there, or would not come back as they were; [`TargetError::Privilege`];
     /// [`TargetError::Catalog`].
     pub async fn describe_returned(
         &self,
@@ -98,6 +126,7 @@ impl UndoTarget {
             let table = self.name.clone();
             return Err(ConflictError::Changed { table, trigger }.into());
         }
+        check_own(conn, self.oid, &self.name, ("INSERT", "insert into")).await?;
         Ok(Some(rows))
     }
 
@@ -118,13 +147,49 @@ impl UndoTarget {
         let of_key = attributes.get(..key.len()).unwrap_or_default();
         let described = catalog::conflict::columns(conn, self.oid, &self.name, key, of_key).await?;
         check_attributes(&self.name, &described, of_key, key.len())?;
-        let columns =
-            catalog::conflict::columns(conn, self.oid, &self.name, &missing.columns, &missing.attributes).await?;
-        check_attributes(&self.name, &columns, &missing.attributes, 0)?;
+        let names: Vec<String> = described.iter().map(|column| column.name.clone()).collect();
+        let Some(index) = catalog::conflict::unique_index(conn, self.oid, &names).await? else {
+            let (table, columns) = (self.name.clone(), listed(&names));
+            return Err(ConflictError::NoIndex { table, columns }.into());
+        };
+        let key = std::iter::zip(described, index.operators).map(|(column, equals)| KeyColumn {
+            column,
+            equals,
+            nullable: false,
+        });
+        let there = catalog::conflict::whole_row(conn, self.oid).await?;
+        let (mut numbers, mut names, mut attributes) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, attribute) in (1..).zip(&missing.attributes) {
+            if let Some((_, name)) = there.iter().find(|(known, _)| *known == attribute.number) {
+                numbers.push(number);
+                names.push(name.clone());
+                attributes.push(*attribute);
+            }
+        }
+        let columns = catalog::conflict::columns(conn, self.oid, &self.name, &names, &attributes).await?;
         Ok(Some(WholeRows {
-            key: described,
-            columns,
+            key: key.collect(),
+            columns: std::iter::zip(numbers, columns)
+                .map(|(number, column)| KeptColumn { number, column })
+                .collect(),
         }))
+    }
+}
+
+/// Checks that this session's role has a privilege on a table.
+async fn check_own(
+    conn: &mut PgConnection,
+    oid: Oid,
+    name: &str,
+    (privilege, verb): (&str, &str),
+) -> Result<(), TargetError> {
+    match catalog::conflict::who_may_not(conn, oid, privilege).await? {
+        None => Ok(()),
+        Some(role) => Err(TargetError::Privilege {
+            what: format!("{verb} {name}"),
+            remedy: format!("GRANT {privilege} ON {name} TO {}", quote_identifier(&role)),
+            role,
+        }),
     }
 }
 

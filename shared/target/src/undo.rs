@@ -64,6 +64,14 @@ impl UndoTarget {
         rights::REMOVE.check(conn, role, self.oid, &self.name).await
     }
 
+    /// The table, and all partitioned tables and partitions that it may share rows with.
+    ///
+    /// # Errors
+    /// [`TargetError::Catalog`].
+    pub async fn family(&self, conn: &mut PgConnection) -> Result<Vec<Oid>, TargetError> {
+        catalog::family(conn, self.oid).await
+    }
+
     /// The column by which an import finds rows that were edited since, if it has one and the table still does.
     ///
     /// # Errors

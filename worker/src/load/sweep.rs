@@ -8,6 +8,8 @@ use model::ChunkKey;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use target::{UndoTarget, WholeRows, quote_identifier, text_array};
 
+use crate::undo::erase::PLANS;
+
 /// The rows of a target that an import's source does not have.
 pub(crate) struct Sweep<'a> {
     /// Which deletes them.
@@ -24,9 +26,6 @@ pub(crate) struct Missing {
     pub of: u64,
 }
 
-/// Nobody knows how many keys an expression finds, and to look through all of them for each row would not end.
-const PLANS: &str = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off";
-
 impl Sweep<'_> {
     /// Locks the rows, in the order of their keys.
     ///
@@ -37,13 +36,13 @@ impl Sweep<'_> {
         sqlx::raw_sql(PLANS).execute(&mut *conn).await?;
         let key = self.rows.key.iter();
         let key: Vec<String> = key
-            .map(|column| format!("t.{}", quote_identifier(&column.name)))
+            .map(|key| format!("t.{}", quote_identifier(&key.column.name)))
             .collect();
         let statement = format!(
-            "WITH seen AS MATERIALIZED ({seen}),
+            "WITH {seen},
                  missing AS MATERIALIZED (SELECT 1 FROM {from} AS t WHERE {is_missing} ORDER BY {key} FOR UPDATE OF t)
              SELECT (SELECT pg_catalog.count(*) FROM missing) AS missing, (SELECT pg_catalog.count(*) FROM {from} AS t) AS all_rows",
-            seen = seen::keys(self.chunk.import),
+            seen = self.seen(),
             from = self.target.from,
             is_missing = self.is_missing(),
             key = key.join(", "),
@@ -63,7 +62,7 @@ impl Sweep<'_> {
     /// [`LedgerError`] from the database; a foreign key that forbids it among them.
     pub(crate) async fn remove(&self, conn: &mut PgConnection) -> Result<u64, LedgerError> {
         let statement = format!(
-            "WITH seen AS MATERIALIZED ({seen}),
+            "WITH {seen},
                  missing AS MATERIALIZED (
                      SELECT t.tableoid AS leaf, t.ctid AS place, t.xmin::pg_catalog.text::pg_catalog.int8 AS xmin, {key} AS key, {image} AS image
                      FROM {from} AS t WHERE {is_missing}),
@@ -73,9 +72,9 @@ impl Sweep<'_> {
                      RETURNING m.key, m.image, m.xmin),
                  saved AS ({save})
              SELECT pg_catalog.count(*) FROM saved",
-            seen = seen::keys(self.chunk.import),
-            key = text_array(&self.rows.key),
-            image = text_array(&self.rows.columns),
+            seen = self.seen(),
+            key = text_array(self.rows.key.iter().map(|key| &key.column)),
+            image = text_array(self.rows.columns.iter().map(|kept| &kept.column)),
             from = self.target.from,
             is_missing = self.is_missing(),
             save = before::save_removed("gone", self.chunk),
@@ -85,8 +84,24 @@ impl Sweep<'_> {
         Ok(removed.unsigned_abs())
     }
 
+    /// The keys that records have, as values of their types: somebody may have written a row anew, with a key that is equal and not the same.
+    fn seen(&self) -> String {
+        let keys = (1..).zip(&self.rows.key);
+        let each = keys.map(|(number, key)| format!("{} AS k{number}", key.column.as_key(&format!("n.key[{number}]"))));
+        format!(
+            "seen AS MATERIALIZED (SELECT {} FROM ({}) AS n)",
+            each.collect::<Vec<_>>().join(", "),
+            seen::keys(self.chunk.import)
+        )
+    }
+
     /// That no record has the key of the row `t`.
     fn is_missing(&self) -> String {
-        seen::is_not_among("seen", &text_array(&self.rows.key))
+        let keys = (1..).zip(&self.rows.key);
+        let equal = keys.map(|(number, key)| format!("{} {} k.k{number}", key.column.of_row(), key.equals));
+        format!(
+            "NOT EXISTS (SELECT FROM seen AS k WHERE {})",
+            equal.collect::<Vec<_>>().join(" AND ")
+        )
     }
 }

@@ -7,9 +7,9 @@ use ledger::{
     LedgerError, before,
     chunks::{self, UndoCounts},
     conflicts::{self, ChunkConflicts},
-    registry,
+    imports, registry,
 };
-use model::{ChunkKey, ConflictSpec, ImportSpec, UndoSpec};
+use model::{ChunkKey, ConflictSpec, ImportId, ImportSpec, UndoSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use target::{Restored, TargetError, UndoTarget, text_array};
 
@@ -22,6 +22,10 @@ use crate::load::plan::LoadError;
 
 /// The age at which a transaction's id may name another transaction too, by the lower half of it that rows have.
 const OLDEST_AGE: u64 = 1 << 31;
+
+/// Nobody knows how many rows an expression of a key finds: to look through all of them once more for each would not end. Where there is no
+/// other way, what that seems to cost is no reason to compile anything.
+pub(crate) const PLANS: &str = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off";
 
 /// Why rows are not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -230,25 +234,50 @@ impl Rows<'_> {
     }
 
     /// Keeps rows of the chunk from coming back that another import deleted for its source did not have them: they count as deleted by this
-    /// undo. A row that the chunk had found there has to be restored, when it is back.
+    /// undo. One that may be found again, when others are undone, counts as kept.
     async fn withdraw(&self, conn: &mut PgConnection, counts: &mut UndoCounts) -> Result<(), EraseError> {
-        let (true, 0, Some(oldest)) = (
-            counts.kept + counts.missing > 0,
-            self.conflicts.counts.updated,
-            self.registered.oldest_xid(),
-        ) else {
+        let (1.., Some(oldest)) = (counts.kept + counts.missing, self.registered.oldest_xid()) else {
             return Ok(());
         };
-        let xmins = self.registered.xmins();
-        let withdrawn = before::withdraw(conn, self.chunk.import, self.target.oid, &xmins, oldest).await?;
+        let import = self.chunk.import;
+        let family = self.target.family(conn).await?;
+        let xmins: Vec<i64> = self.registered.xmins().into_iter().map(i64::from).collect();
         let not_found = match self.registered {
             Registered::Ids { .. } => &mut counts.missing,
             Registered::Pages(_) => &mut counts.kept,
         };
-        let withdrawn = withdrawn.min(*not_found);
-        *not_found -= withdrawn;
-        counts.deleted += withdrawn;
+        for removed_by in before::removed_by_others(conn, import, &family, &xmins, oldest).await? {
+            let found = match self.conflicts.counts.updated {
+                0 => None,
+                // What the chunk had found there has to be restored, when it is back.
+                _ if self.has_key_of(conn, removed_by.import).await? => Some(self.chunk),
+                _ => continue,
+            };
+            let withdrawn = before::withdraw(conn, removed_by, &xmins, found).await?;
+            let withdrawn = withdrawn.min(*not_found);
+            *not_found -= withdrawn;
+            counts.deleted += withdrawn;
+        }
+        if let (Registered::Ids { .. }, 1..) = (self.registered, counts.missing) {
+            let held = before::overwritten_and_removed(conn, import, &family, &xmins).await?;
+            let held = held.min(counts.missing);
+            counts.missing -= held;
+            counts.kept += held;
+        }
         Ok(())
+    }
+
+    /// Whether another import finds rows by the same key of the same table.
+    async fn has_key_of(&self, conn: &mut PgConnection, other: ImportId) -> Result<bool, EraseError> {
+        let (Some(restored), Some(other)) = (self.restored, imports::read(conn, other).await?) else {
+            return Ok(false);
+        };
+        let ConflictSpec::Update { key, attributes, .. } = &other.spec()?.conflict else {
+            return Ok(false);
+        };
+        let theirs = attributes.iter().take(key.len()).map(|attribute| attribute.number);
+        let ours = restored.key.iter().map(|column| column.attribute.number);
+        Ok(other.target_oid == self.target.oid && theirs.eq(ours))
     }
 
     /// What restores rows, where the chunk may have overwritten some.
@@ -261,14 +290,12 @@ impl Rows<'_> {
             return Ok(None);
         };
         let owners = if to_owners {
-            before::owners(conn, self.chunk, self.target.oid, oldest).await?
+            let family = self.target.family(conn).await?;
+            before::owners(conn, self.chunk, &family, oldest).await?
         } else {
             Vec::new()
         };
         before::pin_text_forms(conn).await?;
-        // Nobody knows how many rows an expression of a key finds: to look through the pages once more for each of them would not end. Where
-        // there is no other way, what that seems to cost is no reason to compile anything.
-        const PLANS: &str = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off";
         sqlx::raw_sql(PLANS).execute(conn).await?;
         Ok(Some(Restoration {
             chunk: self.chunk,

@@ -1,6 +1,6 @@
 //! What an undo would do, without doing it.
 
-use ledger::{LedgerError, chunks, imports};
+use ledger::{LedgerError, before, chunks, imports};
 use model::{ChunkKind, ImportId, UndoSpec};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
@@ -89,7 +89,9 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
                     target: &target,
                     rows: &rows,
                 };
-                preview.would_return += removed.count(&mut tx).await?;
+                let would_return = removed.count(&mut tx).await?;
+                preview.would_return += would_return;
+                preview.would_keep += before::count(&mut tx, chunk).await?.saturating_sub(would_return);
             }
             continue;
         }

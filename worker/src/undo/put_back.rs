@@ -3,13 +3,18 @@
 //! One whose key somebody else's row has by now stays in the ledger. Where another import had put a row there, that one is told where it is
 //! now, as with rows that are restored.
 
-use ledger::{before, pages::PageRange};
+use std::collections::VecDeque;
+
+use ledger::{
+    before::{self, Owner},
+    pages::PageRange,
+};
 use model::ChunkKey;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use target::{UndoTarget, WholeRows, quote_identifier, text_array};
 
 use super::{
-    erase::EraseError,
+    erase::{EraseError, PLANS},
     restore::{hand_over, of_owner},
 };
 use crate::load::{
@@ -30,46 +35,81 @@ impl Removed<'_> {
     /// # Errors
     /// [`EraseError`]; a constraint that they break by now among them.
     pub(crate) async fn put_back(&self, conn: &mut PgConnection, xid: u64) -> Result<u64, EraseError> {
-        let owners = before::owners(conn, self.chunk, self.target.oid, xid).await?;
+        let family = self.target.family(conn).await?;
+        let owners = before::owners(conn, self.chunk, &family, xid).await?;
         // Whoever is undone in this moment keeps its rows from coming back, or finds them in the table.
         before::lock_owners(conn, &owners).await?;
         before::pin_text_forms(conn).await?;
-        let mut returned = 0;
-        for owner in &owners {
+        sqlx::raw_sql(PLANS).execute(&mut *conn).await?;
+        let of_nobody: String = owners
+            .iter()
+            .map(|owner| format!(" AND NOT ({})", of_owner(owner)))
+            .collect();
+        let mut parts: VecDeque<(Option<&Owner>, String)> = owners
+            .iter()
+            .map(|owner| (Some(owner), format!(" AND {}", of_owner(owner))))
+            .collect();
+        parts.push_back((None, of_nobody));
+        let (mut returned, mut in_vain) = (0, 0);
+        // What is put back first may refer to what comes after it.
+        while let Some((owner, condition)) = parts.pop_front() {
+            // Whatever has this transaction's id is the owner's, and nobody else's.
             sqlx::raw_sql("SAVEPOINT pgimport_owner").execute(&mut *conn).await?;
-            let runs = self.put(conn, &of_owner(owner)).await?;
-            returned += count(&runs);
-            hand_over(conn, self.target, owner, runs).await?;
+            match self.put(conn, &condition).await {
+                Ok(runs) => {
+                    returned += runs.iter().map(|(run, _)| run.rows).sum::<u64>();
+                    if let Some(owner) = owner {
+                        hand_over(conn, self.target, owner, runs).await?;
+                    }
+                    in_vain = 0;
+                }
+                Err(EraseError::Database(error)) if is_reference(&error) && in_vain < parts.len() => {
+                    in_vain += 1;
+                    parts.push_back((owner, condition));
+                    sqlx::raw_sql("ROLLBACK TO SAVEPOINT pgimport_owner")
+                        .execute(&mut *conn)
+                        .await?;
+                }
+                Err(error) => return Err(error),
+            }
             sqlx::raw_sql("RELEASE SAVEPOINT pgimport_owner")
                 .execute(&mut *conn)
                 .await?;
         }
-        returned += count(&self.put(conn, "").await?);
         Ok(returned)
     }
 
     /// Puts those back of which a condition on the ledger's row `b` holds. Returns where they are.
     async fn put(&self, conn: &mut PgConnection, condition: &str) -> Result<Vec<(PageRange, String)>, EraseError> {
         let columns = self.rows.columns.iter();
-        let names: Vec<String> = columns.clone().map(|column| quote_identifier(&column.name)).collect();
-        let values = (1..)
-            .zip(columns)
-            .map(|(number, column)| format!("taken.image[{number}]::{}", column.sql_type));
-        let key = self.rows.key.iter().map(|column| quote_identifier(&column.name));
+        let names: Vec<String> = columns
+            .clone()
+            .map(|kept| quote_identifier(&kept.column.name))
+            .collect();
+        let values = columns.map(|kept| format!("taken.image[{}]::{}", kept.number, kept.column.sql_type));
+        let key: Vec<String> = self
+            .rows
+            .key
+            .iter()
+            .map(|key| quote_identifier(&key.column.name))
+            .collect();
+        let key = key.join(", ");
         let statement = format!(
             "WITH taken AS ({taken}),
                  put AS (
                      INSERT INTO {table} AS t ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM taken ORDER BY taken.key
-                     ON CONFLICT ({key}) DO NOTHING RETURNING t.tableoid AS leaf, t.ctid AS place, {key_of_row} AS key),
+                     ON CONFLICT ({key}) DO NOTHING RETURNING t.tableoid AS pgimport_leaf, t.ctid AS pgimport_place, {key}),
                  left_over AS ({left_over})
-             SELECT {PAGES} FROM put {BY_PAGES}",
+             SELECT {PAGES} FROM (SELECT pgimport_leaf AS leaf, pgimport_place AS place FROM put) AS p {BY_PAGES}",
             taken = before::take_removed(self.chunk, condition),
             table = self.target.name,
             names = names.join(", "),
             values = values.collect::<Vec<_>>().join(", "),
-            key = key.collect::<Vec<_>>().join(", "),
-            key_of_row = text_array(&self.rows.key),
-            left_over = before::put_removed("taken", "put"),
+            left_over = before::put_removed(
+                "taken",
+                "put",
+                &self.rows.is_of_key(|number| format!("c.key[{number}]"))
+            ),
         );
         let query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
         let rows = query.fetch_all(conn).await?;
@@ -89,7 +129,7 @@ impl Removed<'_> {
             self.chunk.import.0,
             self.chunk.ordinal,
             self.target.from,
-            before::hash_of(&text_array(&self.rows.key))
+            before::hash_of(&text_array(self.rows.key.iter().map(|key| &key.column)))
         );
         let query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
         let count: i64 = query.fetch_one(conn).await?.try_get(0)?;
@@ -97,6 +137,7 @@ impl Removed<'_> {
     }
 }
 
-fn count(runs: &[(PageRange, String)]) -> u64 {
-    runs.iter().map(|(run, _)| run.rows).sum()
+/// Whether a row refers to one that is not there.
+fn is_reference(error: &sqlx::Error) -> bool {
+    session::sqlstate(error).as_deref() == Some("23503")
 }

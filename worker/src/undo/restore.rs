@@ -41,7 +41,7 @@ impl Restoration<'_> {
         for owner in &self.owners {
             // Whatever has this transaction's id is the owner's, and nobody else's.
             sqlx::raw_sql("SAVEPOINT pgimport_owner").execute(&mut *conn).await?;
-            let of_owner = of_owner(owner);
+            let of_owner = format!(" AND {}", of_owner(owner));
             let mut runs = Vec::new();
             for (place, count) in std::iter::zip(places, &mut counts) {
                 let found = self.restore(conn, place, &of_owner).await?;
@@ -109,7 +109,7 @@ impl Restoration<'_> {
 /// That an owner's transactions had written a row `b` of the ledger.
 pub(super) fn of_owner(owner: &Owner) -> String {
     let xmins: Vec<String> = owner.xmins.iter().map(u32::to_string).collect();
-    format!(" AND b.row_xmin = ANY ('{{{}}}'::pg_catalog.int8[])", xmins.join(","))
+    format!("b.row_xmin = ANY ('{{{}}}'::pg_catalog.int8[])", xmins.join(","))
 }
 
 /// Tells the import that had put rows there where they are now, and which transaction wrote them.

@@ -5,7 +5,7 @@ use std::fmt;
 use super::{fitting::Fitting, input_error::InputError};
 use crate::intake::IntakeError;
 use ledger::{LedgerError, inputs::Holder};
-use model::{DialectError, ImportId, ImportState};
+use model::{DialectError, ImportId, ImportState, Limit};
 use session::database::DatabaseError;
 use session::retry::MaybeTransient;
 use target::{MappingError, NewTableError, TargetError, forms::FormError};
@@ -41,6 +41,10 @@ pub enum SubmitError {
     Create { name: String, source: LedgerError },
     #[error("import {import}")]
     Intake { import: ImportId, source: IntakeError },
+    #[error(
+        "the same rows are being loaded as import {import}, with --max-deletes {before}: wait for it, or cancel it, before it is submitted with another limit"
+    )]
+    OtherLimit { import: ImportId, before: Limit },
     #[error(
         "the key '{key}' belongs to import {import}, which has another {what}: choose another key, or cancel that import first"
     )]

@@ -1,7 +1,7 @@
 //! When two submissions are the same: keys.
 
 use ledger::imports::Import;
-use model::{ImportSpec, Version1};
+use model::{ImportSpec, ImportState, Version1};
 use source::Fingerprint;
 use sqlx::postgres::types::Oid;
 use target::Target;
@@ -18,9 +18,10 @@ pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared
                 import: import.id,
                 what: "target",
             }),
-            _ => Ok(()),
+            _ => check_limit(import, prepared),
         };
     };
+    check_limit(import, prepared)?;
     let what = if prepared
         .looked
         .fingerprint
@@ -40,6 +41,19 @@ pub(super) fn check_same(import: &Import, request: &Request, prepared: &Prepared
         import: import.id,
         what,
     })
+}
+
+/// Refuses to go on with, or to follow, an import that may delete more than this submission allows, or less.
+fn check_limit(import: &Import, prepared: &Prepared) -> Result<(), SubmitError> {
+    let limit = |spec: &ImportSpec| spec.conflict.missing().map(|missing| missing.max);
+    let loads = matches!(import.state, ImportState::Splitting | ImportState::Loading);
+    match (limit(import.spec()?), limit(&prepared.aim.spec)) {
+        (Some(before), Some(now)) if before != now && loads => Err(SubmitError::OtherLimit {
+            import: import.id,
+            before,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the same rows come of a content, as far as a program of the time when the import was submitted could say it.

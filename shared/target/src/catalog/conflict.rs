@@ -176,16 +176,17 @@ pub(crate) async fn obstacle(conn: &mut PgConnection, oid: Oid) -> Result<Option
     })
 }
 
-/// The columns of a table, but for those that the server generates, in their order.
-pub(crate) async fn whole_row(conn: &mut PgConnection, oid: Oid) -> Result<Vec<String>, TargetError> {
-    sqlx::query_scalar!(
-        r#"SELECT attname::pg_catalog.text AS "name!" FROM pg_catalog.pg_attribute
+/// The columns of a table, but for those that the server generates, with their numbers, in their order.
+pub(crate) async fn whole_row(conn: &mut PgConnection, oid: Oid) -> Result<Vec<(i16, String)>, TargetError> {
+    let rows = sqlx::query!(
+        r#"SELECT attnum, attname::pg_catalog.text AS "name!" FROM pg_catalog.pg_attribute
            WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum"#,
         oid
     )
     .fetch_all(conn)
     .await
-    .map_err(TargetError::Catalog)
+    .map_err(TargetError::Catalog)?;
+    Ok(rows.into_iter().map(|row| (row.attnum, row.name)).collect())
 }
 
 /// A trigger or a rule that does something when a row is deleted, for people.
