@@ -185,6 +185,43 @@ pub async fn withdraw(
     Ok(done.rows_affected())
 }
 
+/// Gives rows that a chunk deleted back what they had before another one, `found_by`, overwrote them, as they lie in the ledger: those that some
+/// transactions of that one had written. `columns` says for each column of the deleted rows which of the overwritten it is, from 1, if it is
+/// one. Returns how many.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn restore_removed(
+    conn: &mut PgConnection,
+    removed_by: ChunkKey,
+    xmins: &[i64],
+    found_by: ChunkKey,
+    columns: &[Option<i32>],
+) -> Result<u64, LedgerError> {
+    let done = sqlx::query!(
+        "WITH given AS (
+             UPDATE pgimport.import_before AS s
+             SET row_xmin = f.row_xmin,
+                 image = (SELECT array_agg(CASE WHEN c.number IS NULL THEN s.image[c.place] ELSE f.image[c.number] END ORDER BY c.place)
+                          FROM unnest($6::integer[]) WITH ORDINALITY AS c (number, place))
+             FROM pgimport.import_before AS f
+             WHERE s.import_id = $1 AND s.ordinal = $2 AND s.existed AND s.row_xmin = ANY ($3)
+               AND f.import_id = $4 AND f.ordinal = $5 AND f.existed AND f.key_hash = s.key_hash AND f.key = s.key
+             RETURNING f.key_hash, f.key)
+         DELETE FROM pgimport.import_before AS f USING given AS g
+         WHERE f.import_id = $4 AND f.ordinal = $5 AND f.key_hash = g.key_hash AND f.key = g.key",
+        removed_by.import.0,
+        removed_by.ordinal,
+        xmins,
+        found_by.import.0,
+        found_by.ordinal,
+        columns as &[Option<i32>]
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Rows that some transactions had written, an import overwrote since, and another one deleted: when that is undone, the first may be found again.
 ///
 /// # Errors

@@ -199,7 +199,7 @@ impl Rows<'_> {
             counts.kept = (counts.kept + places.outside).min(left - gone);
             counts.missing = left - counts.kept + before;
         }
-        self.withdraw(conn, &mut counts).await?;
+        self.undo_removed(conn, &mut counts).await?;
         self.find_edited(conn, undo, &mut counts).await?;
         if !places.are_still(conn, self.target).await? {
             return Err(EraseError::Rewritten);
@@ -233,9 +233,10 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// Keeps rows of the chunk from coming back that another import deleted for its source did not have them: they count as deleted by this
-    /// undo. One that may be found again, when others are undone, counts as kept.
-    async fn withdraw(&self, conn: &mut PgConnection, counts: &mut UndoCounts) -> Result<(), EraseError> {
+    /// Undoes the chunk's part in rows that another import deleted, for its source did not have them, as they lie in the ledger: those that the
+    /// chunk had put into the table do not come back, and count as deleted; others get their former values. One that may be found again,
+    /// when others are undone, counts as kept.
+    async fn undo_removed(&self, conn: &mut PgConnection, counts: &mut UndoCounts) -> Result<(), EraseError> {
         let (1.., Some(oldest)) = (counts.kept + counts.missing, self.registered.oldest_xid()) else {
             return Ok(());
         };
@@ -247,16 +248,17 @@ impl Rows<'_> {
             Registered::Pages(_) => &mut counts.kept,
         };
         for removed_by in before::removed_by_others(conn, import, &family, &xmins, oldest).await? {
-            let found = match self.conflicts.counts.updated {
-                0 => None,
-                // What the chunk had found there has to be restored, when it is back.
-                _ if self.has_key_of(conn, removed_by.import).await? => Some(self.chunk),
-                _ => continue,
-            };
-            let withdrawn = before::withdraw(conn, removed_by, &xmins, found).await?;
-            let withdrawn = withdrawn.min(*not_found);
-            *not_found -= withdrawn;
-            counts.deleted += withdrawn;
+            let (mut undone, mut restored) = (0, 0);
+            if self.conflicts.counts.updated == 0 {
+                undone += before::withdraw(conn, removed_by, &xmins, None).await?;
+            } else if let Some(columns) = self.columns_of(conn, removed_by.import).await? {
+                undone += before::withdraw(conn, removed_by, &xmins, Some(self.chunk)).await?;
+                restored += before::restore_removed(conn, removed_by, &xmins, self.chunk, &columns).await?;
+            }
+            undone = (undone + restored).min(*not_found);
+            *not_found -= undone;
+            counts.deleted += undone;
+            counts.restored += restored.min(undone);
         }
         if let (Registered::Ids { .. }, 1..) = (self.registered, counts.missing) {
             let held = before::overwritten_and_removed(conn, import, &family, &xmins).await?;
@@ -267,17 +269,36 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// Whether another import finds rows by the same key of the same table.
-    async fn has_key_of(&self, conn: &mut PgConnection, other: ImportId) -> Result<bool, EraseError> {
+    /// Which of the columns that this import updates those are, from 1, with which another one keeps what it deletes; `None` where that one finds
+    /// rows by another key, or those of another table.
+    async fn columns_of(
+        &self,
+        conn: &mut PgConnection,
+        other: ImportId,
+    ) -> Result<Option<Vec<Option<i32>>>, EraseError> {
         let (Some(restored), Some(other)) = (self.restored, imports::read(conn, other).await?) else {
-            return Ok(false);
+            return Ok(None);
         };
-        let ConflictSpec::Update { key, attributes, .. } = &other.spec()?.conflict else {
-            return Ok(false);
+        let ConflictSpec::Update {
+            key,
+            attributes,
+            missing: Some(missing),
+            ..
+        } = &other.spec()?.conflict
+        else {
+            return Ok(None);
         };
         let theirs = attributes.iter().take(key.len()).map(|attribute| attribute.number);
         let ours = restored.key.iter().map(|column| column.attribute.number);
-        Ok(other.target_oid == self.target.oid && theirs.eq(ours))
+        if other.target_oid != self.target.oid || !theirs.eq(ours) {
+            return Ok(None);
+        }
+        let numbers = missing.attributes.iter().map(|attribute| {
+            let mut ours = (1..).zip(&restored.columns);
+            let found = ours.find(|(_, column)| column.attribute.number == attribute.number);
+            found.map(|(number, _)| number)
+        });
+        Ok(Some(numbers.collect()))
     }
 
     /// What restores rows, where the chunk may have overwritten some.

@@ -35,10 +35,7 @@ impl Removed<'_> {
     /// # Errors
     /// [`EraseError`]; a constraint that they break by now among them.
     pub(crate) async fn put_back(&self, conn: &mut PgConnection, xid: u64) -> Result<u64, EraseError> {
-        let family = self.target.family(conn).await?;
-        let owners = before::owners(conn, self.chunk, &family, xid).await?;
-        // Whoever is undone in this moment keeps its rows from coming back, or finds them in the table.
-        before::lock_owners(conn, &owners).await?;
+        let owners = self.lock_owners(conn, xid).await?;
         before::pin_text_forms(conn).await?;
         sqlx::raw_sql(PLANS).execute(&mut *conn).await?;
         let of_nobody: String = owners
@@ -77,6 +74,21 @@ impl Removed<'_> {
                 .await?;
         }
         Ok(returned)
+    }
+
+    /// The chunks of other imports that had put the rows there, locked: whoever is undone in this moment changes in the ledger whose rows they
+    /// are, or finds them in the table.
+    async fn lock_owners(&self, conn: &mut PgConnection, xid: u64) -> Result<Vec<Owner>, EraseError> {
+        let family = self.target.family(conn).await?;
+        let mut locked = Vec::new();
+        loop {
+            let owners = before::owners(conn, self.chunk, &family, xid).await?;
+            if owners == locked {
+                return Ok(owners);
+            }
+            before::lock_owners(conn, &owners).await?;
+            locked = owners;
+        }
     }
 
     /// Puts those back of which a condition on the ledger's row `b` holds. Returns where they are.
