@@ -34,20 +34,6 @@ async fn load_up_to_the_deletion(world: &World) {
         .await;
 }
 
-/// Cancels imports, one after the other, until nothing changes any more.
-async fn undo_all(world: &World, imports: &[i64]) {
-    for _ in 0..imports.len() {
-        for &id in imports {
-            if world.state(id).await != "cancelled" {
-                world.undo(id, &[]);
-            }
-        }
-    }
-    for &id in imports {
-        assert_json(&world.status(id), &json!({"state": "cancelled"}));
-    }
-}
-
 #[tokio::test]
 async fn keys_are_equal_as_their_type_says() {
     for (create, text, change, left) in [
@@ -145,7 +131,7 @@ async fn a_key_that_becomes_free_in_the_middle_takes_no_row_from_its_import() {
     })
     .await;
     drop(worker);
-    undo_all(&world, &[over, sync]).await;
+    world.undo_all(&[over, sync]).await;
     assert_eq!(world.content("t").await, before);
 }
 
@@ -239,7 +225,7 @@ async fn an_import_that_begins_after_a_deletion_did_is_undone_with_it() {
     held.release().await;
     world.until_state(sync, "loaded").await;
     drop(worker);
-    undo_all(&world, &[late, sync]).await;
+    world.undo_all(&[late, sync]).await;
     assert_eq!(world.content("t").await, before);
 }
 
@@ -263,7 +249,7 @@ async fn rows_of_an_import_into_a_partition_are_undone_with_it() {
             assert_json(&world.status(sync), &json!({"removed": 2}));
             let mut imports = [leaf, sync];
             imports.rotate_left(first);
-            undo_all(&world, &imports).await;
+            world.undo_all(&imports).await;
             assert_eq!(world.content("t").await, before, "{identity} {first}");
         }
     }
@@ -285,7 +271,7 @@ async fn rows_that_refer_to_one_another_come_back_whoever_they_are_of() {
             assert_json(&world.undo(sync, &[]), &json!({"state": "cancelled", "returned": 3}));
             assert_eq!(world.number("SELECT count(*) FROM t").await, 3);
         }
-        undo_all(&world, &imports).await;
+        world.undo_all(&imports).await;
         assert_eq!(world.content("t").await, before);
     }
 }

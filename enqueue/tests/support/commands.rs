@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
-    Call, CsvFile, Finished, World, orders,
+    Call, CsvFile, Finished, World, assert_json, orders,
     process::{enqueue_in, worker_in},
 };
 
@@ -82,6 +82,20 @@ impl World {
         self.enqueue(&all).run().exits(0);
         self.drain();
         self.status(id)
+    }
+
+    /// Undoes imports, one after the other, and again as long as some are found that others gave back.
+    pub async fn undo_all(&self, imports: &[i64]) {
+        for _ in imports {
+            for &id in imports {
+                if self.state(id).await != "cancelled" {
+                    self.undo(id, &[]);
+                }
+            }
+        }
+        for &id in imports {
+            assert_json(&self.status(id), &json!({"state": "cancelled"}));
+        }
     }
 
     /// What `cancel --dry-run` says.

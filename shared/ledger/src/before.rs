@@ -96,34 +96,21 @@ pub fn put_removed(taken: &str, put: &str, is_same: &str) -> String {
     )
 }
 
-/// Rows that a chunk found and that are not given back yet.
+/// Rows that a chunk found and that are not given back yet: those that shall come back, and all.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn count(conn: &mut PgConnection, chunk: ChunkKey) -> Result<u64, LedgerError> {
-    let count = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM pgimport.import_before WHERE import_id = $1 AND ordinal = $2 AND existed"#,
+pub async fn count(conn: &mut PgConnection, chunk: ChunkKey) -> Result<(u64, u64), LedgerError> {
+    let row = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE existed) AS "existing!", count(*) AS "all!" FROM pgimport.import_before
+           WHERE import_id = $1 AND ordinal = $2"#,
         chunk.import.0,
         chunk.ordinal
     )
     .fetch_one(conn)
     .await?;
-    unsigned("rows that were found", count)
-}
-
-/// The same with those that shall not come back.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn count_all(conn: &mut PgConnection, chunk: ChunkKey) -> Result<u64, LedgerError> {
-    let count = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM pgimport.import_before WHERE import_id = $1 AND ordinal = $2"#,
-        chunk.import.0,
-        chunk.ordinal
-    )
-    .fetch_one(conn)
-    .await?;
-    unsigned("rows that were found", count)
+    let count = |value| unsigned("rows that were found", value);
+    Ok((count(row.existing)?, count(row.all)?))
 }
 
 /// The chunks of other imports, of tables of a `family`, that deleted rows which some transactions had written, and have not put them back.

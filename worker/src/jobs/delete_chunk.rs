@@ -164,7 +164,7 @@ async fn put_back(
     };
     let counts = UndoCounts {
         returned: removed.put_back(tx, xid).await?,
-        kept: before::count(tx, chunk).await?,
+        kept: before::count(tx, chunk).await?.0,
         ..UndoCounts::default()
     };
     Ok((counts, (counts.kept > 0).then_some(NOT_RETURNED)))

@@ -297,7 +297,7 @@ async fn keep_rows(
     let kept = match chunks::claim_deletion(tx, chunk).await? {
         None => return Ok(false),
         Some(ChunkKind::Records) => chunks::rows_in_table(tx, chunk).await?,
-        Some(ChunkKind::Sweep) => before::count(tx, chunk).await?,
+        Some(ChunkKind::Sweep) => before::count(tx, chunk).await?.0,
     };
     let counts = UndoCounts {
         kept,

@@ -91,7 +91,7 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
                 };
                 let would_return = removed.count(&mut tx).await?;
                 preview.would_return += would_return;
-                preview.would_keep += before::count(&mut tx, chunk).await?.saturating_sub(would_return);
+                preview.would_keep += before::count(&mut tx, chunk).await?.0.saturating_sub(would_return);
             }
             continue;
         }
