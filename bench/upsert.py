@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Measures `--on-conflict update`, with what it keeps for an undo, beside `INSERT … ON CONFLICT` by hand in one session; and its undo.
+"""Measures `--on-conflict update`, with what it keeps for an undo, beside `INSERT … ON CONFLICT` by hand in one session; its undo; and both with
+`--delete-missing`, which deletes all rows that have no record.
 
 On a Postgres of its own; see docs/BENCHMARKS.md. `just bench-upsert` builds and calls this.
 """
@@ -44,13 +45,13 @@ def by_hand(laboratory, path, rows):
     return timed.end()
 
 
-def ours(laboratory, path, rows, existing):
+def ours(laboratory, path, rows, existing, *more):
     server = laboratory.server
     prepare(server, rows)
     before = server.psql(CHECKSUM)
     with laboratory.workers(1, 2):
         timed = Timed()
-        imported = laboratory.submit("enqueue", path, "--table", "public.upserted", "--on-conflict", "update")
+        imported = laboratory.submit("enqueue", path, "--table", "public.upserted", "--on-conflict", "update", *more)
         loaded = timed.end(laboratory.ended(imported, "loaded"))
         updated = int(server.psql("SELECT sum(updated_count) FROM pgimport.import_conflict"))
         if updated != existing:
@@ -81,17 +82,20 @@ def main():
                 else:
                     loaded, undone = ours(laboratory, path, args.rows, existing)
                     hand = by_hand(laboratory, path, args.rows)
-                say(f"{existing} of {args.rows} there: by hand {hand}, ours {loaded}, undo {undone}")
+                synced, put_back = ours(laboratory, path, args.rows, existing, "--delete-missing", "--max-deletes", "100%")
+                say(f"{existing} of {args.rows} there: by hand {hand}, ours {loaded}, undo {undone}; with deletions {synced}, undo {put_back}")
                 results.setdefault(existing, []).append(
                     {"hand": hand, "ours": loaded, "undo": undone, "ratio": loaded["seconds"] / hand["seconds"],
-                     "cpu_ratio": loaded["cpu_seconds"] / hand["cpu_seconds"], "undo_ratio": undone["seconds"] / loaded["seconds"]})
+                     "cpu_ratio": loaded["cpu_seconds"] / hand["cpu_seconds"], "undo_ratio": undone["seconds"] / loaded["seconds"],
+                     "synced": synced, "put_back": put_back, "synced_ratio": synced["seconds"] / loaded["seconds"],
+                     "put_back_ratio": put_back["seconds"] / synced["seconds"]})
         machine = laboratory.server.describe()
     for existing, rounds in results.items():
-        middle = {name: statistics.median(one[name] for one in rounds) for name in ("ratio", "cpu_ratio", "undo_ratio")}
+        middle = {name: statistics.median(one[name] for one in rounds) for name in ("ratio", "cpu_ratio", "undo_ratio", "synced_ratio", "put_back_ratio")}
         seconds = [statistics.median(one[which]["seconds"] for one in rounds) for which in ("hand", "ours", "undo")]
         ratios = [one["ratio"] for one in rounds]
         print(f"| {existing:,} of {args.rows:,} | {seconds[0]:.2f} | {seconds[1]:.2f} | {middle['ratio']:.2f} | {min(ratios):.2f} to {max(ratios):.2f} "
-              f"| {middle['cpu_ratio']:.2f} | {seconds[2]:.2f} | {middle['undo_ratio']:.2f} |")
+              f"| {middle['cpu_ratio']:.2f} | {seconds[2]:.2f} | {middle['undo_ratio']:.2f} | {middle['synced_ratio']:.2f} | {middle['put_back_ratio']:.2f} |")
     out = ROOT / "target" / "bench"
     out.mkdir(parents=True, exist_ok=True)
     (out / "upsert.json").write_text(json.dumps({"machine": machine, "rows": args.rows, "results": {str(k): v for k, v in results.items()}}, indent=2))

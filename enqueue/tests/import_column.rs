@@ -133,6 +133,14 @@ async fn an_edit_in_the_middle_of_an_undo_stays_and_is_counted() {
     held.commit().await;
     world.until_state(id, "kept").await;
     assert_json(&world.status(id), &json!({"deleted": 98, "kept": 2, "missing": 0}));
+    let file = world.path("things.csv");
+    let verified = world.run(&["verify", &id.to_string(), file.to_str().unwrap()]).await;
+    assert!(
+        verified
+            .stdout
+            .contains("not compared: 20 records of chunks that are undone in part"),
+        "{verified:?}"
+    );
     world
         .run(&["cancel", &id.to_string(), "--include-edited", "--wait"])
         .await;

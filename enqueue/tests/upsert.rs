@@ -89,7 +89,13 @@ async fn rows_that_are_there_are_updated_and_an_undo_gives_them_back_what_they_h
             ))
             .await;
         assert_eq!(new, 600, "{table}");
-        world.enqueue(&["verify", &id.to_string(), &file]).run().exits(0);
+        let verified = world.enqueue(&["verify", &id.to_string(), &file]).run().exits(0);
+        assert!(
+            verified
+                .stdout
+                .contains("not compared: 100 records whose row was there"),
+            "{verified:?}"
+        );
         assert_json(
             &world.dry_run(id, &[]),
             &json!({"would_delete": 200, "would_restore": 300, "would_keep": 0, "cannot_tell": 0, "missing": 0}),

@@ -13,4 +13,4 @@ mod verify;
 
 pub use lifecycle::{WorkerConfig, WorkerError, default_concurrency, run, runtime};
 pub use undo::preview::{PreviewError, UndoPreview, preview};
-pub use verify::{Difference, DifferenceKind, Verification, VerifyError, verify};
+pub use verify::{Difference, DifferenceKind, NotCompared, Verification, VerifyError, WhyNot, verify};

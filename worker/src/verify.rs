@@ -51,6 +51,25 @@ pub struct Verification {
     /// Whether the file was compared too.
     pub file: bool,
     pub differences: Vec<Difference>,
+    /// Records of the file that nothing can be compared with.
+    pub not_compared: Vec<NotCompared>,
+}
+
+/// Records that are not compared for one reason.
+#[derive(Debug, Serialize)]
+pub struct NotCompared {
+    pub reason: WhyNot,
+    pub records: u64,
+}
+
+/// Why records are not compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyNot {
+    /// Their chunk is undone in part, and rows without ids do not say which are left.
+    PartiallyUndone,
+    /// They found their row there, or gave way to another row or record: whose values the row has now is not the import's to say.
+    RowOfOthers,
 }
 
 /// Everything that differs in one way.
@@ -112,6 +131,17 @@ impl Verification {
     #[must_use]
     pub fn agrees(&self) -> bool {
         self.differences.is_empty()
+    }
+
+    /// Takes note of records that are not compared.
+    fn leave(&mut self, reason: WhyNot, records: u64) {
+        if records == 0 {
+            return;
+        }
+        match self.not_compared.iter_mut().find(|left| left.reason == reason) {
+            Some(left) => left.records += records,
+            None => self.not_compared.push(NotCompared { reason, records }),
+        }
     }
 
     fn differ(&mut self, kind: DifferenceKind, count: u64, example: impl FnOnce() -> String) {

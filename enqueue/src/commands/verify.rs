@@ -1,5 +1,5 @@
 use session::database::Purpose;
-use worker::{DifferenceKind, Verification};
+use worker::{DifferenceKind, Verification, WhyNot};
 
 use crate::{
     cli::VerifyArgs,
@@ -63,6 +63,13 @@ fn text(args: &VerifyArgs, report: &Verification) -> String {
         lines.push(format!("  {}: {}", describe(difference.kind), group(difference.count)));
         lines.extend(difference.examples.iter().map(|example| format!("    {example}")));
     }
+    for left in &report.not_compared {
+        lines.push(format!(
+            "  not compared: {} records {}",
+            group(left.records),
+            why_not(left.reason)
+        ));
+    }
     if report.agrees() {
         lines.push(
             if report.file {
@@ -74,6 +81,13 @@ fn text(args: &VerifyArgs, report: &Verification) -> String {
         );
     }
     lines.join("\n")
+}
+
+fn why_not(reason: WhyNot) -> &'static str {
+    match reason {
+        WhyNot::PartiallyUndone => "of chunks that are undone in part: which of their rows are left, nobody can tell",
+        WhyNot::RowOfOthers => "whose row was there with the same values, or that gave way to another",
+    }
 }
 
 fn describe(kind: DifferenceKind) -> &'static str {

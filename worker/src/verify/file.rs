@@ -11,7 +11,7 @@ use model::{ImportSpec, Position, Span, TextSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use target::{Column, ColumnType, Conflict, Target, UndoTarget, quote_identifier};
 
-use super::{DifferenceKind, Verification, VerifyError, source_text::SourceText};
+use super::{DifferenceKind, Verification, VerifyError, WhyNot, source_text::SourceText};
 use crate::{
     load::{
         conflict::comparison,
@@ -108,14 +108,20 @@ impl FileComparison {
                     report.differ(DifferenceKind::Content, 1, || format!("the row with id {id}, {place}"));
                 }
             }
-            // What is left of an undo are rows that nobody can tell from others.
-            Registered::Pages(_) if chunk.deleted_count + chunk.kept_count > 0 => {}
+            Registered::Pages(_) if chunk.deleted_count + chunk.kept_count > 0 => {
+                report.leave(
+                    WhyNot::PartiallyUndone,
+                    chunk.span.record_count.saturating_sub(chunk.rejected_count),
+                );
+            }
             Registered::Pages(_) => {
                 let places = Places::find(conn, rows.target, rows.registered, false)
                     .await
                     .map_err(VerifyError::Target)?;
                 match &self.conflict {
                     Some(conflict) => {
+                        let counts = &rows.conflicts.counts;
+                        report.leave(WhyNot::RowOfOthers, counts.unchanged + counts.skipped);
                         let statement = self.by_key(conflict, &places);
                         self.compare_found(conn, &statement, &columns, (chunk, place), report)
                             .await?;
