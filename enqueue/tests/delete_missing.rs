@@ -250,7 +250,7 @@ async fn a_row_whose_key_is_taken_stays_in_the_ledger_until_it_is_free() {
     let undone = world.undo(id, &[]);
     assert_json(&undone, &json!({"state": "kept", "removed": 2, "returned": 1}));
     let error = undone["chunk_errors"][0]["error"].as_str().unwrap();
-    assert!(error.contains("others have their keys"), "{error}");
+    assert!(error.contains("others have keys of theirs"), "{error}");
     assert_eq!(world.content("stock").await, ["(1,a)", "(2,theirs)", "(3,c)"]);
     world.run(&["verify", &id.to_string()]).await.exits(0);
     // What was put back once is not put back again.

@@ -277,6 +277,28 @@ async fn rows_that_refer_to_one_another_come_back_whoever_they_are_of() {
 }
 
 #[tokio::test]
+async fn a_row_of_which_another_key_is_taken_keeps_no_other_away() {
+    for (unique, returned) in [("", 2), ("DEFERRABLE", 0)] {
+        let world = World::new().await;
+        world
+            .execute(&format!(
+                "CREATE TABLE t (k int PRIMARY KEY, code text UNIQUE {unique});
+                 INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')"
+            ))
+            .await;
+        let id = load(&world, "t", "k;code\n1;a\n", &SYNC);
+        world.execute("INSERT INTO t VALUES (9, 'c')").await;
+        assert_json(
+            &world.undo(id, &[]),
+            &json!({"state": "kept", "removed": 3, "returned": returned}),
+        );
+        world.execute("DELETE FROM t WHERE k = 9").await;
+        assert_json(&world.undo(id, &[]), &json!({"state": "cancelled", "returned": 3}));
+        assert_eq!(world.content("t").await, ["(1,a)", "(2,b)", "(3,c)", "(4,d)"]);
+    }
+}
+
+#[tokio::test]
 async fn another_limit_does_not_go_on_with_what_was_begun() {
     let world = World::new().await;
     world

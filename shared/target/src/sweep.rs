@@ -15,6 +15,8 @@ pub struct WholeRows {
     pub key: Vec<KeyColumn>,
     /// All that the server does not generate; those of the key are among them.
     pub columns: Vec<KeptColumn>,
+    /// What `ON CONFLICT` names to leave out rows of which a key is taken: nothing, for all keys, or else the columns of theirs.
+    pub arbiter: String,
 }
 
 /// A column that rows are kept with.
@@ -157,6 +159,12 @@ impl UndoTarget {
             equals,
             nullable: false,
         });
+        let family = self.family(conn).await?;
+        let arbiter = if catalog::conflict::has_deferrable(conn, &family).await? {
+            format!("({})", listed(&names))
+        } else {
+            String::new()
+        };
         let there = catalog::conflict::whole_row(conn, self.oid).await?;
         let (mut numbers, mut names, mut attributes) = (Vec::new(), Vec::new(), Vec::new());
         for (number, attribute) in (1..).zip(&missing.attributes) {
@@ -169,6 +177,7 @@ impl UndoTarget {
         let columns = catalog::conflict::columns(conn, self.oid, &self.name, &names, &attributes).await?;
         Ok(Some(WholeRows {
             key: key.collect(),
+            arbiter,
             columns: std::iter::zip(numbers, columns)
                 .map(|(number, column)| KeptColumn { number, column })
                 .collect(),

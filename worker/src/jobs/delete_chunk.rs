@@ -24,7 +24,7 @@ const KEPT: &str =
 const NOT_FOUND: &str = "rows are not as they were loaded: edited since, which stay, or deleted by others; without ids nobody can tell which";
 const ALL_KEPT: &str = "every row differs from what was loaded, as after a rewrite of the table: nobody can tell which were edited, and all stay";
 
-const NOT_RETURNED: &str = "rows stay away that the source did not have: others have their keys by now";
+const NOT_RETURNED: &str = "rows stay away that the source did not have: others have keys of theirs by now";
 
 /// What came of a deletion.
 enum Deletion {

@@ -1,6 +1,6 @@
 //! Puts rows back that a chunk deleted, for its source did not have them.
 //!
-//! One whose key somebody else's row has by now stays in the ledger. Where another import had put a row there, that one is told where it is
+//! One of which a key is somebody else's by now stays in the ledger. Where another import had put a row there, that one is told where it is
 //! now, as with rows that are restored.
 
 use std::collections::VecDeque;
@@ -110,13 +110,14 @@ impl Removed<'_> {
             "WITH taken AS ({taken}),
                  put AS (
                      INSERT INTO {table} AS t ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM taken ORDER BY taken.key
-                     ON CONFLICT ({key}) DO NOTHING RETURNING t.tableoid AS pgimport_leaf, t.ctid AS pgimport_place, {key}),
+                     ON CONFLICT {arbiter} DO NOTHING RETURNING t.tableoid AS pgimport_leaf, t.ctid AS pgimport_place, {key}),
                  left_over AS ({left_over})
              SELECT {PAGES} FROM (SELECT pgimport_leaf AS leaf, pgimport_place AS place FROM put) AS p {BY_PAGES}",
             taken = before::take_removed(self.chunk, condition),
             table = self.target.name,
             names = names.join(", "),
             values = values.collect::<Vec<_>>().join(", "),
+            arbiter = self.rows.arbiter,
             left_over = before::put_removed(
                 "taken",
                 "put",

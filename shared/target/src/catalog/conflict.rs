@@ -212,6 +212,17 @@ pub(crate) async fn watches_deletions(conn: &mut PgConnection, oid: Oid) -> Resu
     Ok(what.flatten())
 }
 
+/// Whether one of some tables has a unique key or an exclusion that is looked at late, which `ON CONFLICT` cannot ask.
+pub(crate) async fn has_deferrable(conn: &mut PgConnection, tables: &[Oid]) -> Result<bool, TargetError> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pg_catalog.pg_index WHERE indrelid = ANY ($1) AND NOT indimmediate) AS "has!""#,
+        tables
+    )
+    .fetch_one(conn)
+    .await
+    .map_err(TargetError::Catalog)
+}
+
 /// This session's role, where it has not a privilege on a table.
 pub(crate) async fn who_may_not(
     conn: &mut PgConnection,
