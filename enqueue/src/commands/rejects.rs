@@ -5,9 +5,13 @@ use std::{
 
 use anyhow::Context as _;
 use format::csv::write;
-use ledger::{imports, inputs, rejects};
-use model::{Container, FormatSpec, ImportSpec};
+use ledger::{
+    imports, inputs,
+    rejects::{self, Reject},
+};
+use model::{Container, FormatSpec, ImportId, ImportSpec, Position};
 use session::database::Purpose;
+use sqlx::PgConnection;
 use tokio::fs::File;
 
 use crate::{
@@ -41,10 +45,7 @@ async fn print_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
     let inputs = inputs::names(&mut conn, &import).await?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut after = None;
-    loop {
-        let page = rejects::page(&mut conn, args.id, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.position);
+    while let Some(page) = next_page(&mut conn, args.id, &mut after).await? {
         for reject in &page {
             serde_json::to_writer(&mut out, &RejectReport::new(reject, &inputs)?)?;
             out.write_all(b"\n")?;
@@ -70,10 +71,7 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         write::header(&mut records, &spec.mapping.field_names(), dialect)?;
     }
     let (mut after, mut count) = (None, 0_u64);
-    loop {
-        let page = rejects::page(&mut conn, args.id, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.position);
+    while let Some(page) = next_page(&mut conn, args.id, &mut after).await? {
         count += page.len() as u64;
         for reject in &page {
             write::raw_record(&mut records, &reject.raw)?;
@@ -92,6 +90,18 @@ async fn write_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
         output::say(&format!("to submit them, corrected: {command}"));
     }
     Ok(Exit::Done)
+}
+
+/// The rejects behind a place, and moves that behind them; `None` at the end.
+async fn next_page(
+    conn: &mut PgConnection,
+    import: ImportId,
+    after: &mut Option<Position>,
+) -> anyhow::Result<Option<Vec<Reject>>> {
+    let page = rejects::page(conn, import, *after, PAGE).await?;
+    let Some(last) = page.last() else { return Ok(None) };
+    *after = Some(last.position);
+    Ok(Some(page))
 }
 
 /// The arguments that load the output as the import was loaded: without what stood round the records in their file, and in UTF-8.

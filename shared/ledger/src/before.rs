@@ -25,6 +25,19 @@ pub async fn pin_text_forms(conn: &mut PgConnection) -> Result<(), LedgerError> 
     Ok(())
 }
 
+/// The same, and has statements that look for many rows by expressions planned so that they end: nobody knows how many rows an expression
+/// finds, and to look through all of them once more for each would not. Where there is no other way, what that seems to cost is no reason to
+/// compile anything.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn pin_text_forms_and_plans(conn: &mut PgConnection) -> Result<(), LedgerError> {
+    pin_text_forms(conn).await?;
+    const PLANS: &str = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off";
+    sqlx::raw_sql(PLANS).execute(conn).await?;
+    Ok(())
+}
+
 /// What finds the rows of a key: `key` is an expression of the type `text[]`.
 #[must_use]
 pub fn hash_of(key: &str) -> String {

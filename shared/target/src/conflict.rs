@@ -3,7 +3,7 @@
 use model::{AttributeSpec, ConflictSpec, Limit};
 use sqlx::PgConnection;
 
-use crate::{Target, TargetError, UndoTarget, catalog, find_alike, quote_identifier};
+use crate::{Target, TargetError, UndoTarget, catalog, find_alike, quote_identifier, rights};
 
 /// What shall become of a record whose key is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -285,14 +285,8 @@ impl Target {
         if let Some((constraint, references)) = catalog::conflict::referencing(conn, self.oid, &names).await? {
             return Err(ConflictError::Referenced { constraint, references }.into());
         }
-        if !updated.is_empty()
-            && let Some(role) = catalog::conflict::who_may_not(conn, self.oid, "UPDATE").await?
-        {
-            return Err(TargetError::Privilege {
-                what: format!("update {}", self.name),
-                remedy: format!("GRANT UPDATE ON {} TO {}", self.name, quote_identifier(&role)),
-                role,
-            });
+        if !updated.is_empty() {
+            rights::check_own(conn, self.oid, &self.name, ("UPDATE", "update")).await?;
         }
         let key = std::iter::zip(columns, index.operators).map(|(column, equals)| KeyColumn {
             nullable: is_nullable(&column.name),
@@ -357,6 +351,16 @@ impl UndoTarget {
             columns,
         }))
     }
+}
+
+/// That a row `t` has the key of which `value` gives the columns, by their numbers from 1: in SQL, as the key's index compares them.
+#[must_use]
+pub fn is_of_key(key: &[KeyColumn], value: impl Fn(usize, &KeyColumn) -> String) -> String {
+    let equal = (1..).zip(key).map(|(number, key)| {
+        let KeyColumn { column, equals, .. } = key;
+        format!("{} {equals} {}", column.of_row(), column.as_key(&value(number, key)))
+    });
+    equal.collect::<Vec<_>>().join(" AND ")
 }
 
 /// Names of columns, for people and for SQL.

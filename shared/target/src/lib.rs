@@ -24,7 +24,8 @@ pub mod values;
 
 pub use characters::Characters;
 pub use conflict::{
-    Conflict, ConflictChoice, ConflictColumn, ConflictError, ConflictRequest, KeyColumn, Restored, text_array,
+    Conflict, ConflictChoice, ConflictColumn, ConflictError, ConflictRequest, KeyColumn, Restored, is_of_key,
+    text_array,
 };
 pub use create::{NewColumn, NewTable, NewTableError, Place, name_columns};
 pub use identity::{Identity, SequenceIdentity};

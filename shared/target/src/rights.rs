@@ -1,8 +1,8 @@
-//! Whether whoever asked for an import, or for its undo, has the right to it, whatever this session's role may do.
+//! Whether whoever asked for an import, or for its undo, has the right to it, whatever this session's role may do; and whether that has it.
 
 use sqlx::{PgConnection, postgres::types::Oid};
 
-use crate::{TargetError, quote_identifier};
+use crate::{TargetError, catalog, quote_identifier};
 
 /// What was asked for, and takes a right of one's own.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +77,26 @@ impl Right {
             });
         }
         Ok(())
+    }
+}
+
+/// Checks that this session's role has a privilege on the table `name`.
+///
+/// # Errors
+/// [`TargetError::Privilege`], naming the GRANT; [`TargetError::Catalog`].
+pub(super) async fn check_own(
+    conn: &mut PgConnection,
+    oid: Oid,
+    name: &str,
+    (privilege, verb): (&str, &str),
+) -> Result<(), TargetError> {
+    match catalog::conflict::who_may_not(conn, oid, privilege).await? {
+        None => Ok(()),
+        Some(role) => Err(TargetError::Privilege {
+            what: format!("{verb} {name}"),
+            remedy: format!("GRANT {privilege} ON {name} TO {}", quote_identifier(&role)),
+            role,
+        }),
     }
 }
 

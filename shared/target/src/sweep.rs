@@ -6,7 +6,7 @@ use sqlx::{PgConnection, postgres::types::Oid};
 use crate::{
     ConflictColumn, ConflictError, KeyColumn, Target, TargetError, UndoTarget, catalog, check_cascades,
     conflict::{check_attributes, listed},
-    quote_identifier,
+    rights,
 };
 
 /// The columns of rows that are deleted, and may come back.
@@ -15,8 +15,6 @@ pub struct WholeRows {
     pub key: Vec<KeyColumn>,
     /// All that the server does not generate; those of the key are among them.
     pub columns: Vec<KeptColumn>,
-    /// What `ON CONFLICT` names to leave out rows of which a key is taken: nothing, for all keys, or else the columns of theirs.
-    pub arbiter: String,
 }
 
 /// A column that rows are kept with.
@@ -25,18 +23,6 @@ pub struct KeptColumn {
     /// Which of those that they were kept with, from 1: one that is gone since is left out.
     pub number: usize,
     pub column: ConflictColumn,
-}
-
-impl WholeRows {
-    /// That a row `t` has the key that `part` has the text of, by the number of the column from 1: as the key's index compares them.
-    #[must_use]
-    pub fn is_of_key(&self, part: impl Fn(usize) -> String) -> String {
-        let equal = (1..).zip(&self.key).map(|(number, key)| {
-            let KeyColumn { column, equals, .. } = key;
-            format!("{} {equals} {}", column.of_row(), column.as_key(&part(number)))
-        });
-        equal.collect::<Vec<_>>().join(" AND ")
-    }
 }
 
 impl Target {
@@ -58,7 +44,7 @@ impl Target {
             return Err(ConflictError::NullableKey { column: column.clone() }.into());
         }
         check_deletions(conn, self.oid, &self.name).await?;
-        check_own(conn, self.oid, &self.name, ("DELETE", "delete from")).await?;
+        rights::check_own(conn, self.oid, &self.name, ("DELETE", "delete from")).await?;
         let columns = catalog::conflict::whole_row(conn, self.oid).await?;
         let columns: Vec<String> = columns.into_iter().map(|(_, name)| name).collect();
         let described = catalog::conflict::columns(conn, self.oid, &self.name, &columns, &[]).await?;
@@ -90,7 +76,7 @@ impl UndoTarget {
             });
         }
         check_deletions(conn, self.oid, &self.name).await?;
-        check_own(conn, self.oid, &self.name, ("DELETE", "delete from")).await?;
+        rights::check_own(conn, self.oid, &self.name, ("DELETE", "delete from")).await?;
         let table = self.name.clone();
         let now = catalog::conflict::whole_row(conn, self.oid).await?;
         let is_known = |name: &String| rows.columns.iter().any(|kept| kept.column.name == *name);
@@ -128,8 +114,26 @@ impl UndoTarget {
             let table = self.name.clone();
             return Err(ConflictError::Changed { table, trigger }.into());
         }
-        check_own(conn, self.oid, &self.name, ("INSERT", "insert into")).await?;
+        rights::check_own(conn, self.oid, &self.name, ("INSERT", "insert into")).await?;
         Ok(Some(rows))
+    }
+
+    /// What `ON CONFLICT` names to leave out rows of which a key is taken: nothing, for all keys, or else the columns of this one. `family` is
+    /// [`UndoTarget::family`].
+    ///
+    /// # Errors
+    /// [`TargetError::Catalog`].
+    pub async fn find_arbiter(
+        &self,
+        conn: &mut PgConnection,
+        family: &[Oid],
+        key: &[KeyColumn],
+    ) -> Result<String, TargetError> {
+        if !catalog::conflict::has_deferrable(conn, family).await? {
+            return Ok(String::new());
+        }
+        let names: Vec<String> = key.iter().map(|key| key.column.name.clone()).collect();
+        Ok(format!("({})", listed(&names)))
     }
 
     async fn describe_whole(
@@ -159,12 +163,6 @@ impl UndoTarget {
             equals,
             nullable: false,
         });
-        let family = self.family(conn).await?;
-        let arbiter = if catalog::conflict::has_deferrable(conn, &family).await? {
-            format!("({})", listed(&names))
-        } else {
-            String::new()
-        };
         let there = catalog::conflict::whole_row(conn, self.oid).await?;
         let (mut numbers, mut names, mut attributes) = (Vec::new(), Vec::new(), Vec::new());
         for (number, attribute) in (1..).zip(&missing.attributes) {
@@ -177,28 +175,10 @@ impl UndoTarget {
         let columns = catalog::conflict::columns(conn, self.oid, &self.name, &names, &attributes).await?;
         Ok(Some(WholeRows {
             key: key.collect(),
-            arbiter,
             columns: std::iter::zip(numbers, columns)
                 .map(|(number, column)| KeptColumn { number, column })
                 .collect(),
         }))
-    }
-}
-
-/// Checks that this session's role has a privilege on a table.
-async fn check_own(
-    conn: &mut PgConnection,
-    oid: Oid,
-    name: &str,
-    (privilege, verb): (&str, &str),
-) -> Result<(), TargetError> {
-    match catalog::conflict::who_may_not(conn, oid, privilege).await? {
-        None => Ok(()),
-        Some(role) => Err(TargetError::Privilege {
-            what: format!("{verb} {name}"),
-            remedy: format!("GRANT {privilege} ON {name} TO {}", quote_identifier(&role)),
-            role,
-        }),
     }
 }
 

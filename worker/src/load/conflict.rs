@@ -16,7 +16,7 @@ use ledger::{
 };
 use model::ChunkKey;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
-use target::{Column, Conflict, ConflictColumn, KeyColumn, Target, quote_identifier, text_array};
+use target::{Column, Conflict, ConflictColumn, KeyColumn, Target, is_of_key, quote_identifier, text_array};
 
 use super::{
     pages,
@@ -129,7 +129,9 @@ impl OnConflict {
         let inserted = put.taken;
         let mut found = Found::default();
         if let Some(update) = self.update.as_ref().filter(|_| inserted < count) {
-            before::pin_text_forms(&mut *conn).await?;
+            if !self.remembers {
+                before::pin_text_forms(&mut *conn).await?;
+            }
             // Planned anew for each chunk, as large as it and the table are now: a plan of when the table was small would go on reading all of it.
             let mut query = sqlx::query(AssertSqlSafe(update.as_str())).persistent(false);
             for column in columns {
@@ -325,12 +327,9 @@ impl Writer<'_> {
 
     /// That the row `t` has the key of the record `s`.
     fn is_of_key(&self) -> String {
-        let equal = self.conflict.key.iter().map(|key| {
-            let of_record = key.column.as_key(&format!("s.{}", self.value(&key.column.name)));
-            let of_row = key.column.of_row();
-            format!("{of_row} {} {of_record}", key.equals)
-        });
-        equal.collect::<Vec<_>>().join(" AND ")
+        is_of_key(&self.conflict.key, |_, key| {
+            format!("s.{}", self.value(&key.column.name))
+        })
     }
 
     /// Something made of each column that is updated and what the record `s` has in it.

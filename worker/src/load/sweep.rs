@@ -6,9 +6,7 @@
 use ledger::{LedgerError, before, seen};
 use model::ChunkKey;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use target::{UndoTarget, WholeRows, quote_identifier, text_array};
-
-use crate::undo::erase::PLANS;
+use target::{UndoTarget, WholeRows, is_of_key, quote_identifier, text_array};
 
 /// The rows of a target that an import's source does not have.
 pub(crate) struct Sweep<'a> {
@@ -32,17 +30,16 @@ impl Sweep<'_> {
     /// # Errors
     /// [`LedgerError`] from the database.
     pub(crate) async fn lock(&self, conn: &mut PgConnection) -> Result<Missing, LedgerError> {
-        before::pin_text_forms(&mut *conn).await?;
-        sqlx::raw_sql(PLANS).execute(&mut *conn).await?;
+        before::pin_text_forms_and_plans(&mut *conn).await?;
         let key = self.rows.key.iter();
         let key: Vec<String> = key
             .map(|key| format!("t.{}", quote_identifier(&key.column.name)))
             .collect();
         let statement = format!(
-            "WITH {seen},
+            "WITH seen AS MATERIALIZED ({seen}),
                  missing AS MATERIALIZED (SELECT 1 FROM {from} AS t WHERE {is_missing} ORDER BY {key} FOR UPDATE OF t)
              SELECT (SELECT pg_catalog.count(*) FROM missing) AS missing, (SELECT pg_catalog.count(*) FROM {from} AS t) AS all_rows",
-            seen = self.seen(),
+            seen = seen::keys(self.chunk.import),
             from = self.target.from,
             is_missing = self.is_missing(),
             key = key.join(", "),
@@ -62,7 +59,7 @@ impl Sweep<'_> {
     /// [`LedgerError`] from the database; a foreign key that forbids it among them.
     pub(crate) async fn remove(&self, conn: &mut PgConnection) -> Result<u64, LedgerError> {
         let statement = format!(
-            "WITH {seen},
+            "WITH seen AS MATERIALIZED ({seen}),
                  missing AS MATERIALIZED (
                      SELECT t.tableoid AS leaf, t.ctid AS place, t.xmin::pg_catalog.text::pg_catalog.int8 AS xmin, {key} AS key, {image} AS image
                      FROM {from} AS t WHERE {is_missing}),
@@ -72,7 +69,7 @@ impl Sweep<'_> {
                      RETURNING m.key, m.image, m.xmin),
                  saved AS ({save})
              SELECT pg_catalog.count(*) FROM saved",
-            seen = self.seen(),
+            seen = seen::keys(self.chunk.import),
             key = text_array(self.rows.key.iter().map(|key| &key.column)),
             image = text_array(self.rows.columns.iter().map(|kept| &kept.column)),
             from = self.target.from,
@@ -84,24 +81,10 @@ impl Sweep<'_> {
         Ok(removed.unsigned_abs())
     }
 
-    /// The keys that records have, as values of their types: somebody may have written a row anew, with a key that is equal and not the same.
-    fn seen(&self) -> String {
-        let keys = (1..).zip(&self.rows.key);
-        let each = keys.map(|(number, key)| format!("{} AS k{number}", key.column.as_key(&format!("n.key[{number}]"))));
-        format!(
-            "seen AS MATERIALIZED (SELECT {} FROM ({}) AS n)",
-            each.collect::<Vec<_>>().join(", "),
-            seen::keys(self.chunk.import)
-        )
-    }
-
-    /// That no record has the key of the row `t`.
+    /// That no record has the key of the row `t`, as values of its types: somebody may have written a row anew, with a key that is equal and not
+    /// the same.
     fn is_missing(&self) -> String {
-        let keys = (1..).zip(&self.rows.key);
-        let equal = keys.map(|(number, key)| format!("{} {} k.k{number}", key.column.of_row(), key.equals));
-        format!(
-            "NOT EXISTS (SELECT FROM seen AS k WHERE {})",
-            equal.collect::<Vec<_>>().join(" AND ")
-        )
+        let is_of_key = is_of_key(&self.rows.key, |number, _| format!("k.key[{number}]"));
+        format!("NOT EXISTS (SELECT FROM seen AS k WHERE {is_of_key})")
     }
 }

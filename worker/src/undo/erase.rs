@@ -7,7 +7,7 @@ use ledger::{
     LedgerError, before,
     chunks::{self, UndoCounts},
     conflicts::{self, ChunkConflicts},
-    imports, registry,
+    imports, registry, sessions,
 };
 use model::{ChunkKey, ConflictSpec, ImportId, ImportSpec, UndoSpec};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
@@ -22,10 +22,6 @@ use crate::load::plan::LoadError;
 
 /// The age at which a transaction's id may name another transaction too, by the lower half of it that rows have.
 const OLDEST_AGE: u64 = 1 << 31;
-
-/// Nobody knows how many rows an expression of a key finds: to look through all of them once more for each would not end. Where there is no
-/// other way, what that seems to cost is no reason to compile anything.
-pub(crate) const PLANS: &str = "SET LOCAL enable_nestloop = off; SET LOCAL jit = off";
 
 /// Why rows are not deleted.
 #[derive(Debug, thiserror::Error)]
@@ -217,18 +213,19 @@ impl Rows<'_> {
         let (Some(column), 1..) = (self.import_column, counts.kept) else {
             return Ok(());
         };
-        let edited = Edited {
-            import: self.chunk.import,
-            target: self.target,
-            column,
-        };
+        let import = self.chunk.import;
+        // What is known of other chunks stays so until the end.
+        sessions::transaction_lock(conn, &format!("pgimport edited {import}")).await?;
+        let edited = Edited::find(conn, import, self.target, column).await?;
         if undo.include_edited {
             let deleted = edited.delete(conn, counts.kept).await?;
             counts.deleted += deleted;
             counts.kept -= deleted;
         }
         let lacking = counts.kept;
-        counts.kept = edited.among(conn, lacking).await?;
+        // As many as there are that no other chunk lacks.
+        let of_others = chunks::rows_kept(conn, import).await?;
+        counts.kept = edited.count(conn).await?.saturating_sub(of_others).min(lacking);
         counts.missing += lacking - counts.kept;
         Ok(())
     }
@@ -316,8 +313,7 @@ impl Rows<'_> {
         } else {
             Vec::new()
         };
-        before::pin_text_forms(conn).await?;
-        sqlx::raw_sql(PLANS).execute(conn).await?;
+        before::pin_text_forms_and_plans(conn).await?;
         Ok(Some(Restoration {
             chunk: self.chunk,
             target: self.target,

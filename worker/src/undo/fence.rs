@@ -25,13 +25,15 @@ pub async fn set(conn: &mut PgConnection, import: ImportId) -> Result<Option<usi
     };
     // What this program cannot undo, it does not begin to.
     row.undo()?;
-    let ordered = row.spec()?.conflict.is_ordered();
+    let conflict = &row.spec()?.conflict;
     chunks::reopen_kept(&mut tx, import).await?;
     cancel::set_fence(&mut tx, import).await?;
-    seen::delete(&mut tx, import).await?;
+    if conflict.missing().is_some() {
+        seen::delete(&mut tx, import).await?;
+    }
     fail::fail_point!("after-fence");
     let mut undecided = chunks::list_undecided(&mut tx, import).await?;
-    if ordered {
+    if conflict.is_ordered() {
         // What was loaded last may need what was loaded before it.
         undecided.reverse();
     }

@@ -124,11 +124,7 @@ pub async fn preview(conn: &mut PgConnection, import: ImportId, undo: UndoSpec) 
         }
     }
     if let Some(column) = target.find_import_column(&mut tx, &spec.identity).await? {
-        let edited = Edited {
-            import,
-            target: &target,
-            column,
-        };
+        let edited = Edited::find(&mut tx, import, &target, column).await?;
         let edited = edited.count(&mut tx).await?.min(preview.cannot_tell);
         preview.missing += preview.cannot_tell - edited;
         preview.edited += edited;

@@ -10,11 +10,11 @@ use ledger::{
     pages::PageRange,
 };
 use model::ChunkKey;
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use target::{UndoTarget, WholeRows, quote_identifier, text_array};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::types::Oid};
+use target::{UndoTarget, WholeRows, is_of_key, quote_identifier, text_array};
 
 use super::{
-    erase::{EraseError, PLANS},
+    erase::EraseError,
     restore::{hand_over, of_owner},
 };
 use crate::load::{
@@ -35,9 +35,10 @@ impl Removed<'_> {
     /// # Errors
     /// [`EraseError`]; a constraint that they break by now among them.
     pub(crate) async fn put_back(&self, conn: &mut PgConnection, xid: u64) -> Result<u64, EraseError> {
-        let owners = self.lock_owners(conn, xid).await?;
-        before::pin_text_forms(conn).await?;
-        sqlx::raw_sql(PLANS).execute(&mut *conn).await?;
+        let family = self.target.family(conn).await?;
+        let owners = self.lock_owners(conn, &family, xid).await?;
+        let arbiter = self.target.find_arbiter(conn, &family, &self.rows.key).await?;
+        before::pin_text_forms_and_plans(conn).await?;
         let of_nobody: String = owners
             .iter()
             .map(|owner| format!(" AND NOT ({})", of_owner(owner)))
@@ -52,7 +53,7 @@ impl Removed<'_> {
         while let Some((owner, condition)) = parts.pop_front() {
             // Whatever has this transaction's id is the owner's, and nobody else's.
             sqlx::raw_sql("SAVEPOINT pgimport_owner").execute(&mut *conn).await?;
-            match self.put(conn, &condition).await {
+            match self.put(conn, &condition, &arbiter).await {
                 Ok(runs) => {
                     returned += runs.iter().map(|(run, _)| run.rows).sum::<u64>();
                     if let Some(owner) = owner {
@@ -78,11 +79,10 @@ impl Removed<'_> {
 
     /// The chunks of other imports that had put the rows there, locked: whoever is undone in this moment changes in the ledger whose rows they
     /// are, or finds them in the table.
-    async fn lock_owners(&self, conn: &mut PgConnection, xid: u64) -> Result<Vec<Owner>, EraseError> {
-        let family = self.target.family(conn).await?;
+    async fn lock_owners(&self, conn: &mut PgConnection, family: &[Oid], xid: u64) -> Result<Vec<Owner>, EraseError> {
         let mut locked = Vec::new();
         loop {
-            let owners = before::owners(conn, self.chunk, &family, xid).await?;
+            let owners = before::owners(conn, self.chunk, family, xid).await?;
             if owners == locked {
                 return Ok(owners);
             }
@@ -92,7 +92,12 @@ impl Removed<'_> {
     }
 
     /// Puts those back of which a condition on the ledger's row `b` holds. Returns where they are.
-    async fn put(&self, conn: &mut PgConnection, condition: &str) -> Result<Vec<(PageRange, String)>, EraseError> {
+    async fn put(
+        &self,
+        conn: &mut PgConnection,
+        condition: &str,
+        arbiter: &str,
+    ) -> Result<Vec<(PageRange, String)>, EraseError> {
         let columns = self.rows.columns.iter();
         let names: Vec<String> = columns
             .clone()
@@ -117,11 +122,10 @@ impl Removed<'_> {
             table = self.target.name,
             names = names.join(", "),
             values = values.collect::<Vec<_>>().join(", "),
-            arbiter = self.rows.arbiter,
             left_over = before::put_removed(
                 "taken",
                 "put",
-                &self.rows.is_of_key(|number| format!("c.key[{number}]"))
+                &is_of_key(&self.rows.key, |number, _| format!("c.key[{number}]"))
             ),
         );
         let query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
