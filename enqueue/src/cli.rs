@@ -6,11 +6,13 @@ mod format;
 mod mapping;
 mod values;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use connect::ConnectArgs;
-use model::{IdentityChoice, ImportId, Limit, LoadMethod};
+use manual::ManualCommand;
+use model::{IdentityChoice, ImportId, ImportState, Limit, LoadMethod};
+use session::logging::LogFormat;
 
 pub use conflict::ConflictArgs;
 pub use create::CreateArgs;
@@ -38,10 +40,20 @@ pub use values::ValuesArgs;
   enqueue -i mended.csv --like 7               the same table and options as import 7
   id=$(enqueue -i orders.csv)                  the import's id, alone on standard output
   enqueue cancel $id                           take exactly its rows out again
+  enqueue serve                                a page that shows all of this in a browser
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 loaded but some records were rejected, 4 cancelled."
 )]
 pub struct Cli {
+    /// How the log on standard error is written: text or json
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "PG_IMPORT_LOG_FORMAT"
+    )]
+    pub log_format: LogFormat,
     #[command(subcommand)]
     pub command: Option<Command>,
     #[command(flatten)]
@@ -101,8 +113,14 @@ pub enum Command {
     Forget(ForgetArgs),
     /// Bring the database's control schema to this version
     Migrate(MigrateArgs),
+    /// Show the workers, and what each does
+    Workers(WorkersArgs),
+    /// Serve a page that shows imports and workers, and an API for programs
+    Serve(ServeArgs),
     /// Open psql on the database
     Psql(PsqlArgs),
+    #[command(flatten)]
+    Manual(ManualCommand),
 }
 
 #[derive(Debug, Args)]
@@ -239,6 +257,15 @@ pub struct StatusArgs {
     /// Look again until the import ends; Ctrl+C only stops looking
     #[arg(long, requires = "id")]
     pub watch: bool,
+    /// Only imports in this state; several with commas: --state failed,kept
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = parse_state, conflicts_with = "id")]
+    pub state: Vec<ImportState>,
+    /// Only imports submitted within this time, such as 12h or 7d
+    #[arg(long, value_name = "AGE", value_parser = humantime::parse_duration, conflicts_with = "id")]
+    pub since: Option<Duration>,
+    /// Imports to list, at most
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..), conflicts_with = "id")]
+    pub limit: u16,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -346,6 +373,41 @@ pub struct ForgetArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct WorkersArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  enqueue serve                                            on http://127.0.0.1:8080/, for this machine alone; it only shows
+  PG_IMPORT_HTTP_TOKEN=$(openssl rand -hex 24) enqueue serve   … and whoever has the token may cancel, retry, keep, verify, forget
+  enqueue serve --listen 0.0.0.0:8080 --require-token      for others; reading takes the token, too
+  enqueue serve --path-prefix /loads --behind-proxy        behind a reverse proxy that passes /loads/… on as it is
+
+Tokens are PG_IMPORT_HTTP_TOKEN, or lines name:token in the staging's file .http.tokens: the name is who the audit says it was. The API is at
+/api/v1 (described by /api/v1/openapi.json), figures for Prometheus at /metrics. HTTPS is the reverse proxy's.")]
+pub struct ServeArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// What all paths begin with, where a reverse proxy serves it below others: --path-prefix /loads
+    #[arg(long, value_name = "PATH", default_value = "", hide_default_value = true, value_parser = parse_prefix)]
+    pub path_prefix: String,
+    /// Reading takes a token, too
+    #[arg(long)]
+    pub require_token: bool,
+    /// Take a reverse proxy's word for who asks (X-Forwarded-For, X-Forwarded-Proto)
+    #[arg(long)]
+    pub behind_proxy: bool,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct MigrateArgs {
     #[command(flatten)]
     pub connect: ConnectArgs,
@@ -361,6 +423,24 @@ pub struct PsqlArgs {
     /// Arguments for psql
     #[arg(last = true)]
     pub arguments: Vec<String>,
+}
+
+fn parse_state(text: &str) -> Result<ImportState, String> {
+    let mut states = ImportState::ALL.into_iter();
+    states.find(|state| state.as_str() == text.trim()).ok_or_else(|| {
+        let all: Vec<&str> = ImportState::ALL.iter().map(|state| state.as_str()).collect();
+        format!("expected one of {}", all.join(", "))
+    })
+}
+
+fn parse_prefix(text: &str) -> Result<String, String> {
+    let prefix = text.trim_end_matches('/');
+    let is_path = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
+    if prefix.is_empty() || prefix.starts_with('/') && prefix.chars().all(is_path) && !prefix.contains("//") {
+        Ok(prefix.to_owned())
+    } else {
+        Err("expected a path such as /loads: letters, digits, '-', '_', '.', '~'".to_owned())
+    }
 }
 
 fn parse_bytes(text: &str) -> Result<u64, String> {

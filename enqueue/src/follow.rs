@@ -76,28 +76,20 @@ impl Display {
     }
 }
 
-/// Records of which it is known what came of them.
-fn settled(status: &ImportStatus) -> u64 {
-    status.loaded + status.rejected + status.unchanged + status.skipped
-}
-
 /// What is done of what. The records of a source that is still being read are estimated by its bytes.
 fn amounts(status: &ImportStatus, progress: Option<&Progress>) -> (u64, u64, &'static str) {
+    let read::Progress { done, total } = status.progress();
     match status.state {
-        ImportState::Cancelling | ImportState::Cancelled | ImportState::Kept => (
-            status.deleted + status.restored + status.kept + status.missing,
-            status.loaded,
-            "rows undone",
-        ),
+        ImportState::Cancelling | ImportState::Cancelled | ImportState::Kept => (done, total, "rows undone"),
         ImportState::Splitting => {
             let read = progress.map_or(0, Progress::bytes);
             let total = status.size_bytes.filter(|_| read > 0).map_or(status.records, |size| {
                 let share = u128::from(status.records) * u128::from(size) / u128::from(read);
                 u64::try_from(share).unwrap_or(u64::MAX).max(status.records)
             });
-            (settled(status), total, "records")
+            (done, total, "records")
         }
-        _ => (settled(status), status.records, "records"),
+        _ => (done, total, "records"),
     }
 }
 

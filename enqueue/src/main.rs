@@ -21,7 +21,11 @@ fn main() -> std::io::Result<()> {
     if cli.submit.like.is_none() {
         cli.check();
     }
-    session::logging::start("warn");
+    let level = match cli.command {
+        Some(Command::Serve(_)) => "info",
+        _ => "warn",
+    };
+    session::logging::start(level, cli.log_format);
     let runtime = worker::runtime()?;
     let code = runtime.block_on(run(cli));
     // A thread that reads standard input may be blocked for ever: it ends with the process, so nothing must wait for it, and the runtime
@@ -41,7 +45,10 @@ async fn run(cli: Cli) -> u8 {
         Some(Command::Retry(args)) => commands::retry::run(args).await,
         Some(Command::Forget(args)) => commands::forget::run(args).await,
         Some(Command::Migrate(args)) => commands::migrate::run(args).await,
+        Some(Command::Workers(args)) => commands::workers::run(args).await,
+        Some(Command::Serve(args)) => commands::serve::run(args).await,
         Some(Command::Psql(args)) => commands::psql::run(args).await,
+        Some(Command::Manual(command)) => commands::manual(command),
     };
     match outcome {
         Ok(exit) => exit.code(),

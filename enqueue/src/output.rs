@@ -5,6 +5,8 @@ use std::{borrow::Cow, io::Write as _};
 use ledger::read::ImportStatus;
 use model::{Delimiter, ImportId, ImportState};
 
+pub use model::words::{escape, group};
+
 /// How a command ended; the numbers are part of its contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -222,60 +224,8 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
     lines.join("\n")
 }
 
-/// Text from outside, as a terminal may show it: what would steer the terminal, or turn the reading direction round, is written as an
-/// escape.
-#[must_use]
-pub fn escape(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) {
-            escaped.extend(c.escape_default());
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
-}
-
-/// A number with its digits in groups of three.
-#[must_use]
-pub fn group(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
 /// Says that there is no such import.
 #[must_use]
 pub fn no_import(id: ImportId) -> anyhow::Error {
     anyhow::anyhow!("there is no import {id}: see `enqueue status`")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{escape, group};
-
-    #[test]
-    fn what_would_steer_the_terminal_is_escaped() {
-        assert_eq!(escape("/data/ä → b.csv"), "/data/ä → b.csv");
-        assert_eq!(
-            escape("a\n\u{1b}]0;title\u{7}\u{202e}b"),
-            "a\\n\\u{1b}]0;title\\u{7}\\u{202e}b"
-        );
-    }
-
-    #[test]
-    fn digits_are_grouped_in_threes() {
-        assert_eq!([0, 999, 1000, 1_469_307].map(group), ["0", "999", "1,000", "1,469,307"]);
-    }
 }

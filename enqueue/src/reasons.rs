@@ -1,62 +1,10 @@
-//! Why records were rejected, as CSV and as JSON.
+//! Why records were rejected, as CSV.
 
 use std::borrow::Cow;
 
 use csv_async::AsyncWriter;
 use ledger::rejects::Reject;
-use serde::Serialize;
 use tokio::io::AsyncWrite;
-
-/// A rejected record with all that is known of it. The names of its fields are part of the command line's contract.
-#[derive(Debug, Serialize)]
-pub struct RejectReport<'r> {
-    pub file: Option<&'r str>,
-    /// From 1, a header not counted; `None` of imports of before.
-    pub record: Option<u64>,
-    /// From 1, where the format has lines.
-    pub line: Option<u64>,
-    /// From 0, of the text that the record was read from.
-    pub byte: Option<u64>,
-    /// The table's column at fault; `None` when the record as a whole does not fit.
-    pub column: Option<&'r str>,
-    pub reason: &'r str,
-    /// The server's code, and the constraint that the record breaks, where the server refused it.
-    pub code: Option<&'r str>,
-    pub constraint: Option<&'r str>,
-    /// The record as it stood there; bytes that are no text are replaced.
-    pub raw: Cow<'r, str>,
-    /// All its bytes, where some are no text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub raw_hex: Option<String>,
-}
-
-impl<'r> RejectReport<'r> {
-    /// # Errors
-    /// When the number of its input cannot be one.
-    pub fn new(reject: &'r Reject, inputs: &'r [String]) -> anyhow::Result<Self> {
-        let refusal = reject.refusal.as_ref();
-        let raw = String::from_utf8_lossy(&reject.raw);
-        let hex = || reject.raw.iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self {
-            file: file_of(reject, inputs)?,
-            record: reject.position.record,
-            line: reject.position.line,
-            byte: reject.position.byte,
-            column: reject.column.as_deref(),
-            reason: &reject.reason,
-            code: refusal.map(|refusal| refusal.sqlstate.as_str()),
-            constraint: refusal.and_then(|refusal| refusal.constraint.as_deref()),
-            raw_hex: matches!(raw, Cow::Owned(_)).then(hex),
-            raw,
-        })
-    }
-}
-
-/// What the input of a reject is called.
-fn file_of<'i>(reject: &Reject, inputs: &'i [String]) -> anyhow::Result<Option<&'i str>> {
-    let number = usize::try_from(reject.position.input)?;
-    Ok(inputs.get(number).map(String::as_str))
-}
 
 /// Writes line, column, reason, file and constraint of rejects.
 pub struct ReasonWriter<W: AsyncWrite + Unpin> {
@@ -88,7 +36,7 @@ impl<W: AsyncWrite + Unpin> ReasonWriter<W> {
         let line = reject.position.line.or(reject.position.record);
         let line = line.map(|line| line.to_string()).unwrap_or_default();
         let column = reject.column.as_deref().unwrap_or_default();
-        let file = file_of(reject, &self.inputs)?.unwrap_or_default().to_owned();
+        let file = reject.input_name(&self.inputs).unwrap_or_default().to_owned();
         let constraint = reject
             .refusal
             .as_ref()

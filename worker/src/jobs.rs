@@ -27,7 +27,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use outcome::Failure;
 
-use crate::load::{plan::LoadPlan, shape::RecordShape};
+use crate::{
+    load::{plan::LoadPlan, shape::RecordShape},
+    metrics::Metrics,
+};
 use load_chunk::Load;
 
 /// What every job may need.
@@ -53,6 +56,8 @@ pub struct JobContext {
     /// No chunk waits any more to run alone.
     pub closing: CancellationToken,
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
+    /// What this process did.
+    pub metrics: Arc<Metrics>,
 }
 
 /// How the chunks of an import are parsed and loaded.
@@ -114,6 +119,7 @@ impl JobContext {
         max_attempts: u32,
         retry_for: Duration,
         job_timeout: Duration,
+        metrics: Arc<Metrics>,
     ) -> Self {
         let turns = usize::try_from(loaders.options().get_max_connections()).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
@@ -128,6 +134,7 @@ impl JobContext {
             isolation: RwLock::default(),
             closing: CancellationToken::new(),
             plans: Mutex::default(),
+            metrics,
         }
     }
 
@@ -227,6 +234,7 @@ async fn load(context: &JobContext, chunk: ChunkKey) {
 
 /// Does the work of a job within its time, and writes what came of it if it did not succeed.
 async fn do_and_settle<T>(context: &JobContext, job: Job, work: impl Future<Output = Result<T, Failure>>) -> Option<T> {
+    let _running = context.metrics.begin();
     let in_time = async {
         tokio::time::timeout(context.job_timeout, work)
             .await

@@ -6,8 +6,10 @@
 
 mod jobs;
 mod lifecycle;
+mod listen;
 pub mod load;
 mod maintenance;
+mod metrics;
 mod undo;
 mod verify;
 

@@ -6,7 +6,9 @@
 mod session;
 
 use std::{
-    sync::mpsc,
+    io,
+    net::SocketAddr,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -17,6 +19,7 @@ use rand::RngExt as _;
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 
+use crate::{listen, metrics::Metrics};
 use session::SessionEnd;
 
 /// The pause before the second start; doubled with each, up to [`MAX_PAUSE`].
@@ -44,6 +47,8 @@ pub struct WorkerConfig {
     pub retry_for: Duration,
     /// How long one job may take.
     pub job_timeout: Duration,
+    /// Where to answer whether this worker can work, and what it did; nowhere, without.
+    pub listen: Option<SocketAddr>,
 }
 
 impl WorkerConfig {
@@ -58,6 +63,7 @@ impl WorkerConfig {
             max_attempts: 5,
             retry_for: Duration::from_secs(3600),
             job_timeout: Duration::from_secs(600),
+            listen: None,
         }
     }
 }
@@ -73,6 +79,8 @@ pub fn default_concurrency() -> u32 {
 pub enum WorkerError {
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    #[error("cannot listen on {address}")]
+    Listen { address: SocketAddr, source: io::Error },
     #[error("gave up after {} s without a working session", .after.as_secs())]
     GaveUp { after: Duration, source: SessionError },
 }
@@ -102,6 +110,14 @@ pub enum SessionError {
 /// [`WorkerError`]: at once when the schema or a privilege is missing or the role may only read, or after the database was away for too long.
 pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), WorkerError> {
     let _awake = keep_awake();
+    let metrics = Arc::<Metrics>::default();
+    let ended = CancellationToken::new();
+    let _end = ended.clone().drop_guard();
+    if let Some(address) = config.listen {
+        let listening = listen::start(address, &metrics, &ended);
+        let address = listening.map_err(|source| WorkerError::Listen { address, source })?;
+        tracing::info!(%address, "listening: /healthz, /readyz, /metrics");
+    }
     let mut last_success = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut checked = false;
@@ -110,7 +126,7 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
             return Ok(());
         };
         let outcome = match checking {
-            Ok(()) => session::run(config, stop).await,
+            Ok(()) => session::run(config, &metrics, stop).await,
             // A standby may be promoted; and what a worker could do once it is given back, as after an upgrade.
             Err(
                 error @ (DatabaseError::Connect { .. } | DatabaseError::Version(_) | DatabaseError::Standby { .. }),

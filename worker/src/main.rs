@@ -1,10 +1,11 @@
 //! The worker's command line: arguments and signals in, the library's loop, an exit code out.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use connect::ConnectArgs;
-use session::describe_error;
+use manual::ManualCommand;
+use session::{describe_error, logging::LogFormat};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use worker::{WorkerConfig, default_concurrency};
@@ -13,16 +14,20 @@ use worker::{WorkerConfig, default_concurrency};
 #[derive(Debug, Parser)]
 #[command(
     version,
+    args_conflicts_with_subcommands = true,
     after_help = "Examples:
   worker                                 work until told to stop
   worker --drain                         work until nothing is left to do
   worker --concurrency 8                 load eight chunks at once
   PG_IMPORT_STAGING=prod worker          work for the database of credentials/prod
+  worker --listen 0.0.0.0:9187           … and answer Prometheus, and whoever asks whether it can work
 
 SIGTERM or Ctrl+C takes no new chunk and finishes those that run; a second one ends at once, which costs nothing but time.
 Exit codes: 0 stopped or drained, 1 failed, 2 wrong usage."
 )]
 struct Cli {
+    #[command(subcommand)]
+    manual: Option<ManualCommand>,
     #[command(flatten)]
     connect: ConnectArgs,
     /// Chunks to load at once, each in a session of its own; half as many more are read ahead [default: the number of cores]
@@ -43,11 +48,20 @@ struct Cli {
     /// Seconds without the database after which the worker gives up
     #[arg(long, value_name = "SECONDS", default_value = "300")]
     give_up_after: u64,
+    /// Answer /healthz, /readyz and /metrics (for Prometheus) here: --listen 127.0.0.1:9187
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// How the log on standard error is written: text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text", env = "PG_IMPORT_LOG_FORMAT")]
+    log_format: LogFormat,
 }
 
 fn main() -> std::io::Result<()> {
     let cli = Cli::parse();
-    session::logging::start("info");
+    if let Some(manual) = cli.manual {
+        return manual.write(Cli::command());
+    }
+    session::logging::start("info", cli.log_format);
     #[cfg(feature = "failpoints")]
     let _failpoints = failpoints();
     let runtime = worker::runtime()?;
@@ -86,6 +100,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         give_up_after: Duration::from_secs(cli.give_up_after),
         max_attempts: cli.max_attempts,
         retry_for: Duration::from_secs(cli.retry_for),
+        listen: cli.listen,
         ..WorkerConfig::new(database.options.clone())
     };
     let outcome = worker::run(&config, &stop).await;

@@ -34,7 +34,7 @@ const TOLD: usize = 10;
 const PAGE: i64 = 500;
 
 /// What was compared, and what differs.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Verification {
     pub chunks: u64,
     pub records: u64,
@@ -56,14 +56,14 @@ pub struct Verification {
 }
 
 /// Records that are not compared for one reason.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct NotCompared {
     pub reason: WhyNot,
     pub records: u64,
 }
 
 /// Why records are not compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhyNot {
     /// Their chunk is undone in part, and rows without ids do not say which are left.
@@ -73,7 +73,7 @@ pub enum WhyNot {
 }
 
 /// Everything that differs in one way.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Difference {
     pub kind: DifferenceKind,
     pub count: u64,
@@ -82,7 +82,7 @@ pub struct Difference {
 }
 
 /// The ways in which ledger, table and file can differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
     /// A chunk that is neither loaded nor undone.
@@ -101,6 +101,23 @@ pub enum DifferenceKind {
     Parse,
     /// Rows that differ from the file's record.
     Content,
+}
+
+impl DifferenceKind {
+    /// In words, behind how many.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::OpenChunk => "chunks neither loaded nor undone",
+            Self::RecordCount => "records of which nothing came",
+            Self::RejectCount => "rejected records that the ledger does not hold",
+            Self::RegistryCount => "registered ids that do not match the rows loaded",
+            Self::MissingRow => "rows that are gone from the table",
+            Self::Fingerprint => "the file is not the one that was imported",
+            Self::Parse => "records that are read otherwise now",
+            Self::Content => "rows that differ from the file",
+        }
+    }
 }
 
 /// What keeps an import from being verified.

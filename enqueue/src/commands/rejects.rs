@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use format::csv::write;
 use ledger::{
     imports, inputs,
+    read::RejectReport,
     rejects::{self, Reject},
 };
 use model::{Container, FormatSpec, ImportId, ImportSpec, Position};
@@ -19,7 +20,7 @@ use crate::{
     database::Open,
     options::{self, Words},
     output::{self, Exit, group},
-    reasons::{ReasonWriter, RejectReport},
+    reasons::ReasonWriter,
 };
 
 /// Rejects read at once.
@@ -47,7 +48,7 @@ async fn print_all(args: &RejectsArgs, open: &Open) -> anyhow::Result<Exit> {
     let mut after = None;
     while let Some(page) = next_page(&mut conn, args.id, &mut after).await? {
         for reject in &page {
-            serde_json::to_writer(&mut out, &RejectReport::new(reject, &inputs)?)?;
+            serde_json::to_writer(&mut out, &RejectReport::new(reject, &inputs))?;
             out.write_all(b"\n")?;
         }
     }

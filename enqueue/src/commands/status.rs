@@ -1,7 +1,8 @@
 use ledger::{
-    read::{self, ImportStatus},
+    read::{self, ImportFilter, ImportStatus},
     workers::{self, WorkerStatus},
 };
+use model::words;
 use session::database::Purpose;
 
 use crate::{
@@ -11,9 +12,6 @@ use crate::{
     output::{self, Exit, group},
     signals::Signals,
 };
-
-/// Imports listed.
-const LATEST: i64 = 20;
 
 pub async fn run(args: StatusArgs) -> anyhow::Result<Exit> {
     let open = Open::checked(&args.connect, Purpose::Look).await?;
@@ -41,24 +39,75 @@ async fn show(args: &StatusArgs, open: &Open) -> anyhow::Result<Exit> {
         output::print_json(&status)?;
     } else {
         output::print(&open.summary(&status))?;
+        output::print(&details(open, &status).await?)?;
     }
     Ok(if args.watch { Exit::of(&status) } else { Exit::Done })
 }
 
+/// What happened when, what went wrong, and whether anybody is there to go on.
+async fn details(open: &Open, status: &ImportStatus) -> anyhow::Result<String> {
+    let mut conn = open.connection().await?;
+    let mut lines = Vec::new();
+    for event in read::events(&mut conn, status.import_id).await? {
+        lines.push(format!(
+            "  {:<9} {} {} (by {})",
+            "event",
+            words::duration(event.after_s),
+            event.event.replace('_', " "),
+            output::escape(&event.role)
+        ));
+    }
+    let errors = read::grouped_errors(&mut conn, status.import_id).await?;
+    let groups = errors.rejects.iter().map(|group| ("reject", group));
+    for (name, group) in groups.chain(errors.chunks.iter().map(|group| ("chunk", group))) {
+        let of = group.constraint.as_ref().or(group.column.as_ref());
+        let place = [
+            of.map(|of| output::escape(of)),
+            group
+                .first_line
+                .map(|line| format!("from line {}", output::group(line))),
+        ];
+        let place: Vec<String> = place.into_iter().flatten().collect();
+        let words = group.example.as_ref().unwrap_or(&group.reason);
+        lines.push(format!(
+            "  {name:<9} {} × {}{}",
+            output::group(group.count),
+            output::escape(words),
+            if place.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", place.join(", "))
+            }
+        ));
+    }
+    if !status.state.is_final() && !open.is_local() && workers::count_alive(&mut conn).await? == 0 {
+        lines.push(format!(
+            "  {:<9} NO WORKER IS ALIVE: start one (`worker`) or this waits for ever",
+            "waits"
+        ));
+    }
+    Ok(lines.join("\n"))
+}
+
 async fn list(args: &StatusArgs, open: &Open) -> anyhow::Result<Exit> {
     let mut conn = open.connection().await?;
-    let statuses = read::latest(&mut conn, LATEST).await?;
+    let filter = ImportFilter {
+        states: args.state.clone(),
+        since: args.since,
+        ..ImportFilter::default()
+    };
+    let statuses = read::list(&mut conn, &filter, args.limit.into()).await?;
     let workers = workers::list(&mut conn).await?;
     if args.json {
         output::print_json(&serde_json::json!({"imports": statuses, "workers": workers}))?;
     } else {
-        output::print(&table(&statuses, &workers))?;
+        output::print(&table(&statuses, &workers, filter != ImportFilter::default()))?;
     }
     Ok(Exit::Done)
 }
 
 /// Fits 80 columns; the source, which may be long, comes last.
-fn table(imports: &[ImportStatus], workers: &[WorkerStatus]) -> String {
+fn table(imports: &[ImportStatus], workers: &[WorkerStatus], filtered: bool) -> String {
     let mut lines = vec![format!(
         "{:>6} {:<10} {:>13} {:>9}  {}",
         "import", "state", "rows", "rejected", "source"
@@ -83,7 +132,14 @@ fn table(imports: &[ImportStatus], workers: &[WorkerStatus]) -> String {
         ));
     }
     if imports.is_empty() {
-        lines.push("     - none yet: enqueue -i FILE".to_owned());
+        lines.push(
+            if filtered {
+                "     - none like this"
+            } else {
+                "     - none yet: enqueue -i FILE"
+            }
+            .to_owned(),
+        );
     }
     lines.push(String::new());
     lines.push(format!("workers: {}", workers.len()));

@@ -1,5 +1,5 @@
 use session::database::Purpose;
-use worker::{DifferenceKind, Verification, WhyNot};
+use worker::{Verification, WhyNot};
 
 use crate::{
     cli::VerifyArgs,
@@ -60,7 +60,7 @@ fn text(args: &VerifyArgs, report: &Verification) -> String {
         ));
     }
     for difference in &report.differences {
-        lines.push(format!("  {}: {}", describe(difference.kind), group(difference.count)));
+        lines.push(format!("  {}: {}", difference.kind.describe(), group(difference.count)));
         lines.extend(difference.examples.iter().map(|example| format!("    {example}")));
     }
     for left in &report.not_compared {
@@ -87,18 +87,5 @@ fn why_not(reason: WhyNot) -> &'static str {
     match reason {
         WhyNot::PartiallyUndone => "of chunks that are undone in part: which of their rows are left, nobody can tell",
         WhyNot::RowOfOthers => "whose row was there with the same values, or that gave way to another",
-    }
-}
-
-fn describe(kind: DifferenceKind) -> &'static str {
-    match kind {
-        DifferenceKind::OpenChunk => "chunks neither loaded nor undone",
-        DifferenceKind::RecordCount => "records of which nothing came",
-        DifferenceKind::RejectCount => "rejected records that the ledger does not hold",
-        DifferenceKind::RegistryCount => "registered ids that do not match the rows loaded",
-        DifferenceKind::MissingRow => "rows that are gone from the table",
-        DifferenceKind::Fingerprint => "the file is not the one that was imported",
-        DifferenceKind::Parse => "records that are read otherwise now",
-        DifferenceKind::Content => "rows that differ from the file",
     }
 }

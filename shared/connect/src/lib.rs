@@ -65,6 +65,21 @@ impl ConnectArgs {
     }
 }
 
+impl ConnectArgs {
+    /// A file of the staging that says where the database is, with its path; `None` where there is none, or no staging is read.
+    ///
+    /// # Errors
+    /// [`ConnectError`], naming the file.
+    pub fn staging_file(&self, name: &str) -> Result<Option<(PathBuf, String)>, ConnectError> {
+        let environment = Environment::from_process()?;
+        Ok(match (self.local, &self.database_url) {
+            (true, _) => environment.local_staging_file(name)?,
+            (false, None) => environment.staging_file(name)?,
+            (false, Some(_)) => None,
+        })
+    }
+}
+
 /// Whether the staging is one that a private server wrote: it must run to be reached, and keeps running while it is used.
 fn is_private_server(environment: &Environment) -> Result<bool, ConfigError> {
     if !environment.names_local_staging()? {

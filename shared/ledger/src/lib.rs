@@ -5,6 +5,7 @@
 
 #![warn(clippy::unwrap_used)]
 
+pub mod audit;
 pub mod before;
 pub mod cancel;
 pub mod chunks;

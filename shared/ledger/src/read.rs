@@ -4,6 +4,22 @@
 //! are counted as they are stored, and only what waits, failed or is otherwise rare is added up, each by an index of its own, and what found rows that were there already; of one that is
 //! undone, each chunk says what is left from it on. Imports of before have no such counts, and are added up as long as they run.
 
+mod errors;
+mod events;
+mod overview;
+mod picture;
+mod reject;
+mod targets;
+
+pub use errors::{ErrorGroup, GroupedErrors, grouped_errors};
+pub use events::{EventStatus, events};
+pub use overview::{Overview, overview};
+pub use picture::{ChunkCell, Picture, RateBucket, Throughput, picture, throughput};
+pub use reject::RejectReport;
+pub use targets::{TargetStatus, targets};
+
+use std::time::Duration;
+
 use model::{ImportId, ImportState};
 use serde::Serialize;
 use sqlx::PgConnection;
@@ -16,8 +32,8 @@ use crate::{
     number::{unsigned, unsigned_option},
 };
 
-/// One import with what its chunks add up to. The names of its fields are part of the command line's contract.
-#[derive(Debug, Clone, Serialize)]
+/// One import with what its chunks add up to. The names of its fields are part of the contract of the command line and of the API.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct ImportStatus {
     pub import_id: ImportId,
     pub state: ImportState,
@@ -60,6 +76,8 @@ pub struct ImportStatus {
     pub created_at: String,
     /// **Seconds** from submission to the end, or to now.
     pub elapsed_s: f64,
+    /// **Seconds** since the submission.
+    pub age_s: f64,
     /// While splitting: whether the submitter was silent for too long.
     pub interrupted: bool,
     /// The role that submitted it; `None` of imports of before.
@@ -73,7 +91,7 @@ pub struct ImportStatus {
 }
 
 /// The error of one chunk.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct ChunkError {
     pub ordinal: i32,
     /// The file, where the import has several.
@@ -94,6 +112,39 @@ impl ImportStatus {
             .saturating_sub(self.deleted + self.restored)
             .saturating_sub(self.missing)
     }
+
+    /// How much of what is known so far is done: of an import that is undone rows, of any other records.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        match self.state {
+            ImportState::Cancelling | ImportState::Cancelled | ImportState::Kept => Progress {
+                done: self.deleted + self.restored + self.kept + self.missing,
+                total: self.loaded,
+            },
+            _ => Progress {
+                done: self.loaded + self.rejected + self.unchanged + self.skipped,
+                total: self.records,
+            },
+        }
+    }
+
+    /// **Rows a second** from the submission to the end of the load, or to now; 0 of an import that is undone, of which nobody knows.
+    #[must_use]
+    pub fn mean_rows_per_s(&self) -> f64 {
+        match self.state {
+            ImportState::Cancelling | ImportState::Cancelled | ImportState::Kept => 0.0,
+            #[expect(clippy::cast_precision_loss, reason = "a speed")]
+            _ if self.elapsed_s > 0.0 => self.loaded as f64 / self.elapsed_s,
+            _ => 0.0,
+        }
+    }
+}
+
+/// How much is done, of what is known so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    pub done: u64,
+    pub total: u64,
 }
 
 /// Reads the status of an import; `None` when there is none.
@@ -101,7 +152,12 @@ impl ImportStatus {
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn status(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportStatus>, LedgerError> {
-    Ok(statuses(conn, Some(import), 1).await?.pop())
+    let only = ImportFilter {
+        before: Some(ImportId(import.0.saturating_add(1))),
+        ..ImportFilter::default()
+    };
+    let newest = statuses(conn, import, &only, 1).await?;
+    Ok(newest.into_iter().next())
 }
 
 /// Names the files of an import that has several.
@@ -116,17 +172,38 @@ pub async fn name_files(conn: &mut PgConnection, status: &mut ImportStatus) -> R
     Ok(())
 }
 
-/// Reads the newest imports, at most `limit`, the newest first.
+/// Which imports are asked for; all, where nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportFilter {
+    /// Those in one of these states; in any, when there is none.
+    pub states: Vec<ImportState>,
+    /// Whose source or table has this in its name, whatever its case.
+    pub text: Option<String>,
+    /// Submitted no longer ago than this.
+    pub since: Option<Duration>,
+    /// Submitted by this role.
+    pub submitted_by: Option<String>,
+    /// Older than this one: what comes behind the last one of a page.
+    pub before: Option<ImportId>,
+}
+
+/// Reads the newest imports of those asked for, at most `limit`, the newest first.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn latest(conn: &mut PgConnection, limit: i64) -> Result<Vec<ImportStatus>, LedgerError> {
-    statuses(conn, None, limit).await
+pub async fn list(
+    conn: &mut PgConnection,
+    filter: &ImportFilter,
+    limit: i64,
+) -> Result<Vec<ImportStatus>, LedgerError> {
+    statuses(conn, ImportId(0), filter, limit).await
 }
 
+/// The imports from `oldest` on.
 async fn statuses(
     conn: &mut PgConnection,
-    only: Option<ImportId>,
+    oldest: ImportId,
+    filter: &ImportFilter,
     limit: i64,
 ) -> Result<Vec<ImportStatus>, LedgerError> {
     // Chunks that are open cost the sum of those that wait, which the submission's back-pressure bounds. Of an undo, the first that is open
@@ -139,6 +216,7 @@ async fn statuses(
                coalesce((SELECT p.input + 1 FROM pgimport.import_input AS p WHERE p.import_id = i.id ORDER BY p.input DESC LIMIT 1), 1) AS "inputs!",
                to_char(i.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
                extract(epoch FROM coalesce(i.ended_at, clock_timestamp()) - i.created_at)::float8 AS "elapsed_s!",
+               extract(epoch FROM clock_timestamp() - i.created_at)::float8 AS "age_s!",
                (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
                 WHERE c.oid = i.target_oid) AS current_name,
                pending.chunks AS "pending_chunks!", pending.records AS "pending_records!",
@@ -147,7 +225,12 @@ async fn statuses(
                kept.chunks AS "kept_chunks!", kept.rows AS "kept!", kept.missing AS "missing!",
                conflict.updated AS "updated!", conflict.unchanged AS "unchanged!", conflict.skipped AS "skipped!", conflict.restored AS "restored!",
                conflict.removed AS "removed!", conflict.returned AS "returned!"
-           FROM (SELECT * FROM pgimport.import WHERE id = $1 OR $1 IS NULL ORDER BY id DESC LIMIT $2) AS i
+           FROM (SELECT * FROM pgimport.import AS f
+                 WHERE f.id >= $1 AND f.id < $3 AND (cardinality($4::text[]) = 0 OR f.state = ANY ($4))
+                   AND ($5::float8 IS NULL OR f.created_at >= clock_timestamp() - $5 * interval '1 second')
+                   AND ($6::text IS NULL OR f.submitted_by = $6::name)
+                   AND ($7::text IS NULL OR position(lower($7) IN lower(f.source)) > 0 OR position(lower($7) IN lower(f.target)) > 0)
+                 ORDER BY f.id DESC LIMIT $2) AS i
            CROSS JOIN LATERAL (
                SELECT count(*) AS chunks, coalesce(sum(c.record_count), 0)::bigint AS records FROM pgimport.import_chunk AS c
                WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id AND c.state = 'pending') AS pending
@@ -180,8 +263,13 @@ async fn statuses(
                FROM pgimport.import_conflict AS c
                WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id) AS conflict
            ORDER BY i.id DESC"#,
-        only.map(|import| import.0),
-        limit
+        oldest.0,
+        limit,
+        filter.before.map_or(i64::MAX, |import| import.0),
+        &filter.states as &[ImportState],
+        filter.since.map(|since| since.as_secs_f64()),
+        filter.submitted_by.as_deref(),
+        filter.text.as_deref()
     )
     .fetch_all(&mut *conn)
     .await?;
@@ -264,6 +352,7 @@ async fn statuses(
             size_bytes: unsigned_option("a source's size", row.size_bytes)?,
             created_at: row.created_at,
             elapsed_s: row.elapsed_s,
+            age_s: row.age_s.max(0.0),
             interrupted: row.state == ImportState::Splitting && row.lease_expired,
             submitted_by: row.submitted_by,
             unreadable: unreadable.map(|error| error.to_string()),

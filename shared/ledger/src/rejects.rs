@@ -22,6 +22,15 @@ pub struct Reject {
     pub refusal: Option<Refusal>,
 }
 
+impl Reject {
+    /// What the input is called that it stood in, by the names of the import's inputs.
+    #[must_use]
+    pub fn input_name<'i>(&self, names: &'i [String]) -> Option<&'i str> {
+        let number = usize::try_from(self.position.input).ok()?;
+        names.get(number).map(String::as_str)
+    }
+}
+
 /// By what the server refused a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {

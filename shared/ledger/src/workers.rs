@@ -108,7 +108,7 @@ pub async fn count_alive(conn: &mut PgConnection) -> Result<u64, LedgerError> {
 }
 
 /// A worker and what it is doing.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, utoipa::ToSchema)]
 pub struct WorkerStatus {
     pub name: String,
     pub host: String,

@@ -10,6 +10,7 @@ mod import;
 mod position;
 mod spec;
 mod undo;
+pub mod words;
 
 pub use chunk::{ChunkKind, ChunkState};
 pub use codec::Codec;

@@ -257,6 +257,27 @@ impl Environment {
         }
     }
 
+    /// A file of the staging beside those that say where the database is, with its path; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    pub fn staging_file(&self, name: &str) -> Result<Option<(PathBuf, String)>, ConfigError> {
+        self.file_in(&self.staging()?.0, name)
+    }
+
+    /// The same of the staging that the private server writes.
+    ///
+    /// # Errors
+    /// When it is there but cannot be read.
+    pub fn local_staging_file(&self, name: &str) -> Result<Option<(PathBuf, String)>, ConfigError> {
+        self.file_in(LOCAL_STAGING, name)
+    }
+
+    fn file_in(&self, staging: &str, name: &str) -> Result<Option<(PathBuf, String)>, ConfigError> {
+        let path = self.config_dir().join(staging).join(name);
+        Ok(read_trimmed(&path)?.map(|text| (path, text)))
+    }
+
     /// Where to connect: the URL if one is given, else the staging; what either leaves out, as the environment has it.
     ///
     /// # Errors

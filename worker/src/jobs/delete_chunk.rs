@@ -101,7 +101,8 @@ async fn delete(context: &JobContext, conn: &mut PgConnection, chunk: ChunkKey) 
     }
     fail::fail_point!("before-delete-commit");
     tx.commit().await?;
-    tracing::debug!(%chunk, deleted = counts.deleted, returned = counts.returned, kept = counts.kept, missing = counts.missing, "chunk deleted");
+    context.metrics.undone(counts.deleted + counts.returned);
+    tracing::debug!(import = %chunk.import, chunk = chunk.ordinal, worker = context.worker.as_str(), deleted = counts.deleted, returned = counts.returned, kept = counts.kept, missing = counts.missing, "chunk deleted");
     Ok(Deletion::Done)
 }
 

@@ -19,13 +19,16 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use target::Target;
 
 use super::{Failure, ImportPlan, JobContext, sweep};
-use crate::load::{
-    conflict::Conflicts,
-    plan::{AllLoaded, LoadError, LoadPlan, Loaded, Places},
-    refusal::{Refused, is_of_a_row},
-    rows::{self, FoundRecord, ParsedChunk},
-    shape::{About, RecordShape},
-    sink::{Parts, Sink},
+use crate::{
+    load::{
+        conflict::Conflicts,
+        plan::{AllLoaded, LoadError, LoadPlan, Loaded, Places},
+        refusal::{Refused, is_of_a_row},
+        rows::{self, FoundRecord, ParsedChunk},
+        shape::{About, RecordShape},
+        sink::{Parts, Sink},
+    },
+    metrics::LoadedChunk,
 };
 
 /// What came of a chunk's load.
@@ -74,13 +77,21 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     let Some(payload) = payload else {
         return Ok(Load::Done);
     };
-    let parsed = parse(&plan, payload, started).await?;
+    let (parsed, bytes) = parse(&plan, payload, started).await?;
     let mut loader = context.loader().await?;
-    let claimed = load(context, &mut loader, chunk, &plan, started, parsed).await?;
+    let loaded = load(context, &mut loader, chunk, &plan, started, parsed).await?;
     loader.give_back();
+    if let Some(counts) = loaded {
+        context.metrics.loaded(LoadedChunk {
+            rows: counts.loaded,
+            rejects: counts.rejected,
+            bytes,
+            took: begin.elapsed(),
+        });
+    }
     fail::fail_point!("after-commit");
-    if claimed {
-        tracing::debug!(%chunk, duration_ms = begin.elapsed().as_millis(), "chunk loaded");
+    if loaded.is_some() {
+        tracing::debug!(import = %chunk.import, chunk = chunk.ordinal, worker = context.worker.as_str(), duration_ms = begin.elapsed().as_millis(), "chunk loaded");
         if plan.ordered {
             let mut ledger = context.ledger().await?;
             wakeups::advance(&mut ledger, chunk.import).await?;
@@ -91,17 +102,21 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     Ok(Load::Done)
 }
 
-async fn parse(plan: &Arc<ImportPlan>, payload: Payload, span: Span) -> Result<ParsedChunk, Failure> {
+/// The records of a chunk, and how many **bytes** they have.
+async fn parse(plan: &Arc<ImportPlan>, payload: Payload, span: Span) -> Result<(ParsedChunk, u64), Failure> {
     let plan = Arc::clone(plan);
     let parsed = tokio::task::spawn_blocking(move || {
         let bytes = source::codec::decompress(payload.codec, &payload.data)?;
-        Ok(rows::parse(&bytes, &plan.shape, span, plan.load.sink())?)
+        Ok((
+            rows::parse(&bytes, &plan.shape, span, plan.load.sink())?,
+            bytes.len() as u64,
+        ))
     })
     .await;
     parsed.map_err(ended)?
 }
 
-/// Loads what was parsed of a chunk that lies at `span`. `false` when somebody else had the chunk.
+/// Loads what was parsed of a chunk that lies at `span`. `None` when somebody else had the chunk.
 async fn load(
     context: &JobContext,
     conn: &mut PgConnection,
@@ -109,15 +124,15 @@ async fn load(
     plan: &Arc<ImportPlan>,
     span: Span,
     mut parsed: ParsedChunk,
-) -> Result<bool, Failure> {
+) -> Result<Option<LoadCounts>, Failure> {
     let at_once = !plan.load.is_careful();
     if at_once {
         match load_at_once(context, conn, chunk, plan, (&mut parsed.rows, &parsed.rejects)).await? {
-            AtOnce::Loaded => {
+            AtOnce::Loaded(counts) => {
                 plan.load.keep(parsed.rows);
-                return Ok(true);
+                return Ok(Some(counts));
             }
-            AtOnce::Taken => return Ok(false),
+            AtOnce::Taken => return Ok(None),
             AtOnce::Refused => {}
         }
     }
@@ -142,7 +157,7 @@ async fn claim(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Option<Transa
 
 /// What came of the attempt to load all rows of a chunk by one statement.
 enum AtOnce {
-    Loaded,
+    Loaded(LoadCounts),
     /// By somebody else.
     Taken,
     /// For what one of the rows is, or several.
@@ -171,16 +186,16 @@ async fn load_at_once(
         Err(error) => return Err(reconsider(context, plan, error).await?),
     };
     fail::fail_point!("after-rows");
-    record_all(context, &mut tx, chunk, plan, all, rejects).await?;
-    match tx.commit().await {
-        Ok(()) => Ok(AtOnce::Loaded),
+    let counts = record_all(context, &mut tx, chunk, plan, all, rejects).await?;
+    match commit(context, tx).await {
+        Ok(()) => Ok(AtOnce::Loaded(counts)),
         // By a constraint that is deferred.
         Err(error) if is_of_a_row(&error) => Ok(AtOnce::Refused),
         Err(error) => Err(error.into()),
     }
 }
 
-/// The transaction, when the server refuses some of the rows: these are rejects. `false` when somebody else had the chunk.
+/// The transaction, when the server refuses some of the rows: these are rejects. `None` when somebody else had the chunk.
 async fn salvage(
     context: &JobContext,
     conn: &mut PgConnection,
@@ -188,9 +203,9 @@ async fn salvage(
     plan: &Arc<ImportPlan>,
     span: Span,
     (mut parsed, was_tried): (ParsedChunk, bool),
-) -> Result<bool, Failure> {
+) -> Result<Option<LoadCounts>, Failure> {
     let Some(mut tx) = claim(conn, chunk).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     let rows = Parts::new(parsed.take_rows(), plan.load.columns());
     let salvaged = match plan.load.salvage(&mut tx, chunk, &rows).await {
@@ -201,13 +216,13 @@ async fn salvage(
     let refused = salvaged.refused.len();
     let rejects = with_refused(&mut tx, chunk, plan, span, &parsed, salvaged.refused).await?;
     let loaded = (salvaged.loaded.as_slice(), &Conflicts::default());
-    record(context, &mut tx, chunk, plan, loaded, &rejects).await?;
-    tx.commit().await?;
+    let counts = record(context, &mut tx, chunk, plan, loaded, &rejects).await?;
+    commit(context, tx).await?;
     plan.load.note(refused > 0);
     if refused > 0 {
-        tracing::debug!(%chunk, refused, "the server refused records of a chunk");
+        tracing::debug!(import = %chunk.import, chunk = chunk.ordinal, worker = context.worker.as_str(), refused, "the server refused records of a chunk");
     }
-    Ok(true)
+    Ok(Some(counts))
 }
 
 /// The same where rows may be there already: which ones the server refuses is found out in a transaction that is rolled back, for what
@@ -220,13 +235,13 @@ async fn load_without_refused(
     plan: &Arc<ImportPlan>,
     span: Span,
     (mut parsed, was_tried): (ParsedChunk, bool),
-) -> Result<bool, Failure> {
+) -> Result<Option<LoadCounts>, Failure> {
     let all = Parts::new(parsed.take_rows(), plan.load.columns());
     let mut left: Vec<usize> = (0..all.count()).collect();
     let mut refused: BTreeMap<usize, Refused> = BTreeMap::new();
     loop {
         let Some(mut tx) = claim(conn, chunk).await? else {
-            return Ok(false);
+            return Ok(None);
         };
         let rows = Parts::new(Sink::Arrays(all.part(&left)), plan.load.columns());
         let found = match plan.load.salvage(&mut tx, chunk, &rows).await {
@@ -242,11 +257,11 @@ async fn load_without_refused(
         fail::fail_point!("after-finding");
         let mut rows = Sink::Arrays(all.part(&left));
         match load_at_once(context, conn, chunk, plan, (&mut rows, &rejects)).await? {
-            AtOnce::Loaded => {
+            AtOnce::Loaded(counts) => {
                 plan.load.note(!refused.is_empty());
-                return Ok(true);
+                return Ok(Some(counts));
             }
-            AtOnce::Taken => return Ok(false),
+            AtOnce::Taken => return Ok(None),
             AtOnce::Refused if found_none => {
                 let rows = Parts::new(rows, plan.load.columns());
                 return load_one_by_one(context, conn, chunk, plan, (&rows, &rejects)).await;
@@ -257,24 +272,32 @@ async fn load_without_refused(
     }
 }
 
-/// Loads rows one after the other, in one transaction. `false` when somebody else had the chunk.
+/// Loads rows one after the other, in one transaction. `None` when somebody else had the chunk.
 async fn load_one_by_one(
     context: &JobContext,
     conn: &mut PgConnection,
     chunk: ChunkKey,
     plan: &ImportPlan,
     (rows, rejects): (&Parts, &[Reject]),
-) -> Result<bool, Failure> {
+) -> Result<Option<LoadCounts>, Failure> {
     let Some(mut tx) = claim(conn, chunk).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     let all = match plan.load.load_one_by_one(&mut tx, chunk, rows).await {
         Ok(all) => all,
         Err(error) => return Err(reconsider(context, plan, error).await?),
     };
-    record_all(context, &mut tx, chunk, plan, all, rejects).await?;
+    let counts = record_all(context, &mut tx, chunk, plan, all, rejects).await?;
+    commit(context, tx).await?;
+    Ok(Some(counts))
+}
+
+/// Commits a load.
+async fn commit(context: &JobContext, tx: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
+    let begin = std::time::Instant::now();
     tx.commit().await?;
-    Ok(true)
+    context.metrics.committed(begin.elapsed());
+    Ok(())
 }
 
 /// What it means that rows could not be salvaged.
@@ -327,7 +350,7 @@ async fn record_all(
     plan: &ImportPlan,
     all: Option<AllLoaded>,
     rejects: &[Reject],
-) -> Result<(), Failure> {
+) -> Result<LoadCounts, Failure> {
     let (loaded, conflicts) = all.map(|all| (all.loaded, all.conflicts)).unzip();
     let conflicts = conflicts.unwrap_or_default();
     record(context, tx, chunk, plan, (loaded.as_slice(), &conflicts), rejects).await
@@ -341,7 +364,7 @@ async fn record(
     plan: &ImportPlan,
     (loaded, conflicts): (&[Loaded], &Conflicts),
     rejects: &[Reject],
-) -> Result<(), Failure> {
+) -> Result<LoadCounts, Failure> {
     let mut counts = LoadCounts {
         loaded: 0,
         rejected: rejects.len() as u64,
@@ -362,7 +385,7 @@ async fn record(
         conflicts::insert(tx, chunk, conflicts.counts).await?;
     }
     fail::fail_point!("before-commit");
-    Ok(())
+    Ok(counts)
 }
 
 /// Where records of a chunk lie, by reading it once more.

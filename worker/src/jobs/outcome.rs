@@ -25,6 +25,7 @@ use crate::{
         rows::ParseError,
         shape::ShapeError,
     },
+    metrics::Outcome,
     undo::erase::EraseError,
 };
 
@@ -162,12 +163,14 @@ pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) ->
     };
     match failure {
         Failure::Transient(_) | Failure::TimedOut(_) => {
-            tracing::info!(%chunk, error = message, "will be tried again");
+            context.metrics.count(Outcome::Retried);
+            tracing::info!(import = %chunk.import, chunk = chunk.ordinal, worker = context.worker.as_str(), error = message, "will be tried again");
             retry(context, job, chunk, &message, true).await
         }
         // The attempt stays counted, so that this ends.
         Failure::Panicked(_) => {
-            tracing::error!(%chunk, error = message, "a chunk's handler panicked");
+            context.metrics.count(Outcome::Retried);
+            tracing::error!(import = %chunk.import, chunk = chunk.ordinal, worker = context.worker.as_str(), error = message, "a chunk's handler panicked");
             retry(context, job, chunk, &message, false).await
         }
         _ => give_up(context, job, chunk, &message).await,
@@ -185,7 +188,7 @@ async fn retry_cancel(context: &JobContext, import: ImportId, message: &str) -> 
     wakeups::push(&mut tx, &[Job::CancelImport { import }], backoff(retries)).await?;
     tx.commit().await?;
     // Without the server's detail, which may hold data.
-    tracing::warn!(%import, retries, "a cancel could not be run and will be tried again; see `enqueue status {import}`");
+    tracing::warn!(%import, worker = context.worker.as_str(), retries, "a cancel could not be run and will be tried again; see `enqueue status {import}`");
     Ok(())
 }
 
@@ -274,7 +277,8 @@ async fn give_up(context: &JobContext, job: Job, chunk: ChunkKey, message: &str)
     // Somebody else may have done it meanwhile.
     if given_up {
         // The ledger has the whole message; a detail of the server's may hold data, which does not belong into a log.
-        tracing::error!(%chunk, "a chunk was given up; see `enqueue status {}`", chunk.import);
+        context.metrics.count(Outcome::Failed);
+        tracing::error!(import = %chunk.import, chunk = chunk.ordinal, worker = context.worker.as_str(), "a chunk was given up; see `enqueue status {}`", chunk.import);
     }
     match job {
         Job::DeleteChunk(_) => finish_undo_if_done(&context.pool, chunk.import).await?,

@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 use target::UndoTarget;
 
 use super::{Failure, JobContext};
-use crate::load::sweep::Sweep;
+use crate::{load::sweep::Sweep, metrics::Outcome};
 
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Failure> {
     let mut conn = context.loader().await?;
@@ -19,7 +19,8 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Fai
     conn.give_back();
     fail::fail_point!("after-sweep-commit");
     if let Some(removed) = removed {
-        tracing::debug!(%chunk, removed, "rows deleted that the source does not have");
+        context.metrics.count(Outcome::Loaded);
+        tracing::debug!(import = %chunk.import, chunk = chunk.ordinal, worker = context.worker.as_str(), removed, "rows deleted that the source does not have");
         finish_if_done(&context.pool, chunk.import).await?;
     }
     Ok(())

@@ -26,6 +26,7 @@ use super::{SessionError, WorkerConfig};
 use crate::{
     jobs::{self, JobContext},
     maintenance,
+    metrics::Metrics,
 };
 
 /// Jobs that one of the queue's workers runs at once. Its event channel holds four with a batch of one; above that, a graceful stop never
@@ -56,7 +57,7 @@ pub(super) struct SessionEnd {
 }
 
 /// Runs one session until `stop`, or, with `drain`, until nothing is left to do.
-pub(super) async fn run(config: &WorkerConfig, stop: &CancellationToken) -> SessionEnd {
+pub(super) async fn run(config: &WorkerConfig, metrics: &Arc<Metrics>, stop: &CancellationToken) -> SessionEnd {
     let name = super::new_name();
     let options = database::session(config.connect.clone(), &name, Commit::Deferred);
     let start = timeout(START_TIMEOUT, Session::start(config, &name, &options));
@@ -69,7 +70,7 @@ pub(super) async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Sess
     match started.unwrap_or(Err(SessionError::NoAnswer)) {
         Ok(session) => SessionEnd {
             worked: true,
-            outcome: session.run(config, stop).await,
+            outcome: session.run(config, metrics, stop).await,
         },
         Err(error) => SessionEnd {
             worked: false,
@@ -135,7 +136,12 @@ impl Session {
         })
     }
 
-    async fn run(self, config: &WorkerConfig, stop: &CancellationToken) -> Result<(), SessionError> {
+    async fn run(
+        self,
+        config: &WorkerConfig,
+        metrics: &Arc<Metrics>,
+        stop: &CancellationToken,
+    ) -> Result<(), SessionError> {
         let Self {
             name,
             queue_workers,
@@ -153,7 +159,9 @@ impl Session {
             config.max_attempts,
             config.retry_for,
             config.job_timeout,
+            Arc::clone(metrics),
         ));
+        metrics.heard();
         let ended = CancellationToken::new();
         let (wakers, wakeups): (Vec<_>, Vec<_>) = queue_workers.iter().map(|_| wakeups::channel::<()>(1)).unzip();
         let mut helpers = JoinSet::new();
@@ -166,6 +174,7 @@ impl Session {
             options,
             name.clone(),
             queue_workers.clone(),
+            Arc::clone(metrics),
             ended.clone(),
         ));
         let mut queue = Queue::start(&queue_workers, wakeups, config.concurrency, &pool, context);
@@ -188,6 +197,7 @@ impl Session {
         ended.cancel();
         drop(timeout(FAREWELL_TIMEOUT, helpers.shutdown()).await);
         heartbeat.abort();
+        metrics.unheard();
         // Others can take at once what this worker did not finish. After an error the database may hear it all the same.
         let farewell = timeout(SIGN_OFF_TIMEOUT, sign_off(&pool, &name, &queue_workers)).await;
         if !matches!(farewell, Ok(Ok(()))) {
@@ -312,6 +322,7 @@ async fn beat(
     options: PgConnectOptions,
     name: ProcessName,
     queue_workers: Vec<String>,
+    metrics: Arc<Metrics>,
     ended: CancellationToken,
 ) -> Result<(), SessionError> {
     let mut last = Instant::now();
@@ -319,7 +330,10 @@ async fn beat(
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while ended.run_until_cancelled(interval.tick()).await.is_some() {
         match timeout(HEARTBEAT_TIMEOUT, say_alive(&mut conn, &name, &queue_workers)).await {
-            Ok(Ok(true)) => last = Instant::now(),
+            Ok(Ok(true)) => {
+                last = Instant::now();
+                metrics.heard();
+            }
             Ok(Ok(false)) => return Err(SessionError::DeclaredDead),
             Ok(Err(error)) if last.elapsed() > queue::stale_after() => return Err(error.into()),
             Err(_) if last.elapsed() > queue::stale_after() => return Err(SessionError::DeclaredDead),

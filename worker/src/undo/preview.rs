@@ -14,7 +14,7 @@ use super::{
 };
 
 /// What an undo of an import would do to its rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct UndoPreview {
     pub import_id: i64,
     /// The table, as it is called now.

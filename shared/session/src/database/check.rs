@@ -15,6 +15,8 @@ pub enum Purpose {
     Change,
     Submit,
     Work,
+    /// Let others look and change through a page.
+    Serve,
 }
 
 impl Purpose {
@@ -23,6 +25,7 @@ impl Purpose {
         const VERSION: (&str, &str, &[&str]) = ("pgimport", "_sqlx_migrations", &["SELECT"]);
         match self {
             Self::Look | Self::Change => &[VERSION],
+            Self::Serve => &[VERSION, ("pgimport", "audit", &["SELECT", "INSERT"])],
             Self::Submit => &[
                 VERSION,
                 ("pgimport", "import", &["SELECT", "INSERT", "UPDATE"]),

@@ -1,0 +1,420 @@
+//! The API for programs: what the pages show and do, as JSON. Its types are those of the command line's `--json`.
+
+mod document;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{Path, Query, State},
+};
+use ledger::{
+    audit::{self as ledger_audit, Action, AuditStatus},
+    imports, inputs,
+    read::{
+        self, EventStatus, GroupedErrors, ImportFilter, ImportStatus, Picture, RejectReport, TargetStatus, Throughput,
+    },
+    rejects as ledger_rejects,
+    workers::{self, WorkerStatus},
+};
+use model::{ImportId, ImportState};
+use serde::{Deserialize, Serialize};
+use worker::{UndoPreview, Verification};
+
+use crate::{
+    access::{CSRF_HEADER, Visitor},
+    actions::{self, Asked, UndoOptions},
+    app::{App, RoleLimit},
+    failure::{ErrorBody, Failure},
+    pages::{import as import_page, rejects::parse_place, rejects::place, tables as tables_page, verifications},
+};
+
+pub use document::openapi;
+
+pub(crate) async fn document() -> Json<utoipa::openapi::OpenApi> {
+    Json(openapi())
+}
+
+/// What a browser's script sends, and a program need not.
+fn second(headers: &axum::http::HeaderMap) -> Option<&str> {
+    headers.get(CSRF_HEADER)?.to_str().ok()
+}
+
+/// An import's id in a path, which may be anything.
+fn id_of(text: &str) -> Result<ImportId, Failure> {
+    text.parse().map_err(|error: String| Failure::bad_request(error))
+}
+
+/// Which imports are asked for.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ImportsQuery {
+    /// Only those in this state; several with commas between them.
+    state: String,
+    /// Only those whose source or table has this in its name, whatever its case.
+    q: String,
+    /// Only those that this role submitted.
+    submitted_by: String,
+    /// Only those submitted within this time: **seconds**.
+    since_s: Option<u64>,
+    /// Only those older than this one: `next` of an earlier answer.
+    before: Option<i64>,
+    /// At most so many: 50 unless told otherwise, and 500 at most.
+    limit: Option<u16>,
+}
+
+/// A list of imports.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ImportsAnswer {
+    /// The newest first.
+    imports: Vec<ImportStatus>,
+    /// What `before` has to be for those behind them; none where there are no more.
+    next: Option<i64>,
+}
+
+fn states(text: &str) -> Result<Vec<ImportState>, Failure> {
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words
+        .map(|word| {
+            ImportState::ALL
+                .into_iter()
+                .find(|state| state.as_str() == word)
+                .ok_or_else(|| {
+                    let all: Vec<&str> = ImportState::ALL.iter().map(|state| state.as_str()).collect();
+                    Failure::bad_request(format!("state is one of {}", all.join(", ")))
+                })
+        })
+        .collect()
+}
+
+/// What those may see who have no token: how an import stands, but not what was in it.
+fn for_visitor(mut status: ImportStatus, visitor: &Visitor) -> ImportStatus {
+    if visitor.who.is_none() {
+        status.chunk_errors.clear();
+    }
+    status
+}
+
+#[utoipa::path(get, path = "/imports", params(ImportsQuery), tag = "read",
+    responses((status = 200, body = ImportsAnswer), (status = 400, body = ErrorBody)))]
+/// Lists imports, the newest first
+pub(crate) async fn imports(
+    State(app): State<App>,
+    visitor: Visitor,
+    Query(query): Query<ImportsQuery>,
+) -> Result<Json<ImportsAnswer>, Failure> {
+    const USUAL: u16 = 50;
+    const MOST: u16 = 500;
+    let limit = usize::from(query.limit.unwrap_or(USUAL));
+    if !(1..=usize::from(MOST)).contains(&limit) {
+        return Err(Failure::bad_request(format!("limit is a number from 1 to {MOST}")));
+    }
+    let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let filter = ImportFilter {
+        states: states(&query.state)?,
+        text: text(&query.q),
+        since: query.since_s.map(std::time::Duration::from_secs),
+        submitted_by: text(&query.submitted_by),
+        before: query.before.map(ImportId),
+    };
+    let find = async {
+        let mut conn = app.connection().await?;
+        let one_more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
+        Ok(read::list(&mut conn, &filter, one_more).await?)
+    };
+    let listed = app.answers.get(format!("api imports {limit} {filter:?}"), find).await?;
+    let next = (listed.len() > limit).then(|| listed[limit - 1].import_id.0);
+    let imports = listed.iter().take(limit).cloned();
+    Ok(Json(ImportsAnswer {
+        imports: imports.map(|status| for_visitor(status, &visitor)).collect(),
+        next,
+    }))
+}
+
+async fn status_of(app: &App, import: ImportId) -> Result<ImportStatus, Failure> {
+    let mut conn = app.connection().await?;
+    let mut status = read::status(&mut conn, import)
+        .await?
+        .ok_or_else(|| Failure::no_import(import))?;
+    read::name_files(&mut conn, &mut status).await?;
+    Ok(status)
+}
+
+#[utoipa::path(get, path = "/imports/{id}", params(("id" = i64, Path, description = "What `enqueue` printed")), tag = "read",
+    responses((status = 200, body = ImportStatus), (status = 404, body = ErrorBody)))]
+/// One import
+pub(crate) async fn import(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> Result<Json<ImportStatus>, Failure> {
+    let id = id_of(&id)?;
+    let find = status_of(&app, id);
+    let status = app.answers.get(format!("api import {id}"), find).await?;
+    Ok(Json(for_visitor((*status).clone(), &visitor)))
+}
+
+#[utoipa::path(get, path = "/imports/{id}/events", params(("id" = i64, Path)), tag = "read",
+    responses((status = 200, body = Vec<EventStatus>), (status = 404, body = ErrorBody)))]
+/// What happened to an import, in its order
+pub(crate) async fn events(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Vec<EventStatus>>, Failure> {
+    let id = id_of(&id)?;
+    let find = async {
+        let mut conn = app.connection().await?;
+        must_exist(&mut conn, id).await?;
+        Ok(read::events(&mut conn, id).await?)
+    };
+    let events = app.answers.get(format!("api events {id}"), find).await?;
+    Ok(Json((*events).clone()))
+}
+
+#[utoipa::path(get, path = "/imports/{id}/errors", params(("id" = i64, Path)), tag = "read",
+    responses((status = 200, body = GroupedErrors), (status = 404, body = ErrorBody)))]
+/// What went wrong in an import, alike things together; examples only with a token
+pub(crate) async fn errors(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> Result<Json<GroupedErrors>, Failure> {
+    let id = id_of(&id)?;
+    let find = async {
+        let mut conn = app.connection().await?;
+        must_exist(&mut conn, id).await?;
+        Ok(read::grouped_errors(&mut conn, id).await?)
+    };
+    let errors = (*app.answers.get(format!("api errors {id}"), find).await?).clone();
+    Ok(Json(match visitor.who {
+        Some(_) => errors,
+        None => errors.without_examples(),
+    }))
+}
+
+#[utoipa::path(get, path = "/imports/{id}/chunks", params(("id" = i64, Path)), tag = "read",
+    responses((status = 200, body = Picture), (status = 404, body = ErrorBody)))]
+/// How the chunks of an import stand, in at most 1,000 cells
+pub(crate) async fn chunks(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Picture>, Failure> {
+    let id = id_of(&id)?;
+    let find = async {
+        let mut conn = app.connection().await?;
+        must_exist(&mut conn, id).await?;
+        Ok(read::picture(&mut conn, id, import_page::CELLS).await?)
+    };
+    let picture = app.answers.get(format!("api chunks {id}"), find).await?;
+    Ok(Json((*picture).clone()))
+}
+
+#[utoipa::path(get, path = "/imports/{id}/throughput", params(("id" = i64, Path)), tag = "read",
+    responses((status = 200, body = Throughput), (status = 404, body = ErrorBody)))]
+/// How fast an import was over its time
+pub(crate) async fn throughput(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Throughput>, Failure> {
+    let id = id_of(&id)?;
+    let find = async {
+        let mut conn = app.connection().await?;
+        must_exist(&mut conn, id).await?;
+        Ok(read::throughput(&mut conn, id, import_page::STRETCHES).await?)
+    };
+    let throughput = app.answers.get(format!("api throughput {id}"), find).await?;
+    Ok(Json((*throughput).clone()))
+}
+
+async fn must_exist(conn: &mut sqlx::PgConnection, import: ImportId) -> Result<(), Failure> {
+    match imports::state(conn, import).await? {
+        Some(_) => Ok(()),
+        None => Err(Failure::no_import(import)),
+    }
+}
+
+#[utoipa::path(get, path = "/imports/{id}/audit", params(("id" = i64, Path)), tag = "token", security(("token" = [])),
+    responses((status = 200, body = Vec<AuditStatus>), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
+/// What was asked of an import through the page and the API, by whom
+pub(crate) async fn audit(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<AuditStatus>>, Failure> {
+    const MOST: i64 = 1_000;
+    visitor.must_be_known(&app)?;
+    let mut conn = app.connection().await?;
+    Ok(Json(ledger_audit::of_import(&mut conn, id_of(&id)?, MOST).await?))
+}
+
+/// Which rejects are asked for.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct RejectsQuery {
+    /// Only those behind this place: `next` of an earlier answer.
+    after: String,
+}
+
+/// Rejected records, in the source's order.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct RejectsAnswer<'r> {
+    rejects: Vec<RejectReport<'r>>,
+    /// What `after` has to be for those behind them; none where there are no more.
+    next: Option<String>,
+}
+
+#[utoipa::path(get, path = "/imports/{id}/rejects", params(("id" = i64, Path), RejectsQuery), tag = "token", security(("token" = [])),
+    responses((status = 200, body = RejectsAnswer<'static>), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)))]
+/// The rejected records of an import with all that is known of them
+pub(crate) async fn rejects(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<RejectsQuery>,
+) -> Result<axum::response::Response, Failure> {
+    const AT_ONCE: i64 = 500;
+    visitor.must_be_known(&app)?;
+    let id = id_of(&id)?;
+    let mut conn = app.connection().await?;
+    let import = imports::read(&mut conn, id)
+        .await?
+        .ok_or_else(|| Failure::no_import(id))?;
+    let names = inputs::names(&mut conn, &import).await?;
+    let page = ledger_rejects::page(&mut conn, id, parse_place(&query.after)?, AT_ONCE).await?;
+    let last = page.last().filter(|_| i64::try_from(page.len()) == Ok(AT_ONCE));
+    let answer = RejectsAnswer {
+        rejects: page.iter().map(|reject| RejectReport::new(reject, &names)).collect(),
+        next: last.map(|reject| place(&reject.position)),
+    };
+    Ok(axum::response::IntoResponse::into_response(Json(answer)))
+}
+
+/// How an undo is previewed.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PreviewQuery {
+    /// As of `cancel`.
+    include_edited: bool,
+    /// As of `cancel`.
+    cascade: bool,
+}
+
+#[utoipa::path(get, path = "/imports/{id}/preview", params(("id" = i64, Path), PreviewQuery), tag = "token", security(("token" = [])),
+    responses((status = 200, body = UndoPreview), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody), (status = 504, body = ErrorBody)))]
+/// What a cancel would do to the rows of an import, as the table is at this moment
+pub(crate) async fn preview(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(query): Query<PreviewQuery>,
+) -> Result<Json<UndoPreview>, Failure> {
+    visitor.must_be_known(&app)?;
+    let undo = UndoOptions {
+        include_edited: query.include_edited,
+        cascade: query.cascade,
+    };
+    let mut conn = app.role_connection(RoleLimit::Preview).await?;
+    Ok(Json(worker::preview(&mut conn, id_of(&id)?, undo.into()).await?))
+}
+
+async fn act(
+    app: &App,
+    visitor: &Visitor,
+    headers: &axum::http::HeaderMap,
+    id: &str,
+    asked: Asked,
+) -> Result<ImportId, Failure> {
+    let who = visitor.must_act(app, second(headers))?;
+    let import = id_of(id)?;
+    actions::perform(app, visitor, who, import, asked).await?;
+    Ok(import)
+}
+
+#[utoipa::path(post, path = "/imports/{id}/cancel", params(("id" = i64, Path)), request_body = Option<UndoOptions>, tag = "token",
+    security(("token" = [])), responses((status = 200, body = ImportStatus), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+/// Takes exactly the rows of an import out again; workers do it, and the answer comes at once
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    visitor: Visitor,
+    headers: axum::http::HeaderMap,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<ImportStatus>, Failure> {
+    let undo = if body.trim_ascii().is_empty() {
+        UndoOptions::default()
+    } else {
+        serde_json::from_slice(&body)
+            .map_err(|error| Failure::bad_request(format!("the body is not as it should be: {error}")))?
+    };
+    let import = act(&app, &visitor, &headers, &id, Asked::Cancel(undo)).await?;
+    Ok(Json(status_of(&app, import).await?))
+}
+
+#[utoipa::path(post, path = "/imports/{id}/keep", params(("id" = i64, Path)), tag = "token", security(("token" = [])),
+    responses((status = 200, body = ImportStatus), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+/// Stops an undo: what is left of the import stays
+pub(crate) async fn keep(
+    State(app): State<App>,
+    visitor: Visitor,
+    headers: axum::http::HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<ImportStatus>, Failure> {
+    let import = act(&app, &visitor, &headers, &id, Asked::Keep).await?;
+    Ok(Json(status_of(&app, import).await?))
+}
+
+#[utoipa::path(post, path = "/imports/{id}/retry", params(("id" = i64, Path)), tag = "token", security(("token" = [])),
+    responses((status = 200, body = ImportStatus), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+/// Opens the failed chunks of an import again
+pub(crate) async fn retry(
+    State(app): State<App>,
+    visitor: Visitor,
+    headers: axum::http::HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<ImportStatus>, Failure> {
+    let import = act(&app, &visitor, &headers, &id, Asked::Retry).await?;
+    Ok(Json(status_of(&app, import).await?))
+}
+
+#[utoipa::path(delete, path = "/imports/{id}", params(("id" = i64, Path)), tag = "token", security(("token" = [])),
+    responses((status = 204), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody)))]
+/// Drops the history of an import that ended, and with it its undo; its rows stay
+pub(crate) async fn forget(
+    State(app): State<App>,
+    visitor: Visitor,
+    headers: axum::http::HeaderMap,
+    Path(id): Path<String>,
+) -> Result<axum::http::StatusCode, Failure> {
+    act(&app, &visitor, &headers, &id, Asked::Forget).await?;
+    Ok(axum::http::StatusCode::NO_CONTENT)
+}
+
+#[utoipa::path(post, path = "/imports/{id}/verify", params(("id" = i64, Path)), tag = "token", security(("token" = [])),
+    responses((status = 200, body = Verification), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+/// Compares what the ledger says of an import with the table; takes as long as reading its rows does
+pub(crate) async fn verify(
+    State(app): State<App>,
+    visitor: Visitor,
+    headers: axum::http::HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<Verification>, Failure> {
+    let who = visitor.must_act(&app, second(&headers))?;
+    let import = id_of(&id)?;
+    actions::note(&app, &visitor, who, import, Action::Verify).await?;
+    Ok(Json(verifications::verify(&app, import).await?))
+}
+
+#[utoipa::path(get, path = "/workers", tag = "read", responses((status = 200, body = Vec<WorkerStatus>)))]
+/// The workers, and what each does
+pub(crate) async fn workers(State(app): State<App>) -> Result<Json<Vec<WorkerStatus>>, Failure> {
+    let find = async { Ok(workers::list(&mut *app.connection().await?).await?) };
+    let workers = app.answers.get("api workers", find).await?;
+    Ok(Json((*workers).clone()))
+}
+
+#[utoipa::path(get, path = "/tables", tag = "read", responses((status = 200, body = Vec<TargetStatus>)))]
+/// The tables that imports load, those that were loaded longest ago first
+pub(crate) async fn tables(State(app): State<App>) -> Result<Json<Vec<TargetStatus>>, Failure> {
+    let find = async { Ok(read::targets(&mut *app.connection().await?, tables_page::SHOWN).await?) };
+    let tables = app.answers.get("api tables", find).await?;
+    Ok(Json((*tables).clone()))
+}

@@ -1,0 +1,98 @@
+//! What all requests share.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use model::ProcessName;
+use session::database::{self, Commit};
+use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+
+use crate::{access::Tokens, answers::Answers, failure::Failure, pages::verifications::Verifications};
+
+/// Sessions for what is shown and asked for. Answers are shared, so that few are enough for many who look.
+const SESSIONS: u32 = 4;
+/// How long the database may think about one thing that is shown.
+const READING: &str = "10s";
+/// How long it may count what an undo would do.
+const PREVIEW: &str = "20s";
+
+/// How a page is served.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// What the paths begin with, as a reverse proxy has it: empty, or `/imports` and the like.
+    pub prefix: String,
+    /// Who may act.
+    pub tokens: Tokens,
+    /// Whether reading takes a token too.
+    pub private: bool,
+    /// Whether a reverse proxy stands before it, whose word on who asks is taken.
+    pub behind_proxy: bool,
+    /// Where the database is; the sessions' settings are added here.
+    pub connect: PgConnectOptions,
+    pub name: ProcessName,
+}
+
+/// What all requests share.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub config: ServeConfig,
+    pub pool: PgPool,
+    pub answers: Answers,
+    pub verifications: Verifications,
+}
+
+impl std::ops::Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    pub fn new(config: ServeConfig) -> Self {
+        let session = database::session(config.connect.clone(), &config.name, Commit::Durable)
+            .options([("statement_timeout", READING)]);
+        Self(Arc::new(Shared {
+            pool: database::pool(session, SESSIONS),
+            answers: Answers::new(),
+            verifications: Verifications::default(),
+            config,
+        }))
+    }
+
+    /// A session for the ledger.
+    pub async fn connection(&self) -> Result<PoolConnection<Postgres>, Failure> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// A session with the role's own search path, for what looks at rows of targets: domains and policies may count on it. It ends with
+    /// its use, and its statements after `limit`.
+    pub async fn role_connection(&self, limit: RoleLimit) -> Result<PgConnection, Failure> {
+        let mut options = database::role_session(self.config.connect.clone(), &self.config.name, Commit::Durable);
+        if limit == RoleLimit::Preview {
+            options = options.options([("statement_timeout", PREVIEW)]);
+        }
+        Ok(PgConnection::connect_with(&options).await?)
+    }
+
+    /// A path of this page, as a browser must ask for it.
+    pub fn path(&self, path: impl AsRef<str>) -> String {
+        format!("{}{}", self.config.prefix, path.as_ref())
+    }
+}
+
+/// How long a session may look at rows of targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RoleLimit {
+    /// Somebody waits for it.
+    Preview,
+    /// Nobody does.
+    None,
+}
+
+/// How long answers to what is asked again and again are good for, at least.
+pub(crate) const FRESH: Duration = Duration::from_secs(1);

@@ -1,0 +1,142 @@
+//! Figures of the whole database, for Prometheus. Those of one worker are that worker's own.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use axum::{
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use ledger::read::{self, Overview, TargetStatus};
+use model::ImportState;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
+};
+
+use crate::{app::App, failure::Failure, pages::tables};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfState {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTable {
+    table: String,
+}
+
+type Level = Gauge<f64, AtomicU64>;
+
+/// What Prometheus asks for.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+pub(crate) async fn page(State(app): State<App>) -> Result<Response, Failure> {
+    let find = async {
+        let mut conn = app.connection().await?;
+        let overview = read::overview(&mut conn).await?;
+        let targets = read::targets(&mut conn, tables::SHOWN).await?;
+        text(&overview, &targets)
+    };
+    let text: Arc<String> = app.answers.get("metrics", find).await?;
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text.as_str().to_owned()).into_response())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "every figure of Prometheus is a float")]
+fn text(overview: &Overview, targets: &[TargetStatus]) -> Result<String, Failure> {
+    let mut registry = Registry::with_prefix("pg_import");
+    let imports = Family::<OfState, Level>::default();
+    registry.register("imports", "Imports in the ledger, by their state", imports.clone());
+    for state in ImportState::ALL {
+        let count = overview.imports.iter().find(|(other, _)| *other == state);
+        imports
+            .get_or_create(&OfState { state: state.as_str() })
+            .set(count.map_or(0.0, |(_, count)| *count as f64));
+    }
+    let mut level = |name: &str, help: &str, unit: Option<Unit>, value: f64| {
+        let gauge = Level::default();
+        gauge.set(value);
+        match unit {
+            Some(unit) => registry.register_with_unit(name, help, unit, gauge),
+            None => registry.register(name, help, gauge),
+        }
+    };
+    level(
+        "queue_chunks",
+        "Chunks that wait or are being loaded",
+        None,
+        overview.chunks_pending as f64,
+    );
+    level(
+        "queue_payload",
+        "Bytes of their payloads",
+        Some(Unit::Bytes),
+        overview.bytes_pending as f64,
+    );
+    level(
+        "failed_chunks",
+        "Chunks of failed imports that could not be loaded",
+        None,
+        overview.chunks_failed as f64,
+    );
+    level(
+        "queue_oldest_age",
+        "Time since the submission of the oldest import of which chunks wait; 0 when none does",
+        Some(Unit::Seconds),
+        overview.oldest_pending_s.unwrap_or(0.0),
+    );
+    level(
+        "workers_alive",
+        "Workers whose heartbeat is fresh",
+        None,
+        overview.workers as f64,
+    );
+    let last = Family::<OfTable, Level>::default();
+    registry.register_with_unit(
+        "last_success_timestamp",
+        "When the newest loaded import of a table ended, since 1970",
+        Unit::Seconds,
+        last.clone(),
+    );
+    for target in targets.iter().filter(|target| target.exists) {
+        if let Some(at) = target.last_loaded_unix_s {
+            last.get_or_create(&OfTable {
+                table: target.target.clone(),
+            })
+            .set(at);
+        }
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(|error| Failure::internal(&error.to_string()))?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_figure_has_its_unit_in_its_name_and_every_state_is_there() {
+        let overview = Overview {
+            imports: vec![(ImportState::Loaded, 7)],
+            chunks_pending: 3,
+            bytes_pending: 4096,
+            chunks_failed: 0,
+            oldest_pending_s: Some(1.5),
+            workers: 2,
+        };
+        let text = text(&overview, &[]).unwrap();
+        for line in [
+            "pg_import_imports{state=\"loaded\"} 7.0",
+            "pg_import_imports{state=\"failed\"} 0.0",
+            "pg_import_queue_chunks 3.0",
+            "pg_import_queue_payload_bytes 4096.0",
+            "pg_import_queue_oldest_age_seconds 1.5",
+            "pg_import_workers_alive 2.0",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+    }
+}

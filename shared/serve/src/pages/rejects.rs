@@ -1,0 +1,234 @@
+//! Records that could not be loaded: what they were, where, and why. Only for those with a token, for they are what users sent.
+
+use axum::{
+    body::Body,
+    extract::{Path, Query, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::stream;
+use ledger::{
+    imports, inputs,
+    read::RejectReport,
+    rejects::{self, Reject},
+};
+use maud::{Markup, html};
+use model::{ImportId, Position, words};
+use serde::Deserialize;
+
+use super::{
+    id_of,
+    layout::{Page, layout},
+};
+use crate::{access::Visitor, app::App, failure::Failure};
+
+/// Rejects on a page.
+const SHOWN: i64 = 100;
+/// Rejects read at once for a file.
+const AT_ONCE: i64 = 1_000;
+/// Characters of a record that are shown; the file has all of them.
+const SHOWN_CHARS: usize = 400;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct From {
+    after: String,
+}
+
+/// A place as an address has it.
+pub(crate) fn place(position: &Position) -> String {
+    let part = |part: Option<u64>| part.unwrap_or(0);
+    format!("{}.{}.{}", position.input, part(position.record), part(position.byte))
+}
+
+/// The place that an address means; `None` for the beginning.
+pub(crate) fn parse_place(text: &str) -> Result<Option<Position>, Failure> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parse = || {
+        let mut parts = text.split('.');
+        let position = Position {
+            input: parts.next()?.parse().ok()?,
+            record: Some(parts.next()?.parse().ok()?),
+            byte: Some(parts.next()?.parse().ok()?),
+            line: None,
+        };
+        parts.next().is_none().then_some(position)
+    };
+    parse()
+        .map(Some)
+        .ok_or_else(|| Failure::bad_request("after is the place of a reject, as an earlier answer names it"))
+}
+
+pub(crate) async fn page(
+    State(app): State<App>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    Query(from): Query<From>,
+) -> Result<Markup, Failure> {
+    visitor.must_be_known(&app)?;
+    let id = id_of(&id)?;
+    let mut conn = app.connection().await?;
+    let import = imports::read(&mut conn, id)
+        .await?
+        .ok_or_else(|| Failure::no_import(id))?;
+    let names = inputs::names(&mut conn, &import).await?;
+    let page = rejects::page(&mut conn, id, parse_place(&from.after)?, SHOWN).await?;
+    let more = page.last().filter(|_| i64::try_from(page.len()) == Ok(SHOWN));
+    let path = app.path(format!("/imports/{id}/rejects"));
+    let body = html! {
+        h1 { "Rejects of import " a href=(app.path(format!("/imports/{id}"))) { (id) } }
+        @if page.is_empty() {
+            p.empty { @if from.after.is_empty() { "No record was rejected." } @else { "There are no more." } }
+        } @else {
+            p { a.button href={ (path) ".csv" } download { "Download all as CSV" } }
+            div.scroll tabindex="0" role="region" aria-label="Rejects" {
+                table.rejects {
+                    thead { tr {
+                        @if names.len() > 1 { th scope="col" { "File" } }
+                        th.number scope="col" { "Record" } th.number scope="col" { "Line" } th scope="col" { "Column" }
+                        th scope="col" { "Why" } th scope="col" { "The record" }
+                    } }
+                    tbody { @for reject in &page { (row(reject, &names)) } }
+                }
+            }
+            @if let Some(last) = more { p.more { a href={ (path) "?after=" (place(&last.position)) } { "More" } } }
+        }
+    };
+    let title = format!("Rejects of import {id}");
+    Ok(layout(&app, &visitor, &Page::still(&title, "/imports"), &body))
+}
+
+fn row(reject: &Reject, names: &[String]) -> Markup {
+    let number = |number: Option<u64>| number.map(words::group).unwrap_or_default();
+    let raw = String::from_utf8_lossy(&reject.raw);
+    let mut chars = raw.chars();
+    let beginning: String = chars.by_ref().take(SHOWN_CHARS).collect();
+    let constraint = reject
+        .refusal
+        .as_ref()
+        .and_then(|refusal| refusal.constraint.as_deref());
+    html! {
+        tr {
+            @if names.len() > 1 { td data-label="File" { (reject.input_name(names).map(words::escape).unwrap_or_default()) } }
+            td.number data-label="Record" { (number(reject.position.record)) }
+            td.number data-label="Line" { (number(reject.position.line)) }
+            td data-label="Column" { (reject.column.as_deref().map(words::escape).unwrap_or_default()) }
+            td.wrap data-label="Why" {
+                (words::escape(&reject.reason))
+                @if let Some(constraint) = constraint { " (constraint " (words::escape(constraint)) ")" }
+            }
+            td.raw data-label="The record" { code { (words::escape(&beginning)) @if chars.next().is_some() { "…" } } }
+        }
+    }
+}
+
+/// All of them as a file, as long as it may be: a page of them after the other.
+pub(crate) async fn csv(State(app): State<App>, visitor: Visitor, Path(id): Path<String>) -> Result<Response, Failure> {
+    visitor.must_be_known(&app)?;
+    let id = id_of(&id)?;
+    let mut conn = app.connection().await?;
+    let import = imports::read(&mut conn, id)
+        .await?
+        .ok_or_else(|| Failure::no_import(id))?;
+    let names = inputs::names(&mut conn, &import).await?;
+    drop(conn);
+    let pages = stream::unfold(
+        Some(Written {
+            app,
+            id,
+            names,
+            after: None,
+        }),
+        |written| async move {
+            let written = written?;
+            match written.next().await {
+                Ok(Some((bytes, written))) => Some((Ok(bytes), Some(written))),
+                Ok(None) => None,
+                // The answer has begun: it breaks off, and a browser says that it did.
+                Err(failure) => Some((Err(failure), None)),
+            }
+        },
+    );
+    let headers = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"import-{id}-rejects.csv\""),
+        ),
+    ];
+    Ok((headers, Body::from_stream(pages)).into_response())
+}
+
+/// How far a file of rejects is written.
+struct Written {
+    app: App,
+    id: ImportId,
+    names: Vec<String>,
+    after: Option<Option<Position>>,
+}
+
+impl Written {
+    async fn next(self) -> Result<Option<(Bytes, Self)>, Failure> {
+        let mut writer = csv_async::AsyncWriter::from_writer(Vec::new());
+        let failed = |error: csv_async::Error| Failure::internal(&error.to_string());
+        let Some(after) = self.after else {
+            let header = [
+                "file",
+                "record",
+                "line",
+                "column",
+                "reason",
+                "code",
+                "constraint",
+                "raw",
+            ];
+            writer.write_record(header).await.map_err(failed)?;
+            let bytes = writer
+                .into_inner()
+                .await
+                .map_err(|error| Failure::internal(&error.to_string()))?;
+            return Ok(Some((
+                bytes.into(),
+                Self {
+                    after: Some(None),
+                    ..self
+                },
+            )));
+        };
+        let mut conn = self.app.connection().await?;
+        let page = rejects::page(&mut conn, self.id, after, AT_ONCE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        let last = last.position;
+        for reject in &page {
+            let report = RejectReport::new(reject, &self.names);
+            let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+            let fields = [
+                report.file.unwrap_or_default().as_bytes(),
+                number(report.record).as_bytes(),
+                number(report.line).as_bytes(),
+                report.column.unwrap_or_default().as_bytes(),
+                report.reason.as_bytes(),
+                report.code.unwrap_or_default().as_bytes(),
+                report.constraint.unwrap_or_default().as_bytes(),
+                &reject.raw,
+            ]
+            .map(<[u8]>::to_vec);
+            let record = csv_async::ByteRecord::from(fields.to_vec());
+            writer.write_byte_record(&record).await.map_err(failed)?;
+        }
+        let bytes = writer
+            .into_inner()
+            .await
+            .map_err(|error| Failure::internal(&error.to_string()))?;
+        Ok(Some((
+            bytes.into(),
+            Self {
+                after: Some(Some(last)),
+                ..self
+            },
+        )))
+    }
+}

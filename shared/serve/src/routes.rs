@@ -1,0 +1,146 @@
+//! Which path leads where, and what every answer comes with.
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+
+use crate::{access::Visitor, api, app::App, failure::Failure, metrics, pages};
+
+/// Everything comes from here, and nothing runs or is drawn that is not in a file of ours.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// **Bytes** of a request that asks for something: a form.
+const FORM_BYTES: usize = 64 << 10;
+
+pub(crate) fn router(app: App) -> Router {
+    let prefix = app.config.prefix.clone();
+    let router = if prefix.is_empty() {
+        paths()
+    } else {
+        let root = format!("{prefix}/");
+        Router::new()
+            .nest(&prefix, paths())
+            .route(&root, get(pages::imports::page))
+    };
+    router
+        .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "there is nothing here") })
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .layer(middleware::from_fn(harden))
+        .with_state(app)
+}
+
+/// Lets nobody read who may not, and tells people in a page what programs are told in JSON.
+async fn guard(State(app): State<App>, visitor: Result<Visitor, Failure>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let path = path.strip_prefix(&app.config.prefix).unwrap_or(path);
+    let for_people = !["/api/", "/metrics", "/healthz", "/assets/"]
+        .iter()
+        .any(|begin| path.starts_with(begin));
+    let open = ["/assets/", "/healthz", "/sign-in"]
+        .iter()
+        .any(|begin| path.starts_with(begin));
+    let wanted = request
+        .uri()
+        .path_and_query()
+        .map_or_else(String::new, ToString::to_string);
+    let is_fragment = path.starts_with("/live/");
+    let refused = match &visitor {
+        Err(failure) => Some(failure.clone()),
+        Ok(visitor) if app.config.private && !open => visitor.must_be_known(&app).err(),
+        Ok(_) => None,
+    };
+    let response = match refused {
+        Some(failure) => failure.into_response(),
+        None => next.run(request).await,
+    };
+    match response.extensions().get::<Failure>() {
+        Some(failure) if for_people && !is_fragment => {
+            pages::failure(&app, &visitor.unwrap_or_default(), &failure.clone(), &wanted)
+        }
+        _ => response,
+    }
+}
+
+/// What every answer comes with.
+async fn harden(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn paths() -> Router<App> {
+    Router::new()
+        .merge(people())
+        .nest("/api/v1", programs())
+        .route("/metrics", get(metrics::page))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/assets/{file}", get(pages::assets::file))
+        .layer(axum::extract::DefaultBodyLimit::max(FORM_BYTES))
+}
+
+/// Pages.
+fn people() -> Router<App> {
+    Router::new()
+        .route("/", get(pages::imports::page))
+        .route("/imports", get(pages::imports::page))
+        .route("/live/imports", get(pages::imports::live))
+        .route("/imports/{id}", get(pages::import::page))
+        .route("/live/imports/{id}", get(pages::import::live))
+        .route("/imports/{id}/rejects", get(pages::rejects::page))
+        .route("/imports/{id}/rejects.csv", get(pages::rejects::csv))
+        .route(
+            "/imports/{id}/cancel",
+            get(pages::confirm::cancel).post(pages::acts::cancel),
+        )
+        .route("/imports/{id}/keep", get(pages::confirm::keep).post(pages::acts::keep))
+        .route(
+            "/imports/{id}/forget",
+            get(pages::confirm::forget).post(pages::acts::forget),
+        )
+        .route("/imports/{id}/retry", post(pages::acts::retry))
+        .route("/imports/{id}/verify", post(pages::acts::verify))
+        .route("/workers", get(pages::workers::page))
+        .route("/live/workers", get(pages::workers::live))
+        .route("/tables", get(pages::tables::page))
+        .route("/live/tables", get(pages::tables::live))
+        .route("/sign-in", get(pages::sign_in::page).post(pages::sign_in::enter))
+        .route("/sign-out", post(pages::sign_in::leave))
+}
+
+/// The API.
+fn programs() -> Router<App> {
+    Router::new()
+        .route("/openapi.json", get(api::document))
+        .route("/imports", get(api::imports))
+        .route("/imports/{id}", get(api::import).delete(api::forget))
+        .route("/imports/{id}/events", get(api::events))
+        .route("/imports/{id}/errors", get(api::errors))
+        .route("/imports/{id}/chunks", get(api::chunks))
+        .route("/imports/{id}/throughput", get(api::throughput))
+        .route("/imports/{id}/audit", get(api::audit))
+        .route("/imports/{id}/rejects", get(api::rejects))
+        .route("/imports/{id}/preview", get(api::preview))
+        .route("/imports/{id}/cancel", post(api::cancel))
+        .route("/imports/{id}/keep", post(api::keep))
+        .route("/imports/{id}/retry", post(api::retry))
+        .route("/imports/{id}/verify", post(api::verify))
+        .route("/workers", get(api::workers))
+        .route("/tables", get(api::tables))
+}
