@@ -1,4 +1,5 @@
--- What people look at with tools of their own: views whose columns stay. And who asked for what through the page or its API.
+-- What people look at with tools of their own: views whose columns stay, and a channel to listen on. And who asked for what through the
+-- page or its API.
 SET LOCAL lock_timeout = '5s';
 
 CREATE VIEW pgimport.load_history AS
@@ -126,6 +127,20 @@ COMMENT ON COLUMN pgimport.audit.import_id IS 'The import; null where there is n
 COMMENT ON COLUMN pgimport.audit.details IS 'How it was asked for.';
 COMMENT ON COLUMN pgimport.audit.refused IS 'Why it was not done, for people; null where it was.';
 
+-- Who listens hears of each change of an import's state when it is committed, whichever program made it.
+CREATE FUNCTION pgimport.tell_event() RETURNS trigger
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+    BEGIN
+        PERFORM pg_notify('pgimport', json_build_object('import_id', NEW.import_id, 'event', NEW.event, 'state', NEW.to_state)::text);
+        RETURN NULL;
+    END
+    $$;
+
+COMMENT ON FUNCTION pgimport.tell_event() IS 'Tells those who LISTEN pgimport: {"import_id": 7, "event": "all_loaded", "state": "loaded"}.';
+
+CREATE TRIGGER tell_event AFTER INSERT ON pgimport.import_event FOR EACH ROW EXECUTE FUNCTION pgimport.tell_event();
+
 -- Who may see an import may see its row of the history, and who may see its rejects may see those. The audit is for its owner, who grants it.
 -- All belongs to whoever owns the rest, whoever runs this.
 DO $$
@@ -145,6 +160,7 @@ BEGIN
         EXECUTE format('ALTER VIEW pgimport.load_history OWNER TO %s', owner);
         EXECUTE format('ALTER VIEW pgimport.load_rejects OWNER TO %s', owner);
         EXECUTE format('ALTER TABLE pgimport.audit OWNER TO %s', owner);
+        EXECUTE format('ALTER FUNCTION pgimport.tell_event() OWNER TO %s', owner);
     END IF;
 END
 $$;

@@ -260,3 +260,24 @@ async fn a_look_at_a_large_import_reads_few_of_its_chunks_and_says_what_they_add
     let status = world.assert_looked_at_cheaply(id, "fenced again").await;
     assert_json(&status, &json!({"state": "cancelling", "chunks_loaded": 30}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_listens_hears_of_each_change_when_it_is_committed() {
+    let world = World::new().await;
+    let mut listener = sqlx::postgres::PgListener::connect_with(world.pool()).await.unwrap();
+    listener.listen("pgimport").await.unwrap();
+    let id = world.load_orders("A", 10, &[]);
+    world.undo(id, &[]);
+    let expected = [
+        ("submitted", "splitting"),
+        ("source_ended", "loading"),
+        ("all_loaded", "loaded"),
+        ("cancel", "cancelling"),
+        ("all_deleted", "cancelled"),
+    ];
+    for (event, state) in expected {
+        let told = listener.recv().await.unwrap();
+        let told: Value = serde_json::from_str(told.payload()).unwrap();
+        assert_eq!(told, json!({"import_id": id, "event": event, "state": state}));
+    }
+}

@@ -28,8 +28,6 @@ Exit codes: 0 stopped or drained, 1 failed, 2 wrong usage."
 struct Cli {
     #[command(subcommand)]
     manual: Option<ManualCommand>,
-    #[command(flatten)]
-    connect: ConnectArgs,
     /// Chunks to load at once, each in a session of its own; half as many more are read ahead [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512))]
     concurrency: Option<u32>,
@@ -54,6 +52,9 @@ struct Cli {
     /// How the log on standard error is written: text or json
     #[arg(long, value_name = "FORMAT", default_value = "text", env = "PG_IMPORT_LOG_FORMAT")]
     log_format: LogFormat,
+    // The last one, for its heading is that of all behind it.
+    #[command(flatten)]
+    connect: ConnectArgs,
 }
 
 fn main() -> std::io::Result<()> {

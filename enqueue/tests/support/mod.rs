@@ -8,6 +8,7 @@ pub mod checks;
 mod commands;
 pub mod csv;
 pub mod faults;
+pub mod page;
 pub mod process;
 pub mod role;
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{DEADLINE, LOOK, until_true};
 
 /// What a person's own settings are in; tests set theirs.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 14] = [
     "DATABASE_URL",
     "PGHOST",
     "PGPORT",
@@ -28,6 +28,8 @@ const SETTINGS: [&str; 12] = [
     "PG_IMPORT_CONFIG_PATH",
     "PG_IMPORT_STAGING",
     "PG_IMPORT_DATA_DIR",
+    "PG_IMPORT_HTTP_TOKEN",
+    "PG_IMPORT_LOG_FORMAT",
     "RUST_LOG",
 ];
 
