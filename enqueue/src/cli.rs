@@ -69,12 +69,23 @@ impl Cli {
 
     /// Ends with a usage error when arguments do not fit one another in a way that they cannot say themselves.
     pub fn check(&self) {
-        if self.command.is_some() {
-            return;
-        }
-        if let Err(error) = self.submit.format.check(&self.submit.values) {
+        if let Err(error) = self.fits() {
             Self::command().error(ErrorKind::ArgumentConflict, error).exit();
         }
+    }
+
+    /// Whether arguments fit one another.
+    ///
+    /// # Errors
+    /// Which do not.
+    pub fn fits(&self) -> Result<(), String> {
+        if self.command.is_some() {
+            return Ok(());
+        }
+        self.submit
+            .format
+            .check(&self.submit.values)
+            .map_err(|error| error.to_string())?;
         let SubmitArgs {
             conflict,
             load_method,
@@ -82,14 +93,14 @@ impl Cli {
             replace,
             ..
         } = &self.submit;
-        if let Err(error) = conflict.check(*load_method, *identity, *replace) {
-            Self::command().error(ErrorKind::ArgumentConflict, error).exit();
-        }
+        conflict
+            .check(*load_method, *identity, *replace)
+            .map_err(|error| error.to_string())?;
         let input = &self.submit.input;
         if (input.len() > 1 || self.submit.each) && input.iter().any(|input| input.as_os_str() == "-") {
-            let error = "standard input can be read only once: it is an import of its own, without --each";
-            Self::command().error(ErrorKind::ArgumentConflict, error).exit();
+            return Err("standard input can be read only once: it is an import of its own, without --each".to_owned());
         }
+        Ok(())
     }
 }
 

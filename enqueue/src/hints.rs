@@ -8,6 +8,16 @@ use target::{MappingError, TargetError};
 
 use crate::output;
 
+/// What went wrong, and what to do about it, in one text.
+#[must_use]
+pub fn told(error: &(dyn Error + 'static)) -> String {
+    let words = session::describe_error(error);
+    match hint(error) {
+        Some(hint) => format!("{words}; hint: {hint}"),
+        None => words,
+    }
+}
+
 /// Says what went wrong, and what to do about it.
 pub fn complain(error: &(dyn Error + 'static)) {
     output::complain(&session::describe_error(error));

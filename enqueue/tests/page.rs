@@ -407,6 +407,13 @@ async fn answers_are_as_the_api_s_description_says() {
         ("/imports/{failing}", Method::DELETE, ""),
         ("/workers", Method::GET, ""),
         ("/tables", Method::GET, ""),
+        ("/sniff?name=a.csv", Method::POST, FILE),
+        ("/sniff?name=a.csv", Method::POST, ""),
+        ("/check?name=a.csv&max-rejects=1", Method::POST, FILE),
+        ("/check?table=nowhere", Method::POST, FILE),
+        ("/imports?name=a.csv&chunk-rows=1", Method::POST, FILE),
+        ("/imports?input=a.csv", Method::POST, FILE),
+        ("/imports?table=nowhere", Method::POST, FILE),
     ] {
         let (pattern, _) = path.split_once('?').unwrap_or((path, ""));
         let pattern = pattern.replace("{failing}", "{id}").replace("999", "{id}");
@@ -428,6 +435,8 @@ async fn answers_are_as_the_api_s_description_says() {
         }
     }
 }
+
+const FILE: &str = "PointOfSale;Product;Date;Stock\nZ;P;2025-01-01;1\nZ;P;2025-01-02;two\n";
 
 /// Holds an answer against what the description says of it.
 #[track_caller]
@@ -630,4 +639,104 @@ async fn a_role_of_its_own_needs_little() {
         "{:?}",
         audit(&world).await
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_is_loaded_as_the_command_would_load_it() {
+    let world = World::new().await;
+    let page = world.serve(&[]).await;
+    let send = async |query: &str, body: Vec<u8>| {
+        let request = page.ask(Method::POST, &format!("/api/v1/imports?{query}"));
+        Answer::of(request.bearer_auth(TOKEN).body(body)).await
+    };
+    page.post("/api/v1/imports").await.is(StatusCode::UNAUTHORIZED);
+    let content = orders("A", 250).replace(';', "|");
+    let answer = send(
+        "name=..%2Fa.csv&delimiter=%7C&chunk-rows=100&key=one",
+        content.clone().into(),
+    )
+    .await;
+    let status = answer.is(StatusCode::CREATED).json();
+    assert_json(
+        &status,
+        &json!({"source": "upload of a.csv", "records": 250, "chunks": 3, "size_bytes": content.len()}),
+    );
+    let id = status["import_id"].as_i64().unwrap();
+    world.drain();
+    assert_json(&world.status(id), &json!({"state": "loaded", "loaded": 250}));
+    let again = send("name=a.csv&delimiter=%7C&chunk-rows=100&key=one", content.into())
+        .await
+        .is(StatusCode::CREATED);
+    assert_eq!(again.json()["import_id"], id);
+
+    // Compressed, into a table that is made for it, with a reject.
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, b"a,b\n1,x\n2,y\n3\n").unwrap();
+    let made = send(
+        "name=b.csv.gz&delimiter=,&table=public.fresh&create-table=true&primary-key=a",
+        gzip.finish().unwrap(),
+    )
+    .await;
+    let made = made.is(StatusCode::CREATED).json();
+    world.drain();
+    let made = made["import_id"].as_i64().unwrap();
+    assert_json(
+        &world.status(made),
+        &json!({"state": "loaded", "loaded": 2, "rejected": 1}),
+    );
+    assert_eq!(world.content("public.fresh").await, ["(1,x)", "(2,y)"]);
+    for (query, words) in [
+        ("table=nowhere", "there is no table nowhere"),
+        ("chunk-rows=0", "0 is not in"),
+        ("database-url=postgres%3A%2F%2Fx", "not for uploads"),
+        ("on-conflict=update&load-method=copy", "--load-method"),
+    ] {
+        let answer = send(query, b"a;b\n".to_vec()).await.has(words);
+        assert!(answer.status.is_client_error(), "{answer:#?}");
+    }
+    let asked = world
+        .texts("SELECT concat_ws(' ', who, action, import_id, refused IS NULL) FROM pgimport.audit ORDER BY id")
+        .await;
+    let done = [
+        format!("token submit {id} t"),
+        format!("token submit {id} t"),
+        format!("token submit {made} t"),
+    ];
+    assert_eq!(asked[..3], done);
+    assert_eq!(asked[3..], vec!["token submit f"; 4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_breaks_off_leaves_nothing_behind() {
+    use std::io::Write as _;
+    let world = World::new().await;
+    let page = world.serve(&[]).await;
+    let worker = world.worker(&[]).start();
+    world.until_working(&worker).await;
+    let content = orders("A", 2_000);
+    let mut connection = std::net::TcpStream::connect(page.url.strip_prefix("http://").unwrap()).unwrap();
+    write!(
+        connection,
+        "POST /api/v1/imports?name=a.csv&chunk-rows=100&all-or-nothing=true HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Length: {}\r\n\r\n{}",
+        content.len(),
+        &content[..content.len() / 2]
+    )
+    .unwrap();
+    world.until_some("public.sale_order").await;
+    drop(connection);
+    until("the import is undone", async || {
+        let state = world.ask("SELECT state FROM pgimport.import").await?;
+        (state == "cancelled").then_some(())
+    })
+    .await;
+    assert_eq!(world.count("public.sale_order").await, 0);
+    world.until_some("pgimport.audit").await;
+    assert!(
+        audit(&world).await[0].contains("refused: "),
+        "{:?}",
+        audit(&world).await
+    );
+    let shown = page.get_with_token("/upload").await;
+    shown.is(StatusCode::OK).has("a.csv").has("/imports/1");
 }

@@ -1,3 +1,7 @@
+mod submitter;
+
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use serve::{ServeConfig, Server, Tokens};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +47,9 @@ async fn serve(args: &ServeArgs, open: &Open, tokens: Tokens) -> anyhow::Result<
         behind_proxy: args.behind_proxy,
         connect: open.options().clone(),
         name: open.name.clone(),
+        submitter: Some(Arc::new(submitter::Uploads {
+            connect: open.options().clone(),
+        })),
     })
     .await?;
     output::say(&format!(

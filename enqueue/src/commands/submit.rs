@@ -137,7 +137,7 @@ async fn look(args: &SubmitArgs, submission: &Submission<'_>, request: &Request)
 }
 
 /// Until the import needs neither the source nor this process any more.
-async fn begin(args: &SubmitArgs, submission: &Submission<'_>, request: &Request) -> anyhow::Result<Submitted> {
+pub async fn begin(args: &SubmitArgs, submission: &Submission<'_>, request: &Request) -> anyhow::Result<Submitted> {
     if args.create.create_table {
         create::run(&args.create, submission, request).await
     } else {
@@ -145,7 +145,8 @@ async fn begin(args: &SubmitArgs, submission: &Submission<'_>, request: &Request
     }
 }
 
-fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
+/// What the arguments ask for.
+pub fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
     let key = match &args.key {
         Some(key) => KeyChoice::Given(key.clone()),
         None if args.force => KeyChoice::Force,

@@ -51,6 +51,10 @@ impl Served {
         Answer::of(self.ask(Method::GET, path).bearer_auth(TOKEN)).await
     }
 
+    pub async fn post(&self, path: &str) -> Answer {
+        Answer::of(self.ask(Method::POST, path)).await
+    }
+
     pub async fn post_with_token(&self, path: &str) -> Answer {
         Answer::of(self.ask(Method::POST, path).bearer_auth(TOKEN)).await
     }

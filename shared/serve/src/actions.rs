@@ -1,12 +1,20 @@
 //! What is asked for, done and written down: who, when, from where, what, and whether it was refused.
 
+use std::sync::Arc;
+
+use axum::body::Body;
 use ledger::audit::{self, Action, Request};
 use model::{ImportId, UndoSpec};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
 use submit::requests;
 
-use crate::{access::Visitor, app::App, failure::Failure};
+use crate::{
+    access::Visitor,
+    app::App,
+    failure::Failure,
+    uploads::{self, Refused},
+};
 
 /// How an import shall be undone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
@@ -121,4 +129,42 @@ pub(crate) async fn note(
     };
     audit::insert(&mut *app.connection().await?, &request, None).await?;
     Ok(())
+}
+
+/// Submits what is uploaded, and writes it down: what was submitted, or why it was not.
+pub(crate) async fn submit(
+    app: &App,
+    visitor: &Visitor,
+    who: &str,
+    (name, options): (&str, Vec<(String, String)>),
+    body: Body,
+) -> Result<ImportId, Failure> {
+    let submitter = app.submitter()?;
+    let upload = app.uploads.begin(name, who);
+    let source = uploads::source_of(body, &upload);
+    let (asked, progress) = (options.clone(), Arc::clone(&upload));
+    let submitting = tokio::task::spawn_blocking(move || submitter.submit(&asked, source, &progress.progress));
+    let submitted = match submitting.await {
+        Ok(submitted) => submitted,
+        Err(error) => Err(Refused::Submission(format!(
+            "the submission ended unexpectedly: {error}"
+        ))),
+    };
+    let import = match &submitted {
+        Ok(submitted) => Some(submitted.import),
+        Err(_) => upload.progress.own_import.get().copied(),
+    };
+    let outcome = submitted.map_err(Failure::from);
+    let refused = outcome.as_ref().err().map(|failure| failure.message.clone());
+    upload.end(refused.clone().map_or(Ok(()), Err));
+    let request = Request {
+        who,
+        address: visitor.address.as_deref(),
+        action: Action::Submit,
+        import,
+        details: Some(serde_json::json!({"name": name, "options": options})),
+    };
+    audit::insert(&mut *app.connection().await?, &request, refused.as_deref()).await?;
+    app.answers.forget();
+    Ok(outcome?.import)
 }

@@ -5,7 +5,7 @@ mod document;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, Query, State},
+    extract::{Path, RawQuery, State, rejection::BytesRejection},
 };
 use ledger::{
     audit::{self as ledger_audit, Action, AuditStatus},
@@ -26,6 +26,8 @@ use crate::{
     app::{App, RoleLimit},
     failure::{ErrorBody, Failure},
     pages::{import as import_page, rejects::parse_place, rejects::place, tables as tables_page, verifications},
+    query::Query,
+    uploads::{Looked, Sniffed, file_name, sample_of},
 };
 
 pub use document::openapi;
@@ -129,6 +131,114 @@ pub(crate) async fn imports(
         imports: imports.map(|status| for_visitor(status, &visitor)).collect(),
         next,
     }))
+}
+
+/// What a file is called, and the options of `enqueue` that say how it is loaded: each by its name without the dashes, as often as it is given.
+fn name_and_options(query: Option<&str>) -> Result<(String, Vec<(String, String)>), Failure> {
+    let mut all: Vec<(String, String)> = serde_urlencoded::from_str(query.unwrap_or_default())
+        .map_err(|error| Failure::bad_request(format!("the options cannot be read: {error}")))?;
+    let name = all
+        .iter()
+        .find(|(option, _)| option == "name")
+        .map(|(_, name)| name.clone());
+    all.retain(|(option, _)| option != "name");
+    Ok((file_name(&name.unwrap_or_default()), all))
+}
+
+/// The beginning of a file, which must not be all of a large one.
+fn sample(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Failure> {
+    body.map_err(|error| {
+        let status = error.status();
+        if status == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+            return Failure::new(status, "this takes the first MiB of the file, and no more");
+        }
+        Failure::new(status, error.to_string())
+    })
+}
+
+/// How a file is loaded.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "it is described here, and understood by the command line's parser"
+)]
+pub(crate) struct SubmitQuery {
+    /// What the file is called.
+    name: Option<String>,
+    /// The table to load.
+    table: Option<String>,
+    /// Any other option of `enqueue` that says how a file is read and loaded, by its name without the dashes, as often as it may be given:
+    /// `delimiter`, `null`, `columns`, `on-conflict`, `max-rejects`, `key`, … ; one without a value is `true`.
+    #[param(value_type = Option<String>)]
+    delimiter: Option<String>,
+}
+
+#[utoipa::path(post, path = "/imports", params(SubmitQuery), request_body(content = Vec<u8>, content_type = "application/octet-stream",
+        description = "The file, compressed or not"), tag = "token", security(("token" = [])),
+    responses((status = 201, body = ImportStatus), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody),
+        (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
+/// Submits a file as it is sent, however large it is; a second one with the same `key` answers with the first
+pub(crate) async fn submit(
+    State(app): State<App>,
+    visitor: Visitor,
+    headers: axum::http::HeaderMap,
+    RawQuery(query): RawQuery,
+    body: axum::body::Body,
+) -> Result<axum::response::Response, Failure> {
+    let who = visitor.must_act(&app, second(&headers))?;
+    let (name, options) = name_and_options(query.as_deref())?;
+    // Whoever asks may be gone before it is done: what came of it is written down all the same.
+    let (app_too, visitor_too, who) = (app.clone(), visitor.clone(), who.to_owned());
+    let submitting = async move { actions::submit(&app_too, &visitor_too, &who, (&name, options), body).await };
+    let submitted = tokio::spawn(submitting).await;
+    let import = submitted.map_err(|error| Failure::internal(&error.to_string()))??;
+    let location = app.path(format!("/api/v1/imports/{import}"));
+    let created = (
+        axum::http::StatusCode::CREATED,
+        [(axum::http::header::LOCATION, location)],
+        Json(status_of(&app, import).await?),
+    );
+    Ok(axum::response::IntoResponse::into_response(created))
+}
+
+#[utoipa::path(post, path = "/sniff", params(("name" = Option<String>, Query)), request_body(content = Vec<u8>,
+        content_type = "application/octet-stream", description = "The first MiB of the file"), tag = "token", security(("token" = [])),
+    responses((status = 200, body = Sniffed), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 413, body = ErrorBody), (status = 422, body = ErrorBody)))]
+/// How a file seems to be written, by its beginning
+pub(crate) async fn sniff(
+    State(app): State<App>,
+    visitor: Visitor,
+    headers: axum::http::HeaderMap,
+    RawQuery(query): RawQuery,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Sniffed>, Failure> {
+    visitor.must_act(&app, second(&headers))?;
+    let body = sample(body)?;
+    let (name, _) = name_and_options(query.as_deref())?;
+    let submitter = app.submitter()?;
+    let sniffed = tokio::task::spawn_blocking(move || submitter.sniff(&sample_of(&name, body))).await;
+    Ok(Json(sniffed.map_err(|error| Failure::internal(&error.to_string()))??))
+}
+
+#[utoipa::path(post, path = "/check", params(SubmitQuery), request_body(content = Vec<u8>, content_type = "application/octet-stream",
+        description = "The first MiB of the file"), tag = "token", security(("token" = [])),
+    responses((status = 200, body = Looked), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 422, body = ErrorBody)))]
+/// What would be loaded of the beginning of a file, and what rejected; stores nothing
+pub(crate) async fn check(
+    State(app): State<App>,
+    visitor: Visitor,
+    headers: axum::http::HeaderMap,
+    RawQuery(query): RawQuery,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Looked>, Failure> {
+    visitor.must_act(&app, second(&headers))?;
+    let body = sample(body)?;
+    let (name, options) = name_and_options(query.as_deref())?;
+    let submitter = app.submitter()?;
+    let looked = tokio::task::spawn_blocking(move || submitter.look(&options, sample_of(&name, body))).await;
+    Ok(Json(looked.map_err(|error| Failure::internal(&error.to_string()))??))
 }
 
 async fn status_of(app: &App, import: ImportId) -> Result<ImportStatus, Failure> {

@@ -2,11 +2,18 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::http::StatusCode;
 use model::ProcessName;
 use session::database::{self, Commit};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 
-use crate::{access::Tokens, answers::Answers, failure::Failure, pages::verifications::Verifications};
+use crate::{
+    access::Tokens,
+    answers::Answers,
+    failure::Failure,
+    pages::verifications::Verifications,
+    uploads::{Submitter, Uploads},
+};
 
 /// Sessions for what is shown and asked for. Answers are shared, so that few are enough for many who look.
 const SESSIONS: u32 = 4;
@@ -31,6 +38,8 @@ pub struct ServeConfig {
     /// Where the database is; the sessions' settings are added here.
     pub connect: PgConnectOptions,
     pub name: ProcessName,
+    /// Who submits what is uploaded; without, nothing can be.
+    pub submitter: Option<Arc<dyn Submitter>>,
 }
 
 /// What all requests share.
@@ -42,6 +51,7 @@ pub(crate) struct Shared {
     pub pool: PgPool,
     pub answers: Answers,
     pub verifications: Verifications,
+    pub uploads: Uploads,
 }
 
 impl std::ops::Deref for App {
@@ -60,6 +70,7 @@ impl App {
             pool: database::pool(session, SESSIONS),
             answers: Answers::new(),
             verifications: Verifications::default(),
+            uploads: Uploads::default(),
             config,
         }))
     }
@@ -77,6 +88,12 @@ impl App {
             options = options.options([("statement_timeout", PREVIEW)]);
         }
         Ok(PgConnection::connect_with(&options).await?)
+    }
+
+    /// Who submits what is uploaded.
+    pub fn submitter(&self) -> Result<Arc<dyn Submitter>, Failure> {
+        let none = || Failure::new(StatusCode::NOT_FOUND, "nothing can be uploaded here");
+        self.config.submitter.clone().ok_or_else(none)
     }
 
     /// A path of this page, as a browser must ask for it.

@@ -12,6 +12,8 @@ use session::{describe_error, is_transient, sqlstate};
 use submit::requests::RequestError;
 use worker::{PreviewError, VerifyError};
 
+use crate::uploads::Refused;
+
 /// What could not be done.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -64,6 +66,15 @@ impl Failure {
             tracing::warn!(error = message, "a request failed");
         }
         Self { status, message }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Options(message) => Self::bad_request(message),
+            Refused::Submission(message) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, message),
+        }
     }
 }
 

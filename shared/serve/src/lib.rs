@@ -13,7 +13,9 @@ mod app;
 mod failure;
 mod metrics;
 mod pages;
+mod query;
 mod routes;
+mod uploads;
 mod words;
 
 use std::{
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use access::{Token, TokenError, Tokens};
 pub use api::openapi;
 pub use app::ServeConfig;
+pub use uploads::{Looked, LookedReject, Refused, Sniffed, Submitter};
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]

@@ -10,6 +10,7 @@ mod layout;
 pub(crate) mod rejects;
 pub(crate) mod sign_in;
 pub(crate) mod tables;
+pub(crate) mod upload;
 pub(crate) mod verifications;
 pub(crate) mod workers;
 

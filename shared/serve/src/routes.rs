@@ -2,7 +2,7 @@
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -17,6 +17,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 /// **Bytes** of a request that asks for something: a form.
 const FORM_BYTES: usize = 64 << 10;
+/// **Bytes** of the beginning of a file: somewhat more than are looked at, to know whether there are more.
+const SAMPLE_BYTES: usize = (1 << 20) + (64 << 10);
 
 pub(crate) fn router(app: App) -> Router {
     let prefix = app.config.prefix.clone();
@@ -92,7 +94,7 @@ fn paths() -> Router<App> {
         .route("/metrics", get(metrics::page))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/assets/{file}", get(pages::assets::file))
-        .layer(axum::extract::DefaultBodyLimit::max(FORM_BYTES))
+        .layer(DefaultBodyLimit::max(FORM_BYTES))
 }
 
 /// Pages.
@@ -116,6 +118,8 @@ fn people() -> Router<App> {
         )
         .route("/imports/{id}/retry", post(pages::acts::retry))
         .route("/imports/{id}/verify", post(pages::acts::verify))
+        .route("/upload", get(pages::upload::page))
+        .route("/live/upload", get(pages::upload::live))
         .route("/workers", get(pages::workers::page))
         .route("/live/workers", get(pages::workers::live))
         .route("/tables", get(pages::tables::page))
@@ -128,7 +132,12 @@ fn people() -> Router<App> {
 fn programs() -> Router<App> {
     Router::new()
         .route("/openapi.json", get(api::document))
-        .route("/imports", get(api::imports))
+        .route(
+            "/imports",
+            get(api::imports).merge(post(api::submit).layer(DefaultBodyLimit::disable())),
+        )
+        .route("/sniff", post(api::sniff).layer(DefaultBodyLimit::max(SAMPLE_BYTES)))
+        .route("/check", post(api::check).layer(DefaultBodyLimit::max(SAMPLE_BYTES)))
         .route("/imports/{id}", get(api::import).delete(api::forget))
         .route("/imports/{id}/events", get(api::events))
         .route("/imports/{id}/errors", get(api::errors))

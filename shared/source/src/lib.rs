@@ -1,4 +1,4 @@
-//! Where the bytes come from: a file or standard input, hashed as they are read, then decompressed and decoded to UTF-8, or made into text.
+//! Where the bytes come from: a file, standard input or an upload, hashed as they are read, then decompressed and decoded to UTF-8, or made into text.
 
 #![warn(clippy::unwrap_used)]
 
@@ -7,6 +7,7 @@ mod compression;
 mod container;
 mod expansion;
 mod raw;
+mod stream;
 mod text;
 
 use std::{
@@ -23,13 +24,15 @@ pub use container::DecodeError;
 #[cfg(feature = "parquet")]
 pub use container::{Column, Kind, dialect as parquet_dialect};
 pub use expansion::{ExpansionError, ExpansionLimit};
+pub use stream::Stream;
 pub use text::{EncodingError, MARK_BYTES, encoding_name, marked_encoding};
 
-/// A source as it was named on the command line.
+/// A source as it was named on the command line, or sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     File(PathBuf),
     StandardInput,
+    Stream(Stream),
 }
 
 /// Why a source cannot be opened, and what to do about it.
@@ -46,7 +49,7 @@ pub enum SourceError {
 }
 
 impl Source {
-    /// The source for people, and for telling that it is the same again: an absolute path, or 'standard input'.
+    /// The source for people, and for telling that it is the same again: an absolute path, 'standard input', or what a stream is called.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -56,6 +59,7 @@ impl Source {
                 .display()
                 .to_string(),
             Self::StandardInput => "standard input".to_owned(),
+            Self::Stream(stream) => stream.name().to_owned(),
         }
     }
 
@@ -83,6 +87,13 @@ impl Source {
     pub fn open(&self) -> Result<OpenedSource, SourceError> {
         let (bytes, file): (Box<dyn Read + Send>, _) = match self {
             Self::StandardInput => (Box::new(io::stdin()), None),
+            Self::Stream(stream) => {
+                let path = PathBuf::from(stream.name());
+                (
+                    stream.take().map_err(|source| SourceError::Read { path, source })?,
+                    None,
+                )
+            }
             Self::File(path) if path.is_dir() => return Err(SourceError::Directory { path: path.clone() }),
             Self::File(path) => {
                 let of_open = |source| SourceError::Open {

@@ -139,6 +139,37 @@ fn parse_records(
     })
 }
 
+/// The values of a chunk's first records that are none to be rejected for their fields: for each column that a field fills, the text that is
+/// loaded, or `None` for NULL.
+#[must_use]
+pub fn show(bytes: &[u8], shape: &RecordShape, span: Span, records: usize) -> Vec<Vec<Option<String>>> {
+    match &shape.format {
+        RecordFormat::Csv(grammar) => show_records(
+            RecordReader::new(bytes, (**grammar).clone(), span.start),
+            shape,
+            records,
+        ),
+        RecordFormat::JsonLines(objects) => show_records(ObjectReader::new(bytes, objects, span.start), shape, records),
+    }
+}
+
+fn show_records(mut reader: impl Records, shape: &RecordShape, records: usize) -> Vec<Vec<Option<String>>> {
+    let mut shown = Vec::new();
+    while shown.len() < records && reader.advance() {
+        if reader.defect().is_some() {
+            continue;
+        }
+        let fields: Vec<Field<'_>> = reader.fields().collect();
+        let values = shape.fields.iter().map(|rule| {
+            let field = fields.get(rule.field).copied().unwrap_or(MISSING);
+            let is_null = rule.null.is_null(field, &shape.rules.null);
+            (!is_null).then(|| String::from_utf8_lossy(field.value).into_owned())
+        });
+        shown.push(values.collect());
+    }
+    shown
+}
+
 /// Where a record of a chunk lies, and its bytes as they stood in the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundRecord {

@@ -25,7 +25,7 @@ pub fn openapi() -> OpenApi {
     ),
     servers((url = "api/v1")),
     paths(
-        api::imports, api::import, api::events, api::errors, api::chunks, api::throughput, api::audit, api::rejects, api::preview,
+        api::imports, api::submit, api::sniff, api::check, api::import, api::events, api::errors, api::chunks, api::throughput, api::audit, api::rejects, api::preview,
         api::cancel, api::keep, api::retry, api::forget, api::verify, api::workers, api::tables,
     ),
     modifiers(&Token)

@@ -16,7 +16,7 @@ struct Asset {
     content: &'static str,
 }
 
-const ASSETS: [Asset; 3] = [
+const ASSETS: [Asset; 4] = [
     Asset {
         name: "style.css",
         kind: "text/css; charset=utf-8",
@@ -26,6 +26,11 @@ const ASSETS: [Asset; 3] = [
         name: "live.js",
         kind: "text/javascript; charset=utf-8",
         content: include_str!("../../assets/live.js"),
+    },
+    Asset {
+        name: "upload.js",
+        kind: "text/javascript; charset=utf-8",
+        content: include_str!("../../assets/upload.js"),
     },
     Asset {
         name: "icon.svg",

@@ -2,10 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use ledger::read::{self, ImportFilter, ImportStatus, Throughput};
 use maud::{Markup, html};
 use model::{ImportId, ImportState, words};
@@ -19,6 +16,7 @@ use crate::{
     access::Visitor,
     app::App,
     failure::Failure,
+    query::Query,
     words::{share, state},
 };
 

@@ -28,7 +28,12 @@ impl<'a> Page<'a> {
     }
 }
 
-const MENU: [(&str, &str); 3] = [("/imports", "Imports"), ("/workers", "Workers"), ("/tables", "Tables")];
+const MENU: [(&str, &str); 4] = [
+    ("/imports", "Imports"),
+    ("/upload", "Upload"),
+    ("/workers", "Workers"),
+    ("/tables", "Tables"),
+];
 
 /// A whole page.
 pub(super) fn layout(app: &App, visitor: &Visitor, page: &Page<'_>, body: &Markup) -> Markup {

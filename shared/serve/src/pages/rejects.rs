@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::header,
     response::{IntoResponse, Response},
 };
@@ -21,7 +21,7 @@ use super::{
     id_of,
     layout::{Page, layout},
 };
-use crate::{access::Visitor, app::App, failure::Failure};
+use crate::{access::Visitor, app::App, failure::Failure, query::Query};
 
 /// Rejects on a page.
 const SHOWN: i64 = 100;

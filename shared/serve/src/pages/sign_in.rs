@@ -1,7 +1,7 @@
 //! From a token to a browser that is known.
 
 use axum::{
-    extract::{Query, RawForm, State},
+    extract::{RawForm, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
@@ -13,6 +13,7 @@ use crate::{
     access::{self, Visitor},
     app::App,
     failure::Failure,
+    query::Query,
 };
 
 #[derive(Debug, Deserialize)]
