@@ -82,10 +82,7 @@ impl Cli {
         if self.command.is_some() {
             return Ok(());
         }
-        self.submit
-            .format
-            .check(&self.submit.values)
-            .map_err(|error| error.to_string())?;
+        self.submit.format.check(&self.submit.values)?;
         let SubmitArgs {
             conflict,
             load_method,
@@ -93,9 +90,7 @@ impl Cli {
             replace,
             ..
         } = &self.submit;
-        conflict
-            .check(*load_method, *identity, *replace)
-            .map_err(|error| error.to_string())?;
+        conflict.check(*load_method, *identity, *replace)?;
         let input = &self.submit.input;
         if (input.len() > 1 || self.submit.each) && input.iter().any(|input| input.as_os_str() == "-") {
             return Err("standard input can be read only once: it is an import of its own, without --each".to_owned());

@@ -86,8 +86,8 @@ async fn anybody_may_read_and_only_a_token_acts() {
         .is(StatusCode::NOT_FOUND);
     let expected = [
         format!("token cancel {id} {{\"cascade\": false, \"include_edited\": false}}"),
-        format!("token retry {id} refused: import {id} is cancelling: only a failed import can be tried again"),
-        format!("token forget {id}"),
+        format!("token retry {id} {{}} refused: import {id} is cancelling: only a failed import can be tried again"),
+        format!("token forget {id} {{}}"),
     ];
     assert_eq!(audit(&world).await, audit_of(&expected));
 }
@@ -604,7 +604,7 @@ async fn a_role_of_its_own_needs_little() {
         "SELECT ON pgimport._sqlx_migrations, pgimport.import, pgimport.import_chunk, pgimport.import_input, pgimport.import_conflict",
         "SELECT ON pgimport.import_event, pgimport.worker",
         // To group what went wrong, without the records themselves.
-        "SELECT (import_id, input, record, start_byte, line, column_name, reason, constraint_name) ON pgimport.import_reject",
+        "SELECT (import_id, input, record, start_byte, line, column_name, reason, sqlstate, constraint_name) ON pgimport.import_reject",
     ]) {
         world.execute(&grant).await;
     }
@@ -739,4 +739,185 @@ async fn an_upload_that_breaks_off_leaves_nothing_behind() {
     );
     let shown = page.get_with_token("/upload").await;
     shown.is(StatusCode::OK).has("a.csv").has("/imports/1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_no_token_sees_no_value_whoever_speaks_of_it() {
+    let world = World::new().await;
+    world
+        .execute(
+            "CREATE TABLE person (a int PRIMARY KEY, b text UNIQUE CHECK (b <> 'secret cat'));
+             CREATE FUNCTION look(name text) RETURNS boolean LANGUAGE plpgsql AS
+                 $$ BEGIN IF name = 'secret dog' THEN RAISE 'the name % is refused', name USING ERRCODE = 'insufficient_privilege'; END IF;
+                    RETURN true; END $$;
+             CREATE TABLE pet (id serial PRIMARY KEY, b text CHECK (look(b)))",
+        )
+        .await;
+    let content = "a;b\n1;secret bee\n2;secret bee\n3;secret cat\n";
+    let people = world.submit("a.csv", content, &["--table", "person"]);
+    let pets = world.submit("b.csv", "b\nsecret dog\n", &["--table", "pet"]);
+    world.drain();
+    assert_json(&world.status(people), &json!({"state": "loaded", "rejected": 2}));
+    assert_json(&world.status(pets), &json!({"state": "failed"}));
+    let page = world.serve(&[]).await;
+    page.post_with_token(&format!("/api/v1/imports/{people}/keep"))
+        .await
+        .is(StatusCode::CONFLICT);
+    for id in [people, pets] {
+        for path in ["", "/events", "/errors", "/chunks"] {
+            page.get(&format!("/api/v1/imports/{id}{path}"))
+                .await
+                .is(StatusCode::OK)
+                .has_not("secret");
+            page.get_with_token(&format!("/api/v1/imports/{id}{path}"))
+                .await
+                .is(StatusCode::OK);
+        }
+        for path in ["/imports", "/live/imports"] {
+            let shown = page.get(&format!("{path}/{id}")).await.is(StatusCode::OK);
+            // Nor who asked for what.
+            shown.has_not("secret").has_not("asked to").has_not("127.0.0.1");
+        }
+        page.get_with_token(&format!("/imports/{id}")).await.has("secret");
+    }
+    page.get("/api/v1/imports").await.has_not("secret");
+    page.get(&format!("/api/v1/imports/{people}/errors"))
+        .await
+        .has("refused by the server (23505)")
+        .has("person_b_key");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_before_an_act_is_not_shown_after_it() {
+    let world = World::new().await;
+    let id = loaded_with_a_reject(&world).await;
+    let page = world.serve(&[]).await;
+    // The page has read how the import stands, and waits for what comes behind that.
+    let held = support::Held::take(&world, "LOCK TABLE pgimport.worker IN ACCESS EXCLUSIVE MODE").await;
+    let path = format!("/live/imports/{id}");
+    let reading = page.ask(Method::GET, &path).send();
+    let reading = tokio::spawn(reading);
+    world.until_a_lock_is_waited_for().await;
+    let cancelled = page.post_with_token(&format!("/api/v1/imports/{id}/cancel")).await;
+    cancelled.is(StatusCode::OK);
+    held.release().await;
+    drop(reading.await.unwrap());
+    page.get(&path).await.has("cancelling").has_not("✓");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_cancel_with_other_options_is_refused_and_a_same_one_changes_nothing() {
+    let world = World::new().await;
+    let id = loaded_with_a_reject(&world).await;
+    let page = world.serve(&[]).await;
+    let cancel = async |body: &'static str| {
+        let request = page.ask(Method::POST, &format!("/api/v1/imports/{id}/cancel"));
+        Answer::of(request.bearer_auth(TOKEN).body(body)).await
+    };
+    for wrong in ["[true, true]", "7", "{\"no\": 1}", "{"] {
+        cancel(wrong).await.is(StatusCode::BAD_REQUEST);
+    }
+    cancel("").await.is(StatusCode::OK);
+    cancel("{}").await.is(StatusCode::OK);
+    cancel("{\"include_edited\": true}")
+        .await
+        .is(StatusCode::CONFLICT)
+        .has("with other options");
+    world
+        .enqueue(&["cancel", &id.to_string(), "--cascade"])
+        .run()
+        .exits(1)
+        .says("is being cancelled already, with other options");
+    let asked = audit(&world).await;
+    assert!(
+        asked[1].contains("\"changed\": false") && asked[2].contains("refused: "),
+        "{asked:?}"
+    );
+    page.post_with_token("/api/v1/imports/999/verify")
+        .await
+        .is(StatusCode::NOT_FOUND);
+    assert!(
+        audit(&world).await[3].contains("token verify 999 refused: "),
+        "{:?}",
+        audit(&world).await
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_rejects_are_told_a_few_at_once() {
+    let world = World::new().await;
+    let rows: String = (0..12)
+        .map(|n| format!("A;{}{n};2025-01-01;none\n", "x".repeat(1 << 20)))
+        .collect();
+    let id = world.submit("a.csv", &format!("PointOfSale;Product;Date;Stock\n{rows}"), &[]);
+    world.drain();
+    let page = world.serve(&[]).await;
+    let (mut seen, mut after) = (0, String::new());
+    loop {
+        let answer = page
+            .get_with_token(&format!("/api/v1/imports/{id}/rejects?after={after}"))
+            .await;
+        let answer = answer.is(StatusCode::OK).json();
+        let some = answer["rejects"].as_array().unwrap().len();
+        assert!((1..=5).contains(&some), "{some} at once");
+        seen += some;
+        let Some(next) = answer["next"].as_str() else { break };
+        after = next.to_owned();
+    }
+    assert_eq!(seen, 12);
+    let file = page
+        .get_with_token(&format!("/imports/{id}/rejects.csv"))
+        .await
+        .is(StatusCode::OK);
+    assert_eq!(file.text.lines().count(), 13);
+    let written = world.enqueue(&["rejects", &id.to_string()]).run().exits(0);
+    assert_eq!(written.stdout.lines().count(), 13);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_understood_is_told_in_the_answer_s_own_form() {
+    let world = World::new().await;
+    let page = world.serve(&[]).await;
+    for (path, status) in [
+        ("/api/v1/imports?q=%00", StatusCode::BAD_REQUEST),
+        ("/api/v1/imports?since_s=18446744073709551615", StatusCode::BAD_REQUEST),
+        ("/api/v1/imports?limit=70000", StatusCode::BAD_REQUEST),
+        ("/api/v1/imports/%ff", StatusCode::NOT_FOUND),
+        ("/api/v1/imports/01", StatusCode::NOT_FOUND),
+        ("/api/v1/imports/+1", StatusCode::NOT_FOUND),
+        ("/api/v1/nothing", StatusCode::NOT_FOUND),
+        ("/api/v1/imports/1/cancel", StatusCode::METHOD_NOT_ALLOWED),
+    ] {
+        let answer = page.get(path).await.is(status);
+        assert!(answer.json()["error"].is_string(), "{path}");
+        let as_page = path.replacen("/api/v1", "", 1);
+        if status != StatusCode::METHOD_NOT_ALLOWED && !path.contains("since_s") && !path.contains("limit") {
+            assert!(page.get(&as_page).await.status.is_client_error(), "{as_page}");
+        }
+    }
+    let long = format!("/imports?q={}", "x".repeat(10_000));
+    page.get(&long).await.is(StatusCode::URI_TOO_LONG).has("<h1>");
+    // What a reverse proxy was told is not for us; and nobody is led round in a circle.
+    let basic = page.ask(Method::GET, "/imports").header("authorization", "Basic YTpi");
+    Answer::of(basic).await.is(StatusCode::OK);
+    for path in ["/sign-in", "/healthz"] {
+        let wrong = page.ask(Method::GET, path).bearer_auth("nobody's token at all");
+        Answer::of(wrong).await.is(StatusCode::OK);
+    }
+    // Whoever acts and is not known any more is led back to where the form was.
+    let lost = page
+        .submit("/imports/7/verify", None, &[("csrf", "x")])
+        .await
+        .is(StatusCode::SEE_OTHER);
+    assert_eq!(lost.header("location"), "/sign-in?next=%2Fimports%2F7");
+    for elsewhere in ["/\t/example.org", "/\u{1}", "/\u{7f}", "/ok\n"] {
+        let answer = page
+            .submit("/sign-in", None, &[("token", TOKEN), ("next", elsewhere)])
+            .await;
+        assert_eq!(
+            answer.is(StatusCode::SEE_OTHER).header("location"),
+            "/imports",
+            "{elsewhere:?}"
+        );
+    }
 }

@@ -37,10 +37,7 @@ pub(crate) fn start(address: SocketAddr, metrics: &Arc<Metrics>, stop: &Cancella
     let stop = stop.clone();
     tokio::spawn(async move {
         // It ends with the worker: who asks meanwhile is answered, but nobody is waited for.
-        let serving = axum::serve(listener, router);
-        if let Some(Err(error)) = stop.run_until_cancelled(serving.into_future()).await {
-            tracing::error!(error = session::describe_error(&error), "no longer listening");
-        }
+        listener::serve(listener, router, &stop).await;
     });
     Ok(address)
 }

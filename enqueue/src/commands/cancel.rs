@@ -31,10 +31,10 @@ fn undo(args: &CancelArgs) -> UndoSpec {
 
 async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
     let undo = undo(args);
-    let state = open
+    let asked = open
         .patiently(async |conn| requests::cancel(conn, args.id, undo, None).await)
         .await?;
-    if state == ImportState::Cancelled {
+    if asked.state == ImportState::Cancelled {
         output::say(&format!(
             "import {} was cancelled before; none of its rows is left",
             args.id

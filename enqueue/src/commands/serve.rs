@@ -58,7 +58,7 @@ async fn serve(args: &ServeArgs, open: &Open, tokens: Tokens) -> anyhow::Result<
         args.path_prefix
     ));
     let stop = CancellationToken::new();
-    let serving = server.run(stop.clone());
+    let serving = server.run(&stop);
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => ended?,

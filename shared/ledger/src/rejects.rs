@@ -92,7 +92,10 @@ pub async fn insert(conn: &mut PgConnection, chunk: ChunkKey, rejects: &[Reject]
     expect_rows("storing rejects", rejects.len() as u64, done.rows_affected())
 }
 
-/// Up to `limit` rejects of an import that lie behind `after`, in the order of the source.
+/// **Bytes** of records that are read at once; one that is larger comes alone.
+const PAGE_BYTES: i64 = 4 << 20;
+
+/// Up to `limit` rejects of an import that lie behind `after`, in the order of the source; fewer where they are large, but none only where there are none.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -102,29 +105,60 @@ pub async fn page(
     after: Option<Position>,
     limit: i64,
 ) -> Result<Vec<Reject>, LedgerError> {
-    let place = |n: Option<u64>| signed::<u64, i64>("a record's place", n.unwrap_or(0));
     let (input, record, byte) = match after {
         None => (-1, 0, 0),
-        Some(after) => (
-            signed::<u32, i32>("an input's number", after.input)?,
-            place(after.record)?,
-            place(after.byte)?,
-        ),
+        Some(after) => parts(after)?,
     };
     let rows = sqlx::query_as!(
         Row,
-        "SELECT input, record, start_byte, line, column_name, reason, raw, sqlstate, constraint_name FROM pgimport.import_reject
-         WHERE import_id = $1 AND (input, coalesce(record, 0), coalesce(start_byte, 0)) > ($2, $3, $4)
-         ORDER BY import_id, input, coalesce(record, 0), coalesce(start_byte, 0) LIMIT $5",
+        "WITH next AS (
+             SELECT import_id, input, record, start_byte, line, column_name, reason, raw, sqlstate, constraint_name FROM pgimport.import_reject
+             WHERE import_id = $1 AND (input, coalesce(record, 0), coalesce(start_byte, 0)) > ($2, $3, $4)
+             ORDER BY import_id, input, coalesce(record, 0), coalesce(start_byte, 0) LIMIT $5),
+         sized AS (
+             SELECT *, sum(octet_length(raw)) OVER (ORDER BY input, coalesce(record, 0), coalesce(start_byte, 0)
+                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+             FROM next)
+         SELECT input, record, start_byte, line, column_name, reason, raw, sqlstate, constraint_name FROM sized
+         WHERE coalesce(before, 0) < $6 ORDER BY input, coalesce(record, 0), coalesce(start_byte, 0)",
         import.0,
         input,
         record,
         byte,
-        limit
+        limit,
+        PAGE_BYTES
     )
     .fetch_all(conn)
     .await?;
     rows.into_iter().map(Reject::try_from).collect()
+}
+
+/// A place as the order of rejects has it.
+fn parts(position: Position) -> Result<(i32, i64, i64), LedgerError> {
+    let place = |n: Option<u64>| signed::<u64, i64>("a record's place", n.unwrap_or(0));
+    Ok((
+        signed::<u32, i32>("an input's number", position.input)?,
+        place(position.record)?,
+        place(position.byte)?,
+    ))
+}
+
+/// Whether an import has rejects behind `after`.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn any_behind(conn: &mut PgConnection, import: ImportId, after: Position) -> Result<bool, LedgerError> {
+    let (input, record, byte) = parts(after)?;
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM pgimport.import_reject
+           WHERE import_id = $1 AND (input, coalesce(record, 0), coalesce(start_byte, 0)) > ($2, $3, $4)) AS "any!""#,
+        import.0,
+        input,
+        record,
+        byte
+    )
+    .fetch_one(conn)
+    .await?)
 }
 
 /// The rejects of one chunk, in the order of the source.

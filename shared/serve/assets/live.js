@@ -3,6 +3,8 @@
 "use strict";
 
 const EVERY_MS = 2000;
+// After which no answer will be one.
+const PATIENCE_MS = 8000;
 const live = document.getElementById("live");
 const pulse = document.getElementById("pulse");
 const pause = document.getElementById("pause");
@@ -49,12 +51,25 @@ async function look() {
     say("paused", false);
     return;
   }
-  if (document.hidden || isInUse()) return;
+  if (document.hidden) return;
+  if (isInUse()) {
+    say("paused while you read", false);
+    return;
+  }
   try {
-    const answer = await fetch(live.dataset.live, { headers: { accept: "text/html" }, credentials: "same-origin" });
-    if (!answer.ok) throw new Error(String(answer.status));
-    replace(await answer.text());
-    say("live", false);
+    const answer = await fetch(live.dataset.live, {
+      headers: { accept: "text/html" }, credentials: "same-origin", signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    if (answer.status === 401) {
+      say("sign in again: what is shown may be old", true);
+    } else if (answer.status === 404) {
+      say("this is gone: what is shown is old", true);
+    } else if (!answer.ok) {
+      throw new Error(String(answer.status));
+    } else {
+      replace(await answer.text());
+      say("live", false);
+    }
   } catch {
     say("no answer: what is shown may be old", true);
   }

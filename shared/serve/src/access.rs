@@ -6,7 +6,7 @@
 //! that they outlast a restart, and end with the token.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -183,7 +183,7 @@ impl Visitor {
     fn of(app: &App, parts: &Parts) -> Result<Self, Failure> {
         let address = address(app.config.behind_proxy, parts);
         let tokens = &app.config.tokens;
-        if let Some(secret) = bearer(&parts.headers)? {
+        if let Some(secret) = bearer(&parts.headers) {
             let token = tokens
                 .find(secret)
                 .ok_or_else(|| Failure::new(StatusCode::UNAUTHORIZED, "this token is nobody's"))?;
@@ -252,31 +252,21 @@ fn is_same(ours: &str, theirs: &str) -> bool {
     blake3::hash(ours.as_bytes()) == blake3::hash(theirs.as_bytes())
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Failure> {
-    let Some(value) = headers.get(header::AUTHORIZATION) else {
-        return Ok(None);
-    };
-    let secret = value.to_str().ok().and_then(|value| {
-        let (scheme, secret) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
-    });
-    secret.map(Some).ok_or_else(|| {
-        Failure::new(
-            StatusCode::UNAUTHORIZED,
-            "expected `Authorization: Bearer …` with the token",
-        )
-    })
+/// The secret of a program. What a reverse proxy has asked for (`Basic …`) is not for us.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, secret) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
 }
 
 /// The other end; of a reverse proxy, the one before it.
 fn address(behind_proxy: bool, parts: &Parts) -> Option<String> {
-    if behind_proxy && let Some(forwarded) = parts.headers.get("x-forwarded-for") {
-        let last = forwarded.to_str().ok()?.rsplit(',').next()?;
-        return last
-            .trim()
-            .parse::<std::net::IpAddr>()
-            .ok()
-            .map(|address| address.to_string());
+    // What stands before the last one, whoever asks may have made up.
+    let forwarded = parts.headers.get_all("x-forwarded-for").iter().next_back();
+    if behind_proxy && let Some(forwarded) = forwarded {
+        let last = forwarded.to_str().ok()?.rsplit(',').next()?.trim();
+        let with_port = || last.parse::<SocketAddr>().ok().map(|address| address.ip());
+        let address = last.parse::<IpAddr>().ok().or_else(with_port);
+        return address.map(|address| address.to_string());
     }
     let ConnectInfo(address) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
     Some(address.ip().to_string())

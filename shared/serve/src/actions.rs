@@ -8,10 +8,11 @@ use model::{ImportId, UndoSpec};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
 use submit::requests;
+use worker::Verification;
 
 use crate::{
     access::Visitor,
-    app::App,
+    app::{App, RoleLimit},
     failure::Failure,
     uploads::{self, Refused},
 };
@@ -54,21 +55,25 @@ impl Asked {
         }
     }
 
-    async fn act(self, conn: &mut PgConnection, import: ImportId, who: &str) -> Result<(), Failure> {
-        match self {
+    /// Whether that changed anything; it may have been so before.
+    async fn act(self, conn: &mut PgConnection, import: ImportId, who: &str) -> Result<bool, Failure> {
+        Ok(match self {
             Self::Cancel(undo) => {
                 let reason = format!("cancelled by {who}");
-                requests::cancel(conn, import, undo.into(), Some(&reason)).await?;
+                requests::cancel(conn, import, undo.into(), Some(&reason))
+                    .await?
+                    .changed
             }
-            Self::Keep => {
-                requests::keep(conn, import).await?;
-            }
+            Self::Keep => requests::keep(conn, import).await?.changed,
             Self::Retry => {
                 requests::retry(conn, import).await?;
+                true
             }
-            Self::Forget => requests::forget(conn, import).await?,
-        }
-        Ok(())
+            Self::Forget => {
+                requests::forget(conn, import).await?;
+                true
+            }
+        })
     }
 }
 
@@ -80,24 +85,31 @@ pub(crate) async fn perform(
     import: ImportId,
     asked: Asked,
 ) -> Result<(), Failure> {
-    let details = match asked {
-        Asked::Cancel(undo) => serde_json::to_value(undo).ok(),
-        _ => None,
-    };
-    let request = Request {
+    let mut request = Request {
         who,
         address: visitor.address.as_deref(),
         action: asked.action(),
         import: Some(import),
-        details,
+        details: None,
+    };
+    let mut details = match asked {
+        Asked::Cancel(undo) => serde_json::json!(undo),
+        _ => serde_json::json!({}),
     };
     let mut conn = app.connection().await?;
     let mut tx = conn.begin().await?;
-    audit::insert(&mut tx, &request, None).await?;
     let outcome = match asked.act(&mut tx, import, who).await {
-        Ok(()) => tx.commit().await.map_err(Failure::from),
+        Ok(changed) => {
+            if !changed {
+                details["changed"] = false.into();
+            }
+            request.details = Some(details);
+            audit::insert(&mut tx, &request, None).await?;
+            tx.commit().await.map_err(Failure::from)
+        }
         Err(failure) => {
             tx.rollback().await?;
+            request.details = Some(details);
             Err(failure)
         }
     };
@@ -112,23 +124,29 @@ pub(crate) async fn perform(
     outcome
 }
 
-/// Writes down that something was asked for that goes on by itself.
-pub(crate) async fn note(
-    app: &App,
-    visitor: &Visitor,
-    who: &str,
-    import: ImportId,
-    action: Action,
-) -> Result<(), Failure> {
+/// Compares the ledger with the table, and writes down that it was asked for, and what kept it from being done.
+pub(crate) async fn verify(app: &App, visitor: &Visitor, who: &str, import: ImportId) -> Result<Verification, Failure> {
+    let verified = look_through(app, import).await;
     let request = Request {
         who,
         address: visitor.address.as_deref(),
-        action,
+        action: Action::Verify,
         import: Some(import),
-        details: None,
+        details: verified
+            .as_ref()
+            .ok()
+            .map(|verified| serde_json::json!({"agrees": verified.agrees()})),
     };
-    audit::insert(&mut *app.connection().await?, &request, None).await?;
-    Ok(())
+    let refused = verified.as_ref().err().map(|failure| failure.message.as_str());
+    audit::insert(&mut *app.connection().await?, &request, refused).await?;
+    app.answers.forget();
+    verified
+}
+
+/// The file is not at hand here.
+async fn look_through(app: &App, import: ImportId) -> Result<Verification, Failure> {
+    let mut session = app.role_connection(RoleLimit::None).await?;
+    Ok(worker::verify(&mut session, import, &[]).await?)
 }
 
 /// Submits what is uploaded, and writes it down: what was submitted, or why it was not.

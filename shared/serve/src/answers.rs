@@ -3,7 +3,10 @@
 
 use std::{
     any::Any,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,10 +18,14 @@ use crate::{app::FRESH, failure::Failure};
 const SHARE: u32 = 20;
 const LONGEST: Duration = Duration::from_secs(30);
 /// Answers kept at most.
-const KEPT: u64 = 500;
+const KEPT: u64 = 200;
 
 /// The answers that are still good.
-pub(crate) struct Answers(Cache<String, Answer>);
+pub(crate) struct Answers {
+    kept: Cache<String, Answer>,
+    /// How often all was forgotten: what was begun before is not found afterwards.
+    generation: AtomicU64,
+}
 
 #[derive(Clone)]
 struct Answer {
@@ -36,7 +43,10 @@ impl Expiry<String, Answer> for GoodFor {
 
 impl Answers {
     pub fn new() -> Self {
-        Self(Cache::builder().max_capacity(KEPT).expire_after(GoodFor).build())
+        Self {
+            kept: Cache::builder().max_capacity(KEPT).expire_after(GoodFor).build(),
+            generation: AtomicU64::new(0),
+        }
     }
 
     /// The answer to a question, of which there is one kind of answer. Asked by many at once, it is found out once.
@@ -53,9 +63,11 @@ impl Answers {
                 good_for: (begin.elapsed() * SHARE).clamp(FRESH, LONGEST),
             })
         };
+        let generation = self.generation.load(Ordering::Acquire);
+        let question = format!("{generation} {}", question.into());
         let answer = self
-            .0
-            .try_get_with(question.into(), find)
+            .kept
+            .try_get_with(question, find)
             .await
             .map_err(|failure| Failure::clone(&failure))?;
         answer
@@ -66,6 +78,7 @@ impl Answers {
 
     /// What was done changes what is shown: all is looked up anew.
     pub fn forget(&self) {
-        self.0.invalidate_all();
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.kept.invalidate_all();
     }
 }

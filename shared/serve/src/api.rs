@@ -5,10 +5,10 @@ mod document;
 use axum::{
     Json,
     body::Bytes,
-    extract::{Path, RawQuery, State, rejection::BytesRejection},
+    extract::{RawQuery, State, rejection::BytesRejection},
 };
 use ledger::{
-    audit::{self as ledger_audit, Action, AuditStatus},
+    audit::{self as ledger_audit, AuditStatus},
     imports, inputs,
     read::{
         self, EventStatus, GroupedErrors, ImportFilter, ImportStatus, Picture, RejectReport, TargetStatus, Throughput,
@@ -25,8 +25,8 @@ use crate::{
     actions::{self, Asked, UndoOptions},
     app::{App, RoleLimit},
     failure::{ErrorBody, Failure},
-    pages::{import as import_page, rejects::parse_place, rejects::place, tables as tables_page, verifications},
-    query::Query,
+    pages::{import as import_page, rejects::parse_place, rejects::place, tables as tables_page},
+    query::{Named, Query},
     uploads::{Looked, Sniffed, file_name, sample_of},
 };
 
@@ -39,11 +39,6 @@ pub(crate) async fn document() -> Json<utoipa::openapi::OpenApi> {
 /// What a browser's script sends, and a program need not.
 fn second(headers: &axum::http::HeaderMap) -> Option<&str> {
     headers.get(CSRF_HEADER)?.to_str().ok()
-}
-
-/// An import's id in a path, which may be anything.
-fn id_of(text: &str) -> Result<ImportId, Failure> {
-    text.parse().map_err(|error: String| Failure::bad_request(error))
 }
 
 /// Which imports are asked for.
@@ -93,6 +88,7 @@ fn states(text: &str) -> Result<Vec<ImportState>, Failure> {
 fn for_visitor(mut status: ImportStatus, visitor: &Visitor) -> ImportStatus {
     if visitor.who.is_none() {
         status.chunk_errors.clear();
+        status.error = status.error.map(|_| import_page::HIDDEN.to_owned());
     }
     status
 }
@@ -110,6 +106,10 @@ pub(crate) async fn imports(
     let limit = usize::from(query.limit.unwrap_or(USUAL));
     if !(1..=usize::from(MOST)).contains(&limit) {
         return Err(Failure::bad_request(format!("limit is a number from 1 to {MOST}")));
+    }
+    const LONGEST_S: u64 = 100 * 366 * 86_400;
+    if query.since_s.is_some_and(|seconds| seconds > LONGEST_S) {
+        return Err(Failure::bad_request(format!("since_s is a number up to {LONGEST_S}")));
     }
     let text = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let filter = ImportFilter {
@@ -256,9 +256,8 @@ async fn status_of(app: &App, import: ImportId) -> Result<ImportStatus, Failure>
 pub(crate) async fn import(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<ImportStatus>, Failure> {
-    let id = id_of(&id)?;
     let find = status_of(&app, id);
     let status = app.answers.get(format!("api import {id}"), find).await?;
     Ok(Json(for_visitor((*status).clone(), &visitor)))
@@ -266,16 +265,24 @@ pub(crate) async fn import(
 
 #[utoipa::path(get, path = "/imports/{id}/events", params(("id" = i64, Path)), tag = "read",
     responses((status = 200, body = Vec<EventStatus>), (status = 404, body = ErrorBody)))]
-/// What happened to an import, in its order
-pub(crate) async fn events(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Vec<EventStatus>>, Failure> {
-    let id = id_of(&id)?;
+/// What happened to an import, in its order; why, only with a token
+pub(crate) async fn events(
+    State(app): State<App>,
+    visitor: Visitor,
+    Named(id): Named,
+) -> Result<Json<Vec<EventStatus>>, Failure> {
     let find = async {
         let mut conn = app.connection().await?;
         must_exist(&mut conn, id).await?;
         Ok(read::events(&mut conn, id).await?)
     };
-    let events = app.answers.get(format!("api events {id}"), find).await?;
-    Ok(Json((*events).clone()))
+    let mut events = (*app.answers.get(format!("api events {id}"), find).await?).clone();
+    if visitor.who.is_none() {
+        for event in &mut events {
+            event.note = event.note.take().map(|_| import_page::HIDDEN.to_owned());
+        }
+    }
+    Ok(Json(events))
 }
 
 #[utoipa::path(get, path = "/imports/{id}/errors", params(("id" = i64, Path)), tag = "read",
@@ -284,9 +291,8 @@ pub(crate) async fn events(State(app): State<App>, Path(id): Path<String>) -> Re
 pub(crate) async fn errors(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<GroupedErrors>, Failure> {
-    let id = id_of(&id)?;
     let find = async {
         let mut conn = app.connection().await?;
         must_exist(&mut conn, id).await?;
@@ -302,8 +308,7 @@ pub(crate) async fn errors(
 #[utoipa::path(get, path = "/imports/{id}/chunks", params(("id" = i64, Path)), tag = "read",
     responses((status = 200, body = Picture), (status = 404, body = ErrorBody)))]
 /// How the chunks of an import stand, in at most 1,000 cells
-pub(crate) async fn chunks(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Picture>, Failure> {
-    let id = id_of(&id)?;
+pub(crate) async fn chunks(State(app): State<App>, Named(id): Named) -> Result<Json<Picture>, Failure> {
     let find = async {
         let mut conn = app.connection().await?;
         must_exist(&mut conn, id).await?;
@@ -316,8 +321,7 @@ pub(crate) async fn chunks(State(app): State<App>, Path(id): Path<String>) -> Re
 #[utoipa::path(get, path = "/imports/{id}/throughput", params(("id" = i64, Path)), tag = "read",
     responses((status = 200, body = Throughput), (status = 404, body = ErrorBody)))]
 /// How fast an import was over its time
-pub(crate) async fn throughput(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Throughput>, Failure> {
-    let id = id_of(&id)?;
+pub(crate) async fn throughput(State(app): State<App>, Named(id): Named) -> Result<Json<Throughput>, Failure> {
     let find = async {
         let mut conn = app.connection().await?;
         must_exist(&mut conn, id).await?;
@@ -340,12 +344,12 @@ async fn must_exist(conn: &mut sqlx::PgConnection, import: ImportId) -> Result<(
 pub(crate) async fn audit(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<Vec<AuditStatus>>, Failure> {
     const MOST: i64 = 1_000;
     visitor.must_be_known(&app)?;
     let mut conn = app.connection().await?;
-    Ok(Json(ledger_audit::of_import(&mut conn, id_of(&id)?, MOST).await?))
+    Ok(Json(ledger_audit::of_import(&mut conn, id, MOST).await?))
 }
 
 /// Which rejects are asked for.
@@ -361,7 +365,7 @@ pub(crate) struct RejectsQuery {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct RejectsAnswer<'r> {
     rejects: Vec<RejectReport<'r>>,
-    /// What `after` has to be for those behind them; none where there are no more.
+    /// What `after` has to be for those behind them, or `null` where there are none.
     next: Option<String>,
 }
 
@@ -371,19 +375,21 @@ pub(crate) struct RejectsAnswer<'r> {
 pub(crate) async fn rejects(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    Named(id): Named,
     Query(query): Query<RejectsQuery>,
 ) -> Result<axum::response::Response, Failure> {
     const AT_ONCE: i64 = 500;
     visitor.must_be_known(&app)?;
-    let id = id_of(&id)?;
     let mut conn = app.connection().await?;
     let import = imports::read(&mut conn, id)
         .await?
         .ok_or_else(|| Failure::no_import(id))?;
     let names = inputs::names(&mut conn, &import).await?;
     let page = ledger_rejects::page(&mut conn, id, parse_place(&query.after)?, AT_ONCE).await?;
-    let last = page.last().filter(|_| i64::try_from(page.len()) == Ok(AT_ONCE));
+    let last = match page.last() {
+        Some(last) if ledger_rejects::any_behind(&mut conn, id, last.position).await? => Some(last),
+        _ => None,
+    };
     let answer = RejectsAnswer {
         rejects: page.iter().map(|reject| RejectReport::new(reject, &names)).collect(),
         next: last.map(|reject| place(&reject.position)),
@@ -409,7 +415,7 @@ pub(crate) struct PreviewQuery {
 pub(crate) async fn preview(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    Named(id): Named,
     Query(query): Query<PreviewQuery>,
 ) -> Result<Json<UndoPreview>, Failure> {
     visitor.must_be_known(&app)?;
@@ -418,18 +424,17 @@ pub(crate) async fn preview(
         cascade: query.cascade,
     };
     let mut conn = app.role_connection(RoleLimit::Preview).await?;
-    Ok(Json(worker::preview(&mut conn, id_of(&id)?, undo.into()).await?))
+    Ok(Json(worker::preview(&mut conn, id, undo.into()).await?))
 }
 
 async fn act(
     app: &App,
     visitor: &Visitor,
     headers: &axum::http::HeaderMap,
-    id: &str,
+    import: ImportId,
     asked: Asked,
 ) -> Result<ImportId, Failure> {
     let who = visitor.must_act(app, second(headers))?;
-    let import = id_of(id)?;
     actions::perform(app, visitor, who, import, asked).await?;
     Ok(import)
 }
@@ -442,16 +447,18 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     visitor: Visitor,
     headers: axum::http::HeaderMap,
-    Path(id): Path<String>,
+    Named(id): Named,
     body: Bytes,
 ) -> Result<Json<ImportStatus>, Failure> {
     let undo = if body.trim_ascii().is_empty() {
         UndoOptions::default()
     } else {
         serde_json::from_slice(&body)
+            .map(serde_json::Value::Object)
+            .and_then(serde_json::from_value)
             .map_err(|error| Failure::bad_request(format!("the body is not as it should be: {error}")))?
     };
-    let import = act(&app, &visitor, &headers, &id, Asked::Cancel(undo)).await?;
+    let import = act(&app, &visitor, &headers, id, Asked::Cancel(undo)).await?;
     Ok(Json(status_of(&app, import).await?))
 }
 
@@ -463,9 +470,9 @@ pub(crate) async fn keep(
     State(app): State<App>,
     visitor: Visitor,
     headers: axum::http::HeaderMap,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<ImportStatus>, Failure> {
-    let import = act(&app, &visitor, &headers, &id, Asked::Keep).await?;
+    let import = act(&app, &visitor, &headers, id, Asked::Keep).await?;
     Ok(Json(status_of(&app, import).await?))
 }
 
@@ -477,9 +484,9 @@ pub(crate) async fn retry(
     State(app): State<App>,
     visitor: Visitor,
     headers: axum::http::HeaderMap,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<ImportStatus>, Failure> {
-    let import = act(&app, &visitor, &headers, &id, Asked::Retry).await?;
+    let import = act(&app, &visitor, &headers, id, Asked::Retry).await?;
     Ok(Json(status_of(&app, import).await?))
 }
 
@@ -491,9 +498,9 @@ pub(crate) async fn forget(
     State(app): State<App>,
     visitor: Visitor,
     headers: axum::http::HeaderMap,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<axum::http::StatusCode, Failure> {
-    act(&app, &visitor, &headers, &id, Asked::Forget).await?;
+    act(&app, &visitor, &headers, id, Asked::Forget).await?;
     Ok(axum::http::StatusCode::NO_CONTENT)
 }
 
@@ -505,12 +512,11 @@ pub(crate) async fn verify(
     State(app): State<App>,
     visitor: Visitor,
     headers: axum::http::HeaderMap,
-    Path(id): Path<String>,
+    Named(id): Named,
 ) -> Result<Json<Verification>, Failure> {
     let who = visitor.must_act(&app, second(&headers))?;
-    let import = id_of(&id)?;
-    actions::note(&app, &visitor, who, import, Action::Verify).await?;
-    Ok(Json(verifications::verify(&app, import).await?))
+    let import = id;
+    Ok(Json(actions::verify(&app, &visitor, who, import).await?))
 }
 
 #[utoipa::path(get, path = "/workers", tag = "read", responses((status = 200, body = Vec<WorkerStatus>)))]

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use model::ProcessName;
 use session::database::{self, Commit};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     access::Tokens,
@@ -17,6 +18,10 @@ use crate::{
 
 /// Sessions for what is shown and asked for. Answers are shared, so that few are enough for many who look.
 const SESSIONS: u32 = 4;
+/// Sessions that look at rows of targets at once.
+const ROLE_SESSIONS: usize = 4;
+/// How long a request waits for one of them.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the database may think about one thing that is shown.
 const READING: &str = "10s";
 /// How long it may count what an undo would do.
@@ -52,6 +57,8 @@ pub(crate) struct Shared {
     pub answers: Answers,
     pub verifications: Verifications,
     pub uploads: Uploads,
+    /// For sessions that look at rows of targets.
+    turns: Arc<Semaphore>,
 }
 
 impl std::ops::Deref for App {
@@ -71,23 +78,42 @@ impl App {
             answers: Answers::new(),
             verifications: Verifications::default(),
             uploads: Uploads::default(),
+            turns: Arc::new(Semaphore::new(ROLE_SESSIONS)),
             config,
         }))
     }
 
     /// A session for the ledger.
     pub async fn connection(&self) -> Result<PoolConnection<Postgres>, Failure> {
+        // Those that were open when the server was restarted are found here, and nobody's request has to fail for it.
+        for _ in 0..SESSIONS {
+            let mut session = self.pool.acquire().await?;
+            if session.ping().await.is_ok() {
+                return Ok(session);
+            }
+            session.close_on_drop();
+        }
         Ok(self.pool.acquire().await?)
     }
 
     /// A session with the role's own search path, for what looks at rows of targets: domains and policies may count on it. It ends with
     /// its use, and its statements after `limit`.
-    pub async fn role_connection(&self, limit: RoleLimit) -> Result<PgConnection, Failure> {
+    pub async fn role_connection(&self, limit: RoleLimit) -> Result<RoleSession, Failure> {
+        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(Failure::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "others look at rows at this moment: try again",
+            ));
+        };
         let mut options = database::role_session(self.config.connect.clone(), &self.config.name, Commit::Durable);
         if limit == RoleLimit::Preview {
             options = options.options([("statement_timeout", PREVIEW)]);
         }
-        Ok(PgConnection::connect_with(&options).await?)
+        Ok(RoleSession {
+            session: PgConnection::connect_with(&options).await?,
+            _turn: turn,
+        })
     }
 
     /// Who submits what is uploaded.
@@ -99,6 +125,26 @@ impl App {
     /// A path of this page, as a browser must ask for it.
     pub fn path(&self, path: impl AsRef<str>) -> String {
         format!("{}{}", self.config.prefix, path.as_ref())
+    }
+}
+
+/// A session that looks at rows of targets. There are few at once.
+pub(crate) struct RoleSession {
+    session: PgConnection,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl std::ops::Deref for RoleSession {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.session
+    }
+}
+
+impl std::ops::DerefMut for RoleSession {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.session
     }
 }
 

@@ -61,7 +61,10 @@ impl Failure {
             _ if transient => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let message = describe_error(error);
+        let message = match status {
+            StatusCode::SERVICE_UNAVAILABLE => format!("the database is away, or busy: {}", describe_error(error)),
+            _ => describe_error(error),
+        };
         if status.is_server_error() {
             tracing::warn!(error = message, "a request failed");
         }

@@ -82,16 +82,12 @@ impl Server {
     ///
     /// # Errors
     /// When the operating system takes the socket away.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), ServeError> {
+    pub async fn run(self, stop: &CancellationToken) -> Result<(), ServeError> {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Accept)?;
         let app = app::App::new(self.config);
         let pool = app.pool.clone();
-        let service = routes::router(app).into_make_service_with_connect_info::<SocketAddr>();
-        let outcome = axum::serve(listener, service)
-            .with_graceful_shutdown(async move { stop.cancelled().await })
-            .await
-            .map_err(ServeError::Accept);
+        listener::serve(listener, routes::router(app), stop).await;
         pool.close().await;
-        outcome
+        Ok(())
     }
 }

@@ -19,7 +19,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use maud::{Markup, html};
-use model::{ImportId, ImportState};
+use model::ImportState;
 
 use crate::{access::Visitor, app::App, failure::Failure};
 use layout::{Page, layout};
@@ -38,12 +38,6 @@ pub(crate) fn failure(app: &App, visitor: &Visitor, failure: &Failure, wanted: &
     };
     let page = layout(app, visitor, &Page::still(title, ""), &body);
     (failure.status, page).into_response()
-}
-
-/// What a page of an import is called by its id in a path.
-fn id_of(text: &str) -> Result<ImportId, Failure> {
-    text.parse()
-        .map_err(|error: String| Failure::new(StatusCode::NOT_FOUND, error))
 }
 
 /// A state in words, with a colour and a sign of its own.

@@ -1,9 +1,11 @@
 //! Which path leads where, and what every answer comes with.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -15,6 +17,8 @@ use crate::{access::Visitor, api, app::App, failure::Failure, metrics, pages};
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// How long a request may take, from its head to its answer.
+const IN_TIME: Duration = Duration::from_secs(60);
 /// **Bytes** of a request that asks for something: a form.
 const FORM_BYTES: usize = 64 << 10;
 /// **Bytes** of the beginning of a file: somewhat more than are looked at, to know whether there are more.
@@ -32,6 +36,9 @@ pub(crate) fn router(app: App) -> Router {
     };
     router
         .fallback(|| async { Failure::new(StatusCode::NOT_FOUND, "there is nothing here") })
+        .method_not_allowed_fallback(|| async {
+            Failure::new(StatusCode::METHOD_NOT_ALLOWED, "this is not to be asked for like that")
+        })
         .layer(middleware::from_fn_with_state(app.clone(), guard))
         .layer(middleware::from_fn(harden))
         .with_state(app)
@@ -47,19 +54,34 @@ async fn guard(State(app): State<App>, visitor: Result<Visitor, Failure>, reques
     let open = ["/assets/", "/healthz", "/sign-in"]
         .iter()
         .any(|begin| path.starts_with(begin));
-    let wanted = request
-        .uri()
-        .path_and_query()
-        .map_or_else(String::new, ToString::to_string);
+    // Where somebody is led back to: from a form, to the page that had it.
+    let wanted = match (request.method(), request.uri().path_and_query()) {
+        (&Method::GET, Some(wanted)) => wanted.to_string(),
+        _ => {
+            let (page, _) = request.uri().path().rsplit_once('/').unwrap_or_default();
+            page.to_owned()
+        }
+    };
     let is_fragment = path.starts_with("/live/");
     let refused = match &visitor {
+        _ if open => None,
         Err(failure) => Some(failure.clone()),
-        Ok(visitor) if app.config.private && !open => visitor.must_be_known(&app).err(),
+        Ok(visitor) if app.config.private => visitor.must_be_known(&app).err(),
         Ok(_) => None,
     };
+    // Reading an upload, or all rows of an import, takes as long as it takes.
+    let is_long = request.method() == Method::POST && (path == "/api/v1/imports" || path.ends_with("/verify"));
     let response = match refused {
         Some(failure) => failure.into_response(),
-        None => next.run(request).await,
+        None if is_long => next.run(request).await,
+        None => match tokio::time::timeout(IN_TIME, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Failure::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "the request did not come to its end in time",
+            )
+            .into_response(),
+        },
     };
     match response.extensions().get::<Failure>() {
         Some(failure) if for_people && !is_fragment => {

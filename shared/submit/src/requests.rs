@@ -28,6 +28,10 @@ pub enum RequestError {
         "rows of import {0} that were edited since cannot be told from those of others: they stay in any case, for the table has no column by which to find them (such as --import-column would fill)"
     )]
     CannotIncludeEdited(ImportId),
+    #[error(
+        "import {0} is being cancelled already, with other options, which hold: stop that with `enqueue keep {0}`, and cancel what is left as you want it"
+    )]
+    OtherUndo(ImportId),
     #[error("refusing to delete: {source}", source = .0)]
     Target(#[source] TargetError),
     #[error(transparent)]
@@ -50,8 +54,17 @@ impl From<sqlx::Error> for RequestError {
     }
 }
 
-/// Sets an import to `cancelling`, which takes effect without a worker, and adds the cancel job. Harmless when it is cancelling or
-/// cancelled already. `reason` is for people.
+/// What came of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// How the import stands.
+    pub state: ImportState,
+    /// Whether this request changed that; it may have been so before.
+    pub changed: bool,
+}
+
+/// Sets an import to `cancelling`, which takes effect without a worker, and adds the cancel job. Harmless when it is cancelling so, or
+/// cancelled, already. `reason` is for people.
 ///
 /// # Errors
 /// [`RequestError`], saying why nothing will be deleted.
@@ -60,16 +73,25 @@ pub async fn cancel(
     import: ImportId,
     undo: UndoSpec,
     reason: Option<&str>,
-) -> Result<ImportState, RequestError> {
+) -> Result<Asked, RequestError> {
     let mut tx = conn.begin().await?;
     let state = lock(&mut tx, import).await?;
     if !state.allows(ImportEvent::Cancel) {
-        return Ok(state);
+        let row = imports::read(&mut tx, import)
+            .await?
+            .ok_or(RequestError::Missing(import))?;
+        if state == ImportState::Cancelling && row.undo().is_ok_and(|asked| asked != undo) {
+            return Err(RequestError::OtherUndo(import));
+        }
+        return Ok(Asked { state, changed: false });
     }
     check_undo(&mut tx, import, undo).await?;
     cancel::begin(&mut tx, import, undo, reason, None).await?;
     tx.commit().await?;
-    Ok(ImportState::Cancelling)
+    Ok(Asked {
+        state: ImportState::Cancelling,
+        changed: true,
+    })
 }
 
 /// Checks that an import can be undone like this: that its kind of identity can, that its table is still there, and that no other table
@@ -99,7 +121,7 @@ pub async fn check_undo(conn: &mut PgConnection, import: ImportId, undo: UndoSpe
 ///
 /// # Errors
 /// [`RequestError`], when it is not being cancelled.
-pub async fn keep(conn: &mut PgConnection, import: ImportId) -> Result<ImportState, RequestError> {
+pub async fn keep(conn: &mut PgConnection, import: ImportId) -> Result<Asked, RequestError> {
     let mut tx = conn.begin().await?;
     sessions::commit_durably(&mut tx).await?;
     sessions::wait_patiently(&mut tx).await?;
@@ -107,7 +129,7 @@ pub async fn keep(conn: &mut PgConnection, import: ImportId) -> Result<ImportSta
     let state = lock(&mut tx, import).await?;
     match state {
         ImportState::Cancelling => {}
-        ImportState::Cancelled | ImportState::Kept => return Ok(state),
+        ImportState::Cancelled | ImportState::Kept => return Ok(Asked { state, changed: false }),
         _ => {
             return Err(RequestError::State {
                 import,
@@ -122,7 +144,7 @@ pub async fn keep(conn: &mut PgConnection, import: ImportId) -> Result<ImportSta
     }
     let state = completion::end_undo(&mut tx, import, true).await?.unwrap_or(state);
     tx.commit().await?;
-    Ok(state)
+    Ok(Asked { state, changed: true })
 }
 
 /// Opens the failed chunks of an import again. Returns how many.

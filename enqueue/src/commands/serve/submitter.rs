@@ -179,7 +179,7 @@ fn look_at(checked: Checked) -> anyhow::Result<Looked> {
     let shape = Arc::new(RecordShape::new(columns, &spec, &about)?);
     let filled = spec.mapping.fields.iter().filter_map(|field| field.column());
     let mut looked = Looked {
-        target: target.name.clone(),
+        target: target.name,
         columns: filled.map(str::to_owned).collect(),
         rows: Vec::new(),
         records: 0,

@@ -18,7 +18,7 @@ pub struct ErrorGroup {
     pub column: Option<String>,
     /// The constraint that they break, where the server refused them.
     pub constraint: Option<String>,
-    /// What is said of them, without the values in it.
+    /// What may be said of them to anybody: nothing of what the server said, for that may hold values.
     pub reason: String,
     /// The first one's words; `None` for those who may not see what records hold.
     pub example: Option<String>,
@@ -59,12 +59,14 @@ const GROUPS: i64 = 20;
 /// [`LedgerError`] from the database.
 pub async fn grouped_errors(conn: &mut PgConnection, import: ImportId) -> Result<GroupedErrors, LedgerError> {
     let rejects = sqlx::query!(
-        r#"WITH seen AS (SELECT column_name, constraint_name, reason, line, row_number() OVER () AS n
-               FROM (SELECT column_name, constraint_name, reason, line FROM pgimport.import_reject
+        r#"WITH seen AS (SELECT column_name, constraint_name, sqlstate, reason, line, row_number() OVER () AS n
+               FROM (SELECT column_name, constraint_name, sqlstate, reason, line FROM pgimport.import_reject
                      WHERE import_id = $1 ORDER BY import_id, input, coalesce(record, 0), coalesce(start_byte, 0) LIMIT $2) AS first)
-           SELECT count(*) AS "count!", column_name, constraint_name, regexp_replace(reason, '''[^'']*''|"[^"]*"|[0-9]+', '...', 'g') AS "said!",
+           SELECT count(*) AS "count!", column_name, constraint_name, CASE WHEN sqlstate IS NULL THEN regexp_replace(reason, '''[^'']*''|"[^"]*"|[0-9]+', '...', 'g')
+                   ELSE 'refused by the server (' || sqlstate || ')' END AS "said!",
+               CASE WHEN sqlstate IS NULL THEN '' ELSE regexp_replace(reason, '''[^'']*''|"[^"]*"|\([^)]*\)|[0-9]+', '', 'g') END AS alike,
                (array_agg(reason ORDER BY n))[1] AS example, (array_agg(line ORDER BY n))[1] AS first_line, sum(count(*)) OVER ()::bigint AS "seen!"
-           FROM seen GROUP BY column_name, constraint_name, "said!"
+           FROM seen GROUP BY column_name, constraint_name, "said!", alike
            ORDER BY count(*) DESC, min(n) LIMIT $3"#,
         import.0,
         SEEN,
@@ -75,9 +77,10 @@ pub async fn grouped_errors(conn: &mut PgConnection, import: ImportId) -> Result
     let chunks = sqlx::query!(
         r#"WITH seen AS (SELECT last_error, first_line, ordinal FROM pgimport.import_chunk
                WHERE import_id = $1 AND last_error IS NOT NULL AND state IN ('pending', 'failed', 'loaded') ORDER BY ordinal LIMIT $2)
-           SELECT count(*) AS "count!", regexp_replace(last_error, '''[^'']*''|"[^"]*"|[0-9]+', '...', 'g') AS "said!",
+           SELECT count(*) AS "count!", 'an error of the database, the file or the worker' AS "said!",
+               regexp_replace(last_error, '''[^'']*''|"[^"]*"|[0-9]+', '', 'g') AS alike,
                (array_agg(last_error ORDER BY ordinal))[1] AS example, (array_agg(first_line ORDER BY ordinal))[1] AS first_line
-           FROM seen GROUP BY "said!"
+           FROM seen GROUP BY alike
            ORDER BY count(*) DESC, min(ordinal) LIMIT $3"#,
         import.0,
         SEEN,

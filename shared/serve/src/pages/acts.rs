@@ -1,18 +1,15 @@
 //! Forms that do something, and where they lead.
 
-use axum::{
-    extract::{Path, RawForm, State},
-    response::Redirect,
-};
-use ledger::audit::Action;
+use axum::{extract::State, response::Redirect};
+use model::ImportId;
 use serde::Deserialize;
 
-use super::id_of;
 use crate::{
     access::Visitor,
     actions::{self, Asked, UndoOptions},
     app::App,
     failure::Failure,
+    query::{Form, Named},
 };
 
 /// What a form has to come with from a browser that is known.
@@ -24,9 +21,15 @@ pub(super) fn csrf_of(form: &[u8]) -> Option<String> {
     serde_urlencoded::from_bytes::<Second>(form).ok()?.csrf
 }
 
-async fn act(app: &App, visitor: &Visitor, id: &str, form: &[u8], asked: Asked, to: &str) -> Result<Redirect, Failure> {
+async fn act(
+    app: &App,
+    visitor: &Visitor,
+    import: ImportId,
+    form: &[u8],
+    asked: Asked,
+    to: &str,
+) -> Result<Redirect, Failure> {
     let who = visitor.must_act(app, csrf_of(form).as_deref())?;
-    let import = id_of(id)?;
     actions::perform(app, visitor, who, import, asked).await?;
     Ok(Redirect::to(&app.path(to)))
 }
@@ -34,8 +37,8 @@ async fn act(app: &App, visitor: &Visitor, id: &str, form: &[u8], asked: Asked, 
 pub(crate) async fn cancel(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
-    RawForm(form): RawForm,
+    Named(id): Named,
+    Form(form): Form,
 ) -> Result<Redirect, Failure> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -51,47 +54,45 @@ pub(crate) async fn cancel(
         include_edited,
         cascade,
     });
-    act(&app, &visitor, &id, &form, asked, &format!("/imports/{id}")).await
+    act(&app, &visitor, id, &form, asked, &format!("/imports/{id}")).await
 }
 
 pub(crate) async fn keep(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
-    RawForm(form): RawForm,
+    Named(id): Named,
+    Form(form): Form,
 ) -> Result<Redirect, Failure> {
-    act(&app, &visitor, &id, &form, Asked::Keep, &format!("/imports/{id}")).await
+    act(&app, &visitor, id, &form, Asked::Keep, &format!("/imports/{id}")).await
 }
 
 pub(crate) async fn retry(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
-    RawForm(form): RawForm,
+    Named(id): Named,
+    Form(form): Form,
 ) -> Result<Redirect, Failure> {
-    act(&app, &visitor, &id, &form, Asked::Retry, &format!("/imports/{id}")).await
+    act(&app, &visitor, id, &form, Asked::Retry, &format!("/imports/{id}")).await
 }
 
 pub(crate) async fn forget(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
-    RawForm(form): RawForm,
+    Named(id): Named,
+    Form(form): Form,
 ) -> Result<Redirect, Failure> {
-    act(&app, &visitor, &id, &form, Asked::Forget, "/imports").await
+    act(&app, &visitor, id, &form, Asked::Forget, "/imports").await
 }
 
 /// Begins to verify; how it goes, the import's page says.
 pub(crate) async fn verify(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
-    RawForm(form): RawForm,
+    Named(id): Named,
+    Form(form): Form,
 ) -> Result<Redirect, Failure> {
     let who = visitor.must_act(&app, csrf_of(&form).as_deref())?;
-    let import = id_of(&id)?;
-    actions::note(&app, &visitor, who, import, Action::Verify).await?;
-    super::verifications::begin(&app, import);
+    super::verifications::begin(&app, visitor.clone(), who.to_owned(), id);
     app.answers.forget();
-    Ok(Redirect::to(&app.path(format!("/imports/{import}"))))
+    Ok(Redirect::to(&app.path(format!("/imports/{id}"))))
 }

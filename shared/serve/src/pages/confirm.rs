@@ -1,18 +1,19 @@
 //! What cannot be taken back is shown first, with what it would do.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use ledger::read::{self, ImportStatus};
 use maud::{Markup, html};
 use model::{ImportEvent, ImportId, words};
 
 use super::{
-    badge, id_of,
+    badge,
     layout::{Page, csrf_field, layout},
 };
 use crate::{
     access::Visitor,
     app::{App, RoleLimit},
     failure::Failure,
+    query::Named,
     words::state,
 };
 
@@ -49,16 +50,11 @@ fn ask(
     layout(app, visitor, &Page::still(title, "/imports"), &body)
 }
 
-pub(crate) async fn cancel(
-    State(app): State<App>,
-    visitor: Visitor,
-    Path(id): Path<String>,
-) -> Result<Markup, Failure> {
+pub(crate) async fn cancel(State(app): State<App>, visitor: Visitor, Named(id): Named) -> Result<Markup, Failure> {
     visitor.must_be_known(&app)?;
-    let id = id_of(&id)?;
     let status = status_of(&app, id).await?;
     let preview = worker::preview(
-        &mut app.role_connection(RoleLimit::Preview).await?,
+        &mut *app.role_connection(RoleLimit::Preview).await?,
         id,
         model::UndoSpec::default(),
     )
@@ -104,10 +100,13 @@ pub(crate) async fn cancel(
     ))
 }
 
-pub(crate) async fn keep(State(app): State<App>, visitor: Visitor, Path(id): Path<String>) -> Result<Markup, Failure> {
+pub(crate) async fn keep(State(app): State<App>, visitor: Visitor, Named(id): Named) -> Result<Markup, Failure> {
     visitor.must_be_known(&app)?;
-    let status = status_of(&app, id_of(&id)?).await?;
+    let status = status_of(&app, id).await?;
     let body = html! {
+        @if !status.state.allows(ImportEvent::Keep) {
+            p.failure role="alert" { "It is " (state(&status)) ": only an import that is being cancelled can be kept." }
+        }
         p { "Its undo stops: " (words::group(status.deleted + status.restored)) " rows are undone, and the other "
             (words::group(status.remaining())) " stay." }
     };
@@ -122,14 +121,13 @@ pub(crate) async fn keep(State(app): State<App>, visitor: Visitor, Path(id): Pat
     ))
 }
 
-pub(crate) async fn forget(
-    State(app): State<App>,
-    visitor: Visitor,
-    Path(id): Path<String>,
-) -> Result<Markup, Failure> {
+pub(crate) async fn forget(State(app): State<App>, visitor: Visitor, Named(id): Named) -> Result<Markup, Failure> {
     visitor.must_be_known(&app)?;
-    let status = status_of(&app, id_of(&id)?).await?;
+    let status = status_of(&app, id).await?;
     let body = html! {
+        @if !status.state.is_final() {
+            p.failure role="alert" { "It is " (state(&status)) ": only an import that ended can be forgotten." }
+        }
         p { "Its history goes, and with it its rejects and its undo: the " (words::group(status.remaining()))
             " rows that it put into the table stay, and can no longer be taken out by pg_import." }
     };

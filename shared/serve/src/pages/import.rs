@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use ledger::{
     audit::{self, AuditStatus},
     read::{self, EventStatus, GroupedErrors, ImportStatus, Picture, Throughput},
@@ -15,7 +12,7 @@ use maud::{Markup, html};
 use model::{ImportEvent, ImportId, ImportState, words};
 
 use super::{
-    badge, bar, drawings, fragment, id_of,
+    badge, bar, drawings, fragment,
     layout::{Page, button, layout},
     verifications,
 };
@@ -23,6 +20,7 @@ use crate::{
     access::Visitor,
     app::App,
     failure::Failure,
+    query::Named,
     words::{share, state},
 };
 
@@ -30,6 +28,8 @@ use crate::{
 pub(crate) const CELLS: u32 = 1_000;
 /// Stretches of time of the drawing of its speed.
 pub(crate) const STRETCHES: u32 = 60;
+/// What stands for words that may hold values of records.
+pub(crate) const HIDDEN: &str = "Why, is shown to those with the token.";
 /// Requests that are shown.
 const AUDITED: i64 = 50;
 
@@ -72,8 +72,8 @@ async fn audited(app: &App, conn: &mut sqlx::PgConnection, import: ImportId) -> 
     Ok(audit::of_import(conn, import, AUDITED).await?)
 }
 
-pub(crate) async fn page(State(app): State<App>, visitor: Visitor, Path(id): Path<String>) -> Result<Markup, Failure> {
-    let import = id_of(&id)?;
+pub(crate) async fn page(State(app): State<App>, visitor: Visitor, Named(id): Named) -> Result<Markup, Failure> {
+    let import = id;
     let seen = see(&app, import).await?;
     let title = format!("Import {import}");
     let live = format!("/live/imports/{import}");
@@ -86,12 +86,8 @@ pub(crate) async fn page(State(app): State<App>, visitor: Visitor, Path(id): Pat
     Ok(layout(&app, &visitor, &page, &body(&app, &visitor, &seen)))
 }
 
-pub(crate) async fn live(
-    State(app): State<App>,
-    visitor: Visitor,
-    Path(id): Path<String>,
-) -> Result<Response, Failure> {
-    let seen = see(&app, id_of(&id)?).await?;
+pub(crate) async fn live(State(app): State<App>, visitor: Visitor, Named(id): Named) -> Result<Response, Failure> {
+    let seen = see(&app, id).await?;
     Ok(fragment(body(&app, &visitor, &seen)))
 }
 
@@ -103,7 +99,9 @@ fn body(app: &App, visitor: &Visitor, seen: &Seen) -> Markup {
         (headline(seen))
         (acts(app, visitor, status))
         (verifications::show(app, id))
-        @if let Some(error) = &status.error { p.failure role="alert" { (words::escape(error)) } }
+        @if let Some(error) = &status.error {
+            p.failure role="alert" { @if visitor.who.is_some() { (words::escape(error)) } @else { (HIDDEN) } }
+        }
         @if let Some(reason) = &status.unreadable { p.failure { (words::escape(reason)) } }
         div.columns {
             section aria-labelledby="what" {
@@ -123,7 +121,7 @@ fn body(app: &App, visitor: &Visitor, seen: &Seen) -> Markup {
         @if !(seen.errors.rejects.is_empty() && seen.errors.chunks.is_empty()) {
             section aria-labelledby="errors" { h2 #errors { "What went wrong" } (errors(app, visitor, status, &seen.errors)) }
         }
-        section aria-labelledby="events" { h2 #events { "What happened" } (timeline(seen)) }
+        section aria-labelledby="events" { h2 #events { "What happened" } (timeline(seen, visitor.who.is_some())) }
     }
 }
 
@@ -291,7 +289,7 @@ fn errors(app: &App, visitor: &Visitor, status: &ImportStatus, errors: &GroupedE
 }
 
 /// What happened and what was asked for, in one order.
-fn timeline(seen: &Seen) -> Markup {
+fn timeline(seen: &Seen, is_known: bool) -> Markup {
     let mut items: Vec<(&str, Markup)> = Vec::with_capacity(seen.events.len() + seen.audit.len());
     for event in &seen.events {
         items.push((
@@ -299,11 +297,11 @@ fn timeline(seen: &Seen) -> Markup {
             html! {
                 strong { (event.event.replace('_', " ")) } " → " (event.to.as_str())
                 span.hint { " by " (words::escape(&event.role)) ", " (words::escape(&event.process)) }
-                @if let Some(note) = &event.note { div.note { (words::escape(note)) } }
+                @if let Some(note) = event.note.as_ref().filter(|_| is_known) { div.note { (words::escape(note)) } }
             },
         ));
     }
-    for request in &seen.audit {
+    for request in seen.audit.iter().filter(|_| is_known) {
         items.push((
             &request.at,
             html! {

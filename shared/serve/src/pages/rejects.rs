@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
@@ -17,11 +17,13 @@ use maud::{Markup, html};
 use model::{ImportId, Position, words};
 use serde::Deserialize;
 
-use super::{
-    id_of,
-    layout::{Page, layout},
+use super::layout::{Page, layout};
+use crate::{
+    access::Visitor,
+    app::App,
+    failure::Failure,
+    query::{Named, Query},
 };
-use crate::{access::Visitor, app::App, failure::Failure, query::Query};
 
 /// Rejects on a page.
 const SHOWN: i64 = 100;
@@ -65,18 +67,20 @@ pub(crate) fn parse_place(text: &str) -> Result<Option<Position>, Failure> {
 pub(crate) async fn page(
     State(app): State<App>,
     visitor: Visitor,
-    Path(id): Path<String>,
+    Named(id): Named,
     Query(from): Query<From>,
 ) -> Result<Markup, Failure> {
     visitor.must_be_known(&app)?;
-    let id = id_of(&id)?;
     let mut conn = app.connection().await?;
     let import = imports::read(&mut conn, id)
         .await?
         .ok_or_else(|| Failure::no_import(id))?;
     let names = inputs::names(&mut conn, &import).await?;
     let page = rejects::page(&mut conn, id, parse_place(&from.after)?, SHOWN).await?;
-    let more = page.last().filter(|_| i64::try_from(page.len()) == Ok(SHOWN));
+    let more = match page.last() {
+        Some(last) if rejects::any_behind(&mut conn, id, last.position).await? => Some(last),
+        _ => None,
+    };
     let path = app.path(format!("/imports/{id}/rejects"));
     let body = html! {
         h1 { "Rejects of import " a href=(app.path(format!("/imports/{id}"))) { (id) } }
@@ -126,9 +130,8 @@ fn row(reject: &Reject, names: &[String]) -> Markup {
 }
 
 /// All of them as a file, as long as it may be: a page of them after the other.
-pub(crate) async fn csv(State(app): State<App>, visitor: Visitor, Path(id): Path<String>) -> Result<Response, Failure> {
+pub(crate) async fn csv(State(app): State<App>, visitor: Visitor, Named(id): Named) -> Result<Response, Failure> {
     visitor.must_be_known(&app)?;
-    let id = id_of(&id)?;
     let mut conn = app.connection().await?;
     let import = imports::read(&mut conn, id)
         .await?

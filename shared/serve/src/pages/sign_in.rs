@@ -1,7 +1,7 @@
 //! From a token to a browser that is known.
 
 use axum::{
-    extract::{RawForm, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Redirect, Response},
 };
@@ -13,7 +13,7 @@ use crate::{
     access::{self, Visitor},
     app::App,
     failure::Failure,
-    query::Query,
+    query::{Form, Query},
 };
 
 #[derive(Debug, Deserialize)]
@@ -34,7 +34,7 @@ pub(crate) async fn page(State(app): State<App>, visitor: Visitor, Query(next): 
 pub(crate) async fn enter(
     State(app): State<App>,
     headers: HeaderMap,
-    RawForm(form_data): RawForm,
+    Form(form_data): Form,
 ) -> Result<Response, Failure> {
     let entered: Entered =
         serde_urlencoded::from_bytes(&form_data).map_err(|_| Failure::bad_request("the form is not complete"))?;
@@ -56,7 +56,7 @@ pub(crate) async fn leave(
     State(app): State<App>,
     visitor: Visitor,
     headers: HeaderMap,
-    RawForm(form): RawForm,
+    Form(form): Form,
 ) -> Result<Response, Failure> {
     visitor.must_act(&app, super::acts::csrf_of(&form).as_deref())?;
     let to = Redirect::to(&app.path("/imports"));
@@ -65,9 +65,10 @@ pub(crate) async fn leave(
 
 /// Whether a path leads to a page of ours, and not elsewhere.
 fn is_ours(app: &App, path: &str) -> bool {
-    path.strip_prefix(&app.config.prefix)
-        .is_some_and(|path| path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n']))
-        && !path.starts_with("//")
+    let is_path = |path: &str| path.starts_with('/') && !path.starts_with("//");
+    // A browser takes a backslash for a slash, and control characters out.
+    let is_plain = !path.contains(|c: char| c == '\\' || c.is_control());
+    is_plain && is_path(path) && path.strip_prefix(&app.config.prefix).is_some_and(is_path)
 }
 
 fn form(app: &App, visitor: &Visitor, next: Option<&str>, wrong: Option<&str>) -> Markup {

@@ -10,10 +10,7 @@ use maud::{Markup, html};
 use model::{ImportId, words};
 use worker::Verification;
 
-use crate::{
-    app::{App, RoleLimit},
-    failure::Failure,
-};
+use crate::{access::Visitor, actions, app::App, failure::Failure};
 
 /// Outcomes that are remembered.
 const KEPT: usize = 100;
@@ -59,20 +56,14 @@ impl Verifications {
     }
 }
 
-/// Compares the ledger with the table. The file is not at hand here.
-pub(crate) async fn verify(app: &App, import: ImportId) -> Result<Verification, Failure> {
-    let mut conn = app.role_connection(RoleLimit::None).await?;
-    Ok(worker::verify(&mut conn, import, &[]).await?)
-}
-
 /// Begins to verify an import, unless that is being done.
-pub(super) fn begin(app: &App, import: ImportId) {
+pub(super) fn begin(app: &App, visitor: Visitor, who: String, import: ImportId) {
     if !app.verifications.begin(import) {
         return;
     }
     let app = app.clone();
     tokio::spawn(async move {
-        let outcome = verify(&app, import).await;
+        let outcome = actions::verify(&app, &visitor, &who, import).await;
         app.verifications.end(import, outcome);
         app.answers.forget();
     });
