@@ -45,7 +45,12 @@ pub(crate) fn router(app: App) -> Router {
 }
 
 /// Lets nobody read who may not, and tells people in a page what programs are told in JSON.
-async fn guard(State(app): State<App>, visitor: Result<Visitor, Failure>, request: Request, next: Next) -> Response {
+async fn guard(
+    State(app): State<App>,
+    visitor: Result<Visitor, Failure>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let path = request.uri().path();
     let path = path.strip_prefix(&app.config.prefix).unwrap_or(path);
     let for_people = !["/api/", "/metrics", "/healthz", "/assets/"]
@@ -71,6 +76,8 @@ async fn guard(State(app): State<App>, visitor: Result<Visitor, Failure>, reques
     };
     // Reading an upload, or all rows of an import, takes as long as it takes.
     let is_long = request.method() == Method::POST && (path == "/api/v1/imports" || path.ends_with("/verify"));
+    // What is open is open to whoever comes with a token that is nobody's, too.
+    request.extensions_mut().insert(visitor.clone().unwrap_or_default());
     let response = match refused {
         Some(failure) => failure.into_response(),
         None if is_long => next.run(request).await,
