@@ -54,6 +54,9 @@ pub struct Cli {
         env = "PG_IMPORT_LOG_FORMAT"
     )]
     pub log_format: LogFormat,
+    /// Say only what went wrong; ids and JSON on standard output as ever
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
     #[command(subcommand)]
     pub command: Option<Command>,
     #[command(flatten)]

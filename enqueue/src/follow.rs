@@ -1,6 +1,7 @@
 //! Follows an import to its end, with a bar on a terminal and plain lines elsewhere.
 
 use std::{
+    collections::VecDeque,
     io::IsTerminal as _,
     time::{Duration, Instant},
 };
@@ -8,7 +9,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ledger::imports;
 use ledger::read::{self, ImportStatus};
-use model::{ImportId, ImportState};
+use model::{ImportId, ImportState, words};
 use submit::submission::Progress;
 
 use crate::{
@@ -20,6 +21,8 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(100);
 /// How often the counts are added up for the bar.
 const SHOW: Duration = Duration::from_millis(300);
+/// Over which time its speed is measured.
+const OVER: Duration = Duration::from_secs(5);
 /// How often a pipe gets a line.
 const LINE: Duration = Duration::from_secs(5);
 
@@ -27,15 +30,16 @@ const LINE: Duration = Duration::from_secs(5);
 pub struct Display {
     bar: Option<ProgressBar>,
     last_line: Instant,
+    speed: Speed,
 }
 
 impl Display {
     #[must_use]
     pub fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !output::is_quiet()).then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
             bar.set_style(
-                ProgressStyle::with_template("{prefix:>11} {wide_bar} {percent:>3}% {msg}")
+                ProgressStyle::with_template("{prefix:>10} {wide_bar} {msg}")
                     .unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
             bar
@@ -43,13 +47,27 @@ impl Display {
         Self {
             bar,
             last_line: Instant::now(),
+            speed: Speed::default(),
         }
     }
 
     /// Shows `status`; while the source is being read, `progress` says how much of it.
     fn show(&mut self, status: &ImportStatus, progress: Option<&Progress>) {
         let (done, total, what) = amounts(status, progress);
-        let text = format!("{}/{} {what}", group(done), group(total));
+        self.speed.add(status.state, done, Instant::now());
+        let mut text = format!("{}/{} {what}", group(done), group(total));
+        if let Some(per_s) = self.speed.per_s() {
+            text.push_str(&format!(", {}/s", words::rate(per_s)));
+            // Of a source that is still read nobody knows how much is left, unless its size says it.
+            #[expect(clippy::cast_precision_loss, reason = "a guess")]
+            let left = total.saturating_sub(done) as f64 / per_s;
+            if left >= 1.0 && total > status.records.min(done) {
+                text.push_str(&format!(", {} left", words::duration(left)));
+            }
+        }
+        if status.rejected > 0 {
+            text.push_str(&format!(", {} rejected", group(status.rejected)));
+        }
         if let Some(bar) = &self.bar {
             bar.set_prefix(status.state.to_string());
             bar.set_length(total.max(1));
@@ -73,6 +91,47 @@ impl Display {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// How fast it goes: over the last seconds, so that a stand is seen soon, and a chunk that ends makes no jump.
+#[derive(Debug, Default)]
+struct Speed {
+    state: Option<ImportState>,
+    samples: VecDeque<(Instant, u64)>,
+}
+
+impl Speed {
+    fn add(&mut self, state: ImportState, done: u64, now: Instant) {
+        // Reading and loading are one; an undo counts something else.
+        let is_undo = |state| {
+            matches!(
+                state,
+                ImportState::Cancelling | ImportState::Cancelled | ImportState::Kept
+            )
+        };
+        if self.state.is_some_and(|before| is_undo(before) != is_undo(state)) {
+            self.samples.clear();
+        }
+        self.state = Some(state);
+        self.samples.push_back((now, done));
+        // One that is older than that is kept, to have all of that time.
+        while self
+            .samples
+            .get(1)
+            .is_some_and(|(at, _)| now.duration_since(*at) >= OVER)
+        {
+            self.samples.pop_front();
+        }
+    }
+
+    /// **A second**; `None` where nothing moved, or it is too early to say.
+    fn per_s(&self) -> Option<f64> {
+        let ((first, before), (last, done)) = (self.samples.front()?, self.samples.back()?);
+        let seconds = last.duration_since(*first).as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a speed")]
+        let moved = done.saturating_sub(*before) as f64;
+        (seconds >= 0.5 && moved > 0.0).then(|| moved / seconds)
     }
 }
 
@@ -139,4 +198,27 @@ pub async fn to_end(
 pub async fn status(open: &Open, import: ImportId) -> anyhow::Result<ImportStatus> {
     let status = open.patiently(async |conn| read::status(conn, import).await).await?;
     status.ok_or_else(|| output::no_import(import))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_is_that_of_the_last_seconds_and_of_one_direction() {
+        let (begin, mut speed) = (Instant::now(), Speed::default());
+        let at = |tenths: u64| begin + Duration::from_millis(100 * tenths);
+        assert_eq!(speed.per_s(), None);
+        for tenths in 0..=100 {
+            speed.add(ImportState::Loading, tenths * 10, at(tenths));
+        }
+        assert!((speed.per_s().unwrap() - 100.0).abs() < 1e-6);
+        for tenths in 101..=151 {
+            speed.add(ImportState::Loading, 1_000, at(tenths));
+        }
+        assert_eq!(speed.per_s(), None, "it stands");
+        speed.add(ImportState::Cancelling, 0, at(152));
+        speed.add(ImportState::Cancelling, 50, at(162));
+        assert!((speed.per_s().unwrap() - 50.0).abs() < 1e-6);
+    }
 }

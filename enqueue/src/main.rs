@@ -21,6 +21,9 @@ fn main() -> std::io::Result<()> {
     if cli.submit.like.is_none() {
         cli.check();
     }
+    if cli.quiet {
+        output::be_quiet();
+    }
     let level = match cli.command {
         Some(Command::Serve(_)) => "info",
         _ => "warn",

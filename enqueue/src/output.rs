@@ -1,6 +1,10 @@
 //! What people and scripts read: data on stdout, words on stderr, and the exit codes.
 
-use std::{borrow::Cow, io::Write as _};
+use std::{
+    borrow::Cow,
+    io::Write as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use ledger::read::ImportStatus;
 use model::{Delimiter, ImportId, ImportState};
@@ -56,15 +60,35 @@ impl Exit {
     }
 }
 
+/// Whether only what went wrong is said.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From here on only what went wrong is said on stderr.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+#[must_use]
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
 /// A line for a person.
 pub fn say(text: &str) {
+    if !is_quiet() {
+        insist(text);
+    }
+}
+
+/// A line for a person, who asked for quiet or not.
+fn insist(text: &str) {
     // A closed stderr is no reason to stop.
     drop(writeln!(std::io::stderr(), "{text}"));
 }
 
 /// What went wrong, for a person.
 pub fn complain(text: &str) {
-    say(&format!("enqueue: {}", escape(text)));
+    insist(&format!("enqueue: {}", escape(text)));
 }
 
 /// Whether an error says that nobody reads standard output any more, as when `head` has seen enough.

@@ -161,3 +161,60 @@ async fn a_reboot_or_a_lost_connection_leaves_the_import_to_go_on() {
         world.execute("DELETE FROM pgimport.import").await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bar_fits_a_terminal_and_says_speed_time_left_and_rejects() {
+    let world = World::new().await;
+    let content = orders("mine", 4_000).replacen(";17\n", ";seventeen\n", 1);
+    let file = world.file("orders.csv", content);
+    let worker = world
+        .worker(&["--concurrency", "1"])
+        .env("FAILPOINTS", "before-commit=sleep(150)")
+        .start();
+    world.until_working(&worker).await;
+    let mut terminal = world.terminal(&["-i", &file, "--wait", "--chunk-rows", "100"]);
+    // A pseudo-terminal of 24 lines of 80 columns.
+    let seen = terminal
+        .exp_regex(r"[0-9,]+/4,000 records, [0-9,]+/s, [0-9.]+ s left, 1 rejected")
+        .unwrap();
+    for line in seen.0.split(['\r', '\n']).chain([seen.1.as_str()]) {
+        assert!(width(line) <= 80, "{} columns: {line:?}", width(line));
+    }
+    terminal.exp_string("undo").unwrap();
+    terminal.exp_eof().unwrap();
+    assert_eq!(exit_code(&mut terminal), 3);
+}
+
+/// The columns that a line takes, without what moves the cursor.
+fn width(line: &str) -> usize {
+    // What rexpect takes for characters are bytes.
+    let bytes: Vec<u8> = line.chars().filter_map(|c| u8::try_from(c).ok()).collect();
+    let line = String::from_utf8_lossy(&bytes);
+    let (mut columns, mut chars) = (0, line.chars());
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            // Up to the letter that ends it.
+            chars.by_ref().skip(1).find(|c| c.is_ascii_alphabetic());
+        } else {
+            columns += 1;
+        }
+    }
+    columns
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quiet_says_only_what_went_wrong() {
+    let world = World::new().await;
+    let worker = world.two_workers();
+    let file = world.file("orders.csv", orders("mine", 100));
+    let done = world.enqueue(&["-q", "-i", &file, "--wait"]).run().exits(0);
+    assert_eq!((done.id(), done.stderr.as_str()), (1, ""));
+    let cancelled = world.enqueue(&["cancel", "1", "--wait", "--quiet"]).run().exits(0);
+    assert_eq!((cancelled.stdout.as_str(), cancelled.stderr.as_str()), ("", ""));
+    world
+        .enqueue(&["--quiet", "-i", "nowhere.csv"])
+        .run()
+        .exits(1)
+        .says("enqueue: cannot open nowhere.csv");
+    drop(worker);
+}

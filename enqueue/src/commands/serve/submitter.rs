@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Options that are about the command itself, or this machine.
-const NOT_FOR_UPLOADS: [&str; 13] = [
+const NOT_FOR_UPLOADS: [&str; 14] = [
     "input",
     "each",
     "like",
@@ -40,6 +40,7 @@ const NOT_FOR_UPLOADS: [&str; 13] = [
     "database-url",
     "max-pending",
     "log-format",
+    "quiet",
     "help",
     "version",
 ];

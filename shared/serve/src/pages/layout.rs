@@ -54,7 +54,7 @@ pub(super) fn layout(app: &App, visitor: &Visitor, page: &Page<'_>, body: &Marku
                 header {
                     a.home href=(app.path("/imports")) { "pg_import" }
                     nav aria-label="Pages" {
-                        @for (path, name) in MENU {
+                        @for (path, name) in MENU.into_iter().filter(|(path, _)| *path != "/upload" || !app.config.tokens.is_empty()) {
                             a href=(app.path(path)) aria-current=[(page.here == path).then_some("page")] { (name) }
                         }
                     }
