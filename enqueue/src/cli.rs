@@ -393,7 +393,7 @@ pub struct WorkersArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   enqueue serve                                            on http://127.0.0.1:8080/, for this machine alone; it only shows
-  PG_IMPORT_HTTP_TOKEN=$(openssl rand -hex 24) enqueue serve   … and whoever has the token may cancel, retry, keep, verify, forget
+  PG_IMPORT_HTTP_TOKEN=$(openssl rand -hex 24) enqueue serve   … and whoever has the token may upload, cancel, retry, keep, verify, forget
   enqueue serve --listen 0.0.0.0:8080 --require-token      for others; reading takes the token, too
   enqueue serve --path-prefix /loads --behind-proxy        behind a reverse proxy that passes /loads/… on as it is
 

@@ -61,7 +61,8 @@ impl Display {
             // Of a source that is still read nobody knows how much is left, unless its size says it.
             #[expect(clippy::cast_precision_loss, reason = "a guess")]
             let left = total.saturating_sub(done) as f64 / per_s;
-            if left >= 1.0 && total > status.records.min(done) {
+            let is_known = status.state != ImportState::Splitting || total > status.records;
+            if is_known && left >= 1.0 {
                 text.push_str(&format!(", {} left", words::duration(left)));
             }
         }
@@ -159,7 +160,7 @@ pub async fn warn_when_alone(open: &Open) -> std::convert::Infallible {
     let alive = async { ledger::workers::count_alive(&mut *open.connection().await?).await };
     // What keeps the question from being answered is for the follower to tell.
     if !open.is_local() && matches!(alive.await, Ok(0)) {
-        output::say("NO WORKER IS ALIVE: start one (`worker`) or this waits for ever");
+        output::insist("NO WORKER IS ALIVE: start one (`worker`) or this waits for ever");
     }
     std::future::pending().await
 }

@@ -81,7 +81,7 @@ pub fn say(text: &str) {
 }
 
 /// A line for a person, who asked for quiet or not.
-fn insist(text: &str) {
+pub fn insist(text: &str) {
     // A closed stderr is no reason to stop.
     drop(writeln!(std::io::stderr(), "{text}"));
 }

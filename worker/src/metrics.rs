@@ -12,6 +12,7 @@ use prometheus_client::{
         family::Family,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
+        info::Info,
     },
     registry::{Registry, Unit},
 };
@@ -63,8 +64,8 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        // From 5 ms to 80 s, and from 0.5 ms to 8 s.
-        let load = Histogram::new(exponential_buckets(0.005, 2.0, 15));
+        // From 10 ms to the 10 minutes that a job may take, and from 0.5 ms to 8 s.
+        let load = Histogram::new(exponential_buckets(0.01, 2.0, 17));
         let commit = Histogram::new(exponential_buckets(0.000_5, 2.0, 15));
         let mut metrics = Self {
             registry: Registry::with_prefix("pg_import"),
@@ -92,6 +93,8 @@ impl Default for Metrics {
             heartbeat_age,
             ..
         } = &mut metrics;
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version of this program", version);
         registry.register("loaded_rows", "Rows put into tables, committed", rows.clone());
         registry.register(
             "rejected_records",
@@ -236,6 +239,7 @@ mod tests {
             "pg_import_undone_rows_total 7",
             "pg_import_chunks_total{outcome=\"loaded\"} 1",
             "pg_import_chunks_total{outcome=\"failed\"} 0",
+            concat!("pg_import_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "pg_import_running_chunks 1",
             "pg_import_load_duration_seconds_count 1",
             "pg_import_load_duration_seconds_bucket{le=\"0.04\"} 1",

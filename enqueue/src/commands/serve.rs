@@ -6,12 +6,7 @@ use anyhow::Context as _;
 use serve::{ServeConfig, Server, Tokens};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    cli::ServeArgs,
-    database::Open,
-    output::{self, Exit},
-    signals::Signals,
-};
+use crate::{cli::ServeArgs, database::Open, output::Exit, signals::Signals};
 
 /// The token of whoever has no name.
 const TOKEN_VARIABLE: &str = "PG_IMPORT_HTTP_TOKEN";
@@ -52,11 +47,7 @@ async fn serve(args: &ServeArgs, open: &Open, tokens: Tokens) -> anyhow::Result<
         })),
     })
     .await?;
-    output::say(&format!(
-        "listening on http://{}{}/ ({acts})",
-        server.address(),
-        args.path_prefix
-    ));
+    tracing::info!("listening on http://{}{}/ ({acts})", server.address(), args.path_prefix);
     let stop = CancellationToken::new();
     let serving = server.run(&stop);
     tokio::pin!(serving);

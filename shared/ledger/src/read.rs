@@ -16,7 +16,7 @@ pub use events::{EventStatus, events};
 pub use overview::{Overview, overview};
 pub use picture::{ChunkCell, Picture, RateBucket, Throughput, picture, throughput};
 pub use reject::RejectReport;
-pub use targets::{TargetStatus, targets};
+pub use targets::{TargetStatus, last_successes, targets};
 
 use std::time::Duration;
 

@@ -9,6 +9,7 @@ use axum::{Router, extract::ConnectInfo};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
@@ -16,6 +17,8 @@ use tower::ServiceExt as _;
 const CONNECTIONS: usize = 512;
 /// How long the head of a request may take to come.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long nothing may be taken of an answer.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an end waits for requests that are being answered.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// How long nobody is listened to after the system refused a connection, as it does when it is out of file descriptors.
@@ -23,7 +26,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Answers requests with `router` until `stop`, and finishes what was begun, as far as that does not take long.
 pub async fn serve(listener: TcpListener, router: Router, stop: &CancellationToken) {
-    let connections = Arc::new(Semaphore::new(CONNECTIONS));
+    serve_some(listener, router, stop, CONNECTIONS).await;
+}
+
+/// The same, with at most so many connections.
+async fn serve_some(listener: TcpListener, router: Router, stop: &CancellationToken, most: usize) {
+    let connections = Arc::new(Semaphore::new(most));
     let tracker = TaskTracker::new();
     loop {
         let accepted = stop.run_until_cancelled(async {
@@ -64,10 +72,12 @@ async fn connection(stream: tokio::net::TcpStream, peer: SocketAddr, router: Rou
         let router = router.clone();
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
     });
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     tokio::pin!(serving);
     let outcome = tokio::select! {
         outcome = &mut serving => outcome,
@@ -92,6 +102,8 @@ mod tests {
 
     use super::*;
 
+    const FEW: usize = 8;
+
     async fn start(stop: &CancellationToken) -> (SocketAddr, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -99,7 +111,7 @@ mod tests {
         let stop = stop.clone();
         (
             address,
-            tokio::spawn(async move { serve(listener, router, &stop).await }),
+            tokio::spawn(async move { serve_some(listener, router, &stop, FEW).await }),
         )
     }
 
@@ -117,7 +129,7 @@ mod tests {
         let stop = CancellationToken::new();
         let (address, serving) = start(&stop).await;
         let mut silent = Vec::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..FEW {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(b"GET / HT").await.unwrap();
             silent.push(stream);

@@ -47,7 +47,7 @@ function options() {
   for (const line of more.value.split("\n")) {
     const option = line.trim().replace(/^--/, "");
     if (option === "") continue;
-    const parts = option.match(/^([^\s=]+)(?:[\s=]+(.*))?$/);
+    const parts = option.match(/^([\w-]+)(?:(?:=|\s+)(.*))?$/) || [null, option, ""];
     query.append(parts[1], parts[2] === undefined ? "true" : parts[2]);
   }
   const inputs = Array.from(fields.querySelectorAll("input"));
@@ -184,7 +184,14 @@ function send(event) {
       end(told.error);
     }
   });
-  request.addEventListener("error", () => end("the connection broke off: what was loaded of it is undone within a minute; upload it again"));
+  request.addEventListener("error", () => {
+    const undone = form.elements.namedItem("all-or-nothing").checked;
+    // The import that began has the key, and ends as it is.
+    key = crypto.getRandomValues(new Uint32Array(4)).join("-");
+    end(undone
+      ? "the connection broke off: what was loaded of it is undone; upload it again"
+      : "the connection broke off: what was loaded of it stays until its import is cancelled; see below, and upload it again");
+  });
   for (const button of buttons) button.disabled = true;
   sent.hidden = false;
   sent.value = 0;

@@ -57,6 +57,8 @@ pub enum TokenError {
     Name { name: String },
     #[error("the name '{name}' is there twice")]
     Twice { name: String },
+    #[error("'{name}' has the token of '{other}': nobody could tell who it was")]
+    Shared { name: String, other: String },
     #[error("line {line} has no token: each line is a name, a colon, and the token")]
     Line { line: usize },
 }
@@ -123,6 +125,12 @@ impl Tokens {
     fn add(&mut self, token: Token) -> Result<(), TokenError> {
         if self.0.iter().any(|other| other.name == token.name) {
             return Err(TokenError::Twice { name: token.name });
+        }
+        if let Some(other) = self.0.iter().find(|other| other.hash == token.hash) {
+            return Err(TokenError::Shared {
+                name: token.name,
+                other: other.name.clone(),
+            });
         }
         self.0.push(token);
         Ok(())

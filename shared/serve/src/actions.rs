@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::{body::Body, http::StatusCode};
 use ledger::audit::{self, Action, Request};
 use model::{ImportId, UndoSpec};
 use serde::{Deserialize, Serialize};
@@ -77,73 +77,92 @@ impl Asked {
     }
 }
 
-/// Does it, in one transaction with its row of the audit; what is refused is written down as well. Who asks must have been asked for.
-pub(crate) async fn perform(
-    app: &App,
-    visitor: &Visitor,
-    who: &str,
-    import: ImportId,
-    asked: Asked,
-) -> Result<(), Failure> {
-    let mut request = Request {
-        who,
-        address: visitor.address.as_deref(),
-        action: asked.action(),
-        import: Some(import),
-        details: None,
-    };
+/// Who asks, and from where: what a task needs of a request that may be over before it.
+#[derive(Debug, Clone)]
+pub(crate) struct Asker {
+    who: String,
+    address: Option<String>,
+}
+
+impl Asker {
+    pub fn new(who: &str, visitor: &Visitor) -> Self {
+        Self {
+            who: who.to_owned(),
+            address: visitor.address.clone(),
+        }
+    }
+
+    fn request(&self, action: Action, import: Option<ImportId>, details: serde_json::Value) -> Request<'_> {
+        Request {
+            who: &self.who,
+            address: self.address.as_deref(),
+            action,
+            import,
+            details: Some(details),
+        }
+    }
+}
+
+/// Does it, in one transaction with its row of the audit; what is refused is written down as well. It goes on to its end even when nobody
+/// waits for the answer any more.
+pub(crate) async fn perform(app: &App, asker: Asker, import: ImportId, asked: Asked) -> Result<(), Failure> {
+    let shared = app.clone();
+    app.to_the_end(async move {
+        let outcome = perform_and_note(&shared, &asker, import, asked).await;
+        shared.answers.forget();
+        outcome
+    })
+    .await
+}
+
+async fn perform_and_note(app: &App, asker: &Asker, import: ImportId, asked: Asked) -> Result<(), Failure> {
     let mut details = match asked {
         Asked::Cancel(undo) => serde_json::json!(undo),
         _ => serde_json::json!({}),
     };
-    let mut conn = app.connection().await?;
+    let (who, action) = (&asker.who, asked.action());
+    let mut conn = app.acting().await?;
     let mut tx = conn.begin().await?;
-    let outcome = match asked.act(&mut tx, import, who).await {
+    let failure = match asked.act(&mut tx, import, who).await {
         Ok(changed) => {
             if !changed {
                 details["changed"] = false.into();
             }
-            request.details = Some(details);
-            audit::insert(&mut tx, &request, None).await?;
-            tx.commit().await.map_err(Failure::from)
+            audit::insert(&mut tx, &asker.request(action, Some(import), details), None).await?;
+            tx.commit().await?;
+            tracing::info!(who, action = action.as_str(), %import, changed, "asked for and done");
+            return Ok(());
         }
-        Err(failure) => {
-            tx.rollback().await?;
-            request.details = Some(details);
-            Err(failure)
-        }
+        Err(failure) => failure,
     };
-    match &outcome {
-        Ok(()) => tracing::info!(who, action = asked.action().as_str(), %import, "asked for and done"),
-        Err(failure) => {
-            tracing::info!(who, action = asked.action().as_str(), %import, refused = failure.message, "asked for and refused");
-            audit::insert(&mut conn, &request, Some(&failure.message)).await?;
-        }
-    }
-    app.answers.forget();
-    outcome
+    // A session that broke is no reason to forget why it was refused.
+    drop(tx.rollback().await);
+    drop(conn);
+    tracing::info!(who, action = action.as_str(), %import, status = failure.status.as_u16(), "asked for and refused");
+    let request = asker.request(action, Some(import), details);
+    audit::insert(&mut *app.acting().await?, &request, Some(&failure.message)).await?;
+    Err(failure)
 }
 
-/// Compares the ledger with the table, and writes down that it was asked for, and what kept it from being done.
-pub(crate) async fn verify(app: &App, visitor: &Visitor, who: &str, import: ImportId) -> Result<Verification, Failure> {
-    let verified = look_through(app, import).await;
-    let request = Request {
-        who,
-        address: visitor.address.as_deref(),
-        action: Action::Verify,
-        import: Some(import),
-        details: verified
-            .as_ref()
-            .ok()
-            .map(|verified| serde_json::json!({"agrees": verified.agrees()})),
-    };
-    let refused = verified.as_ref().err().map(|failure| failure.message.as_str());
-    audit::insert(&mut *app.connection().await?, &request, refused).await?;
-    app.answers.forget();
-    verified
+/// Compares the ledger with the table, and writes down that it was asked for, and what kept it from being done. The file is not at hand
+/// here.
+pub(crate) async fn verify(app: &App, asker: Asker, import: ImportId) -> Result<Verification, Failure> {
+    let shared = app.clone();
+    app.to_the_end(async move {
+        let verified = look_through(&shared, import).await;
+        let details = match &verified {
+            Ok(verified) => serde_json::json!({"agrees": verified.agrees()}),
+            Err(_) => serde_json::json!({}),
+        };
+        let refused = verified.as_ref().err().map(|failure| failure.message.as_str());
+        let request = asker.request(Action::Verify, Some(import), details);
+        audit::insert(&mut *shared.acting().await?, &request, refused).await?;
+        shared.answers.forget();
+        verified
+    })
+    .await
 }
 
-/// The file is not at hand here.
 async fn look_through(app: &App, import: ImportId) -> Result<Verification, Failure> {
     let mut session = app.role_connection(RoleLimit::None).await?;
     Ok(worker::verify(&mut session, import, &[]).await?)
@@ -152,14 +171,32 @@ async fn look_through(app: &App, import: ImportId) -> Result<Verification, Failu
 /// Submits what is uploaded, and writes it down: what was submitted, or why it was not.
 pub(crate) async fn submit(
     app: &App,
-    visitor: &Visitor,
-    who: &str,
-    (name, options): (&str, Vec<(String, String)>),
+    asker: Asker,
+    name: String,
+    options: Vec<(String, String)>,
+    body: Body,
+) -> Result<ImportId, Failure> {
+    let shared = app.clone();
+    app.to_the_end(async move { submit_and_note(&shared, &asker, &name, options, body).await })
+        .await
+}
+
+async fn submit_and_note(
+    app: &App,
+    asker: &Asker,
+    name: &str,
+    options: Vec<(String, String)>,
     body: Body,
 ) -> Result<ImportId, Failure> {
     let submitter = app.submitter()?;
-    let upload = app.uploads.begin(name, who);
-    let source = uploads::source_of(body, &upload);
+    let Ok(_turn) = app.uploading.try_acquire() else {
+        return Err(Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many files are being uploaded at this moment: try again",
+        ));
+    };
+    let upload = app.uploads.begin(name, &asker.who);
+    let source = uploads::source_of(body, &upload, app.stopping.clone());
     let (asked, progress) = (options.clone(), Arc::clone(&upload));
     let submitting = tokio::task::spawn_blocking(move || submitter.submit(&asked, source, &progress.progress));
     let submitted = match submitting.await {
@@ -175,14 +212,9 @@ pub(crate) async fn submit(
     let outcome = submitted.map_err(Failure::from);
     let refused = outcome.as_ref().err().map(|failure| failure.message.clone());
     upload.end(refused.clone().map_or(Ok(()), Err));
-    let request = Request {
-        who,
-        address: visitor.address.as_deref(),
-        action: Action::Submit,
-        import,
-        details: Some(serde_json::json!({"name": name, "options": options})),
-    };
-    audit::insert(&mut *app.connection().await?, &request, refused.as_deref()).await?;
+    let details = serde_json::json!({"name": name, "options": options});
+    let request = asker.request(Action::Submit, import, details);
+    audit::insert(&mut *app.acting().await?, &request, refused.as_deref()).await?;
     app.answers.forget();
     Ok(outcome?.import)
 }

@@ -9,11 +9,10 @@ use axum::{
 };
 use ledger::{
     audit::{self as ledger_audit, AuditStatus},
-    imports, inputs,
+    imports,
     read::{
         self, EventStatus, GroupedErrors, ImportFilter, ImportStatus, Picture, RejectReport, TargetStatus, Throughput,
     },
-    rejects as ledger_rejects,
     workers::{self, WorkerStatus},
 };
 use model::{ImportId, ImportState};
@@ -22,11 +21,12 @@ use worker::{UndoPreview, Verification};
 
 use crate::{
     access::{CSRF_HEADER, Visitor},
-    actions::{self, Asked, UndoOptions},
+    actions::{self, Asked, Asker, UndoOptions},
     app::{App, RoleLimit},
     failure::{ErrorBody, Failure},
-    pages::{import as import_page, rejects::parse_place, rejects::place, tables as tables_page},
-    query::{Named, Query},
+    pages::{import as import_page, tables as tables_page},
+    query::{self, Named, Query},
+    reject_page::RejectPage,
     uploads::{Looked, Sniffed, file_name, sample_of},
 };
 
@@ -135,7 +135,7 @@ pub(crate) async fn imports(
 
 /// What a file is called, and the options of `enqueue` that say how it is loaded: each by its name without the dashes, as often as it is given.
 fn name_and_options(query: Option<&str>) -> Result<(String, Vec<(String, String)>), Failure> {
-    let mut all: Vec<(String, String)> = serde_urlencoded::from_str(query.unwrap_or_default())
+    let mut all: Vec<(String, String)> = serde_urlencoded::from_str(query::check(query.unwrap_or_default())?)
         .map_err(|error| Failure::bad_request(format!("the options cannot be read: {error}")))?;
     let name = all
         .iter()
@@ -188,11 +188,7 @@ pub(crate) async fn submit(
 ) -> Result<axum::response::Response, Failure> {
     let who = visitor.must_act(&app, second(&headers))?;
     let (name, options) = name_and_options(query.as_deref())?;
-    // Whoever asks may be gone before it is done: what came of it is written down all the same.
-    let (app_too, visitor_too, who) = (app.clone(), visitor.clone(), who.to_owned());
-    let submitting = async move { actions::submit(&app_too, &visitor_too, &who, (&name, options), body).await };
-    let submitted = tokio::spawn(submitting).await;
-    let import = submitted.map_err(|error| Failure::internal(&error.to_string()))??;
+    let import = actions::submit(&app, Asker::new(who, &visitor), name, options, body).await?;
     let location = app.path(format!("/api/v1/imports/{import}"));
     let created = (
         axum::http::StatusCode::CREATED,
@@ -380,19 +376,10 @@ pub(crate) async fn rejects(
 ) -> Result<axum::response::Response, Failure> {
     const AT_ONCE: i64 = 500;
     visitor.must_be_known(&app)?;
-    let mut conn = app.connection().await?;
-    let import = imports::read(&mut conn, id)
-        .await?
-        .ok_or_else(|| Failure::no_import(id))?;
-    let names = inputs::names(&mut conn, &import).await?;
-    let page = ledger_rejects::page(&mut conn, id, parse_place(&query.after)?, AT_ONCE).await?;
-    let last = match page.last() {
-        Some(last) if ledger_rejects::any_behind(&mut conn, id, last.position).await? => Some(last),
-        _ => None,
-    };
+    let RejectPage { names, rejects, next } = RejectPage::read(&app, id, &query.after, AT_ONCE).await?;
     let answer = RejectsAnswer {
-        rejects: page.iter().map(|reject| RejectReport::new(reject, &names)).collect(),
-        next: last.map(|reject| place(&reject.position)),
+        rejects: rejects.iter().map(|reject| RejectReport::new(reject, &names)).collect(),
+        next,
     };
     Ok(axum::response::IntoResponse::into_response(Json(answer)))
 }
@@ -435,7 +422,7 @@ async fn act(
     asked: Asked,
 ) -> Result<ImportId, Failure> {
     let who = visitor.must_act(app, second(headers))?;
-    actions::perform(app, visitor, who, import, asked).await?;
+    actions::perform(app, Asker::new(who, visitor), import, asked).await?;
     Ok(import)
 }
 
@@ -515,8 +502,7 @@ pub(crate) async fn verify(
     Named(id): Named,
 ) -> Result<Json<Verification>, Failure> {
     let who = visitor.must_act(&app, second(&headers))?;
-    let import = id;
-    Ok(Json(actions::verify(&app, &visitor, who, import).await?))
+    Ok(Json(actions::verify(&app, Asker::new(who, &visitor), id).await?))
 }
 
 #[utoipa::path(get, path = "/workers", tag = "read", responses((status = 200, body = Vec<WorkerStatus>)))]

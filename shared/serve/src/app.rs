@@ -7,6 +7,7 @@ use model::ProcessName;
 use session::database::{self, Commit};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::Tokens,
@@ -18,9 +19,16 @@ use crate::{
 
 /// Sessions for what is shown and asked for. Answers are shared, so that few are enough for many who look.
 const SESSIONS: u32 = 4;
-/// Sessions that look at rows of targets at once.
-const ROLE_SESSIONS: usize = 4;
-/// How long a request waits for one of them.
+/// Sessions for what is asked for.
+const ACTING_SESSIONS: u32 = 2;
+/// How long the database may take for what is asked for: longer than a request waits for a lock.
+const ACTING: &str = "50s";
+/// Sessions that look at rows of targets at once: those that somebody waits for, and the others.
+const PREVIEWS: usize = 3;
+const VERIFICATIONS: usize = 2;
+/// Uploads at once: each has a thread and up to three sessions.
+const UPLOADS: usize = 16;
+/// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the database may think about one thing that is shown.
 const READING: &str = "10s";
@@ -54,11 +62,20 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub config: ServeConfig,
     pub pool: PgPool,
+    /// For what is asked for: whoever only looks keeps nobody from acting.
+    acting: PgPool,
+    /// What goes on although nobody may wait for its answer any more.
+    pub tasks: TaskTracker,
+    /// The page ends: uploads break off.
+    pub stopping: CancellationToken,
+    /// Uploads at once.
+    pub uploading: Arc<Semaphore>,
     pub answers: Answers,
     pub verifications: Verifications,
     pub uploads: Uploads,
     /// For sessions that look at rows of targets.
-    turns: Arc<Semaphore>,
+    previewing: Arc<Semaphore>,
+    verifying: Arc<Semaphore>,
 }
 
 impl std::ops::Deref for App {
@@ -78,29 +95,64 @@ impl App {
             answers: Answers::new(),
             verifications: Verifications::default(),
             uploads: Uploads::default(),
-            turns: Arc::new(Semaphore::new(ROLE_SESSIONS)),
+            acting: database::pool(
+                database::session(config.connect.clone(), &config.name, Commit::Durable)
+                    .options([("statement_timeout", ACTING)]),
+                ACTING_SESSIONS,
+            ),
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            uploading: Arc::new(Semaphore::new(UPLOADS)),
+            previewing: Arc::new(Semaphore::new(PREVIEWS)),
+            verifying: Arc::new(Semaphore::new(VERIFICATIONS)),
             config,
         }))
     }
 
     /// A session for the ledger.
     pub async fn connection(&self) -> Result<PoolConnection<Postgres>, Failure> {
+        Self::alive(&self.pool).await
+    }
+
+    /// A session for what is asked for.
+    pub async fn acting(&self) -> Result<PoolConnection<Postgres>, Failure> {
+        Self::alive(&self.acting).await
+    }
+
+    async fn alive(pool: &PgPool) -> Result<PoolConnection<Postgres>, Failure> {
         // Those that were open when the server was restarted are found here, and nobody's request has to fail for it.
         for _ in 0..SESSIONS {
-            let mut session = self.pool.acquire().await?;
+            let mut session = pool.acquire().await?;
             if session.ping().await.is_ok() {
                 return Ok(session);
             }
             session.close_on_drop();
         }
-        Ok(self.pool.acquire().await?)
+        Ok(pool.acquire().await?)
+    }
+
+    /// Does something to its end, whether or not whoever asked is still there.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        act: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.tasks
+            .spawn(act)
+            .await
+            .unwrap_or_else(|error| Err(Failure::internal(&error.to_string())))
     }
 
     /// A session with the role's own search path, for what looks at rows of targets: domains and policies may count on it. It ends with
     /// its use, and its statements after `limit`.
     pub async fn role_connection(&self, limit: RoleLimit) -> Result<RoleSession, Failure> {
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
+        let turn = match limit {
+            RoleLimit::None => Arc::clone(&self.verifying).acquire_owned().await.ok(),
+            RoleLimit::Preview => tokio::time::timeout(PATIENCE, Arc::clone(&self.previewing).acquire_owned())
+                .await
+                .ok()
+                .and_then(Result::ok),
+        };
+        let Some(turn) = turn else {
             return Err(Failure::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "others look at rows at this moment: try again",
@@ -114,6 +166,17 @@ impl App {
             session: PgConnection::connect_with(&options).await?,
             _turn: turn,
         })
+    }
+
+    /// Ends what goes on, or leaves it after a while.
+    pub async fn close(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(PATIENCE, self.tasks.wait()).await.is_err() {
+            tracing::warn!(tasks = self.tasks.len(), "what was asked for and is not done is left");
+        }
+        self.pool.close().await;
+        self.acting.close().await;
     }
 
     /// Who submits what is uploaded.

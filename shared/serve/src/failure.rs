@@ -66,9 +66,24 @@ impl Failure {
             _ => describe_error(error),
         };
         if status.is_server_error() {
-            tracing::warn!(error = message, "a request failed");
+            // Without the server's words, which may hold data.
+            tracing::warn!(status = status.as_u16(), sqlstate = sqlstate(error), "a request failed");
         }
         Self { status, message }
+    }
+}
+
+impl Failure {
+    /// That an import or its table is not as it should be; unless it is the database that did not answer.
+    fn of_domain(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut source = Some(error);
+        while let Some(error_or_source) = source {
+            if let Some(database) = error_or_source.downcast_ref::<sqlx::Error>() {
+                return Self::of_error(error, is_transient(database));
+            }
+            source = error_or_source.source();
+        }
+        Self::new(StatusCode::CONFLICT, describe_error(error))
     }
 }
 
@@ -101,7 +116,7 @@ impl From<RequestError> for Failure {
         match error {
             RequestError::Ledger(error) => error.into(),
             RequestError::Missing(import) => Self::no_import(import),
-            error => Self::new(StatusCode::CONFLICT, describe_error(&error)),
+            error => Self::of_domain(&error),
         }
     }
 }
@@ -111,7 +126,7 @@ impl From<PreviewError> for Failure {
         match error {
             PreviewError::Missing(import) => Self::no_import(import),
             PreviewError::Ledger(error) => error.into(),
-            error @ PreviewError::Target(_) => Self::new(StatusCode::CONFLICT, describe_error(&error)),
+            error @ PreviewError::Target(_) => Self::of_domain(&error),
             error @ PreviewError::Erase(_) => Self::of_error(&error, false),
         }
     }
@@ -123,7 +138,7 @@ impl From<VerifyError> for Failure {
             VerifyError::Missing(import) => Self::no_import(import),
             VerifyError::Store(error) => error.into(),
             VerifyError::Compare(error) => error.into(),
-            error => Self::new(StatusCode::CONFLICT, describe_error(&error)),
+            error => Self::of_domain(&error),
         }
     }
 }

@@ -14,6 +14,7 @@ mod failure;
 mod metrics;
 mod pages;
 mod query;
+mod reject_page;
 mod routes;
 mod uploads;
 mod words;
@@ -85,9 +86,8 @@ impl Server {
     pub async fn run(self, stop: &CancellationToken) -> Result<(), ServeError> {
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(ServeError::Accept)?;
         let app = app::App::new(self.config);
-        let pool = app.pool.clone();
-        listener::serve(listener, routes::router(app), stop).await;
-        pool.close().await;
+        listener::serve(listener, routes::router(app.clone()), stop).await;
+        app.close().await;
         Ok(())
     }
 }

@@ -7,15 +7,15 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use ledger::read::{self, Overview, TargetStatus};
+use ledger::read::{self, Overview};
 use model::ImportState;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, gauge::Gauge},
+    metrics::{family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
 
-use crate::{app::App, failure::Failure, pages::tables};
+use crate::{app::App, failure::Failure};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfState {
@@ -36,16 +36,18 @@ pub(crate) async fn page(State(app): State<App>) -> Result<Response, Failure> {
     let find = async {
         let mut conn = app.connection().await?;
         let overview = read::overview(&mut conn).await?;
-        let targets = read::targets(&mut conn, tables::SHOWN).await?;
-        text(&overview, &targets)
+        let successes = read::last_successes(&mut conn).await?;
+        text(&overview, &successes)
     };
     let text: Arc<String> = app.answers.get("metrics", find).await?;
     Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text.as_str().to_owned()).into_response())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "every figure of Prometheus is a float")]
-fn text(overview: &Overview, targets: &[TargetStatus]) -> Result<String, Failure> {
+fn text(overview: &Overview, successes: &[(String, f64)]) -> Result<String, Failure> {
     let mut registry = Registry::with_prefix("pg_import");
+    let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+    registry.register("build", "The version of this program", version);
     let imports = Family::<OfState, Level>::default();
     registry.register("imports", "Imports in the ledger, by their state", imports.clone());
     for state in ImportState::ALL {
@@ -99,13 +101,8 @@ fn text(overview: &Overview, targets: &[TargetStatus]) -> Result<String, Failure
         Unit::Seconds,
         last.clone(),
     );
-    for target in targets.iter().filter(|target| target.exists) {
-        if let Some(at) = target.last_loaded_unix_s {
-            last.get_or_create(&OfTable {
-                table: target.target.clone(),
-            })
-            .set(at);
-        }
+    for (table, at) in successes {
+        last.get_or_create(&OfTable { table: table.clone() }).set(*at);
     }
     let mut text = String::new();
     encode(&mut text, &registry).map_err(|error| Failure::internal(&error.to_string()))?;
@@ -126,7 +123,7 @@ mod tests {
             oldest_pending_s: Some(1.5),
             workers: 2,
         };
-        let text = text(&overview, &[]).unwrap();
+        let text = text(&overview, &[("shop.\"odd\"".to_owned(), 7.5)]).unwrap();
         for line in [
             "pg_import_imports{state=\"loaded\"} 7.0",
             "pg_import_imports{state=\"failed\"} 0.0",
@@ -134,6 +131,7 @@ mod tests {
             "pg_import_queue_payload_bytes 4096.0",
             "pg_import_queue_oldest_age_seconds 1.5",
             "pg_import_workers_alive 2.0",
+            "pg_import_last_success_timestamp_seconds{table=\"shop.\\\"odd\\\"\"} 7.5",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");

@@ -11,7 +11,18 @@ use serde::de::DeserializeOwned;
 use crate::{app::App, failure::Failure};
 
 /// **Bytes** of what may stand behind the question mark.
-const QUERY_BYTES: usize = 4 << 10;
+const QUERY_BYTES: usize = 8 << 10;
+
+/// What stands behind the question mark, if it can be anything at all.
+pub(crate) fn check(query: &str) -> Result<&str, Failure> {
+    if query.len() > QUERY_BYTES {
+        return Err(Failure::new(StatusCode::URI_TOO_LONG, "the address is too long"));
+    }
+    if query.contains("%00") {
+        return Err(Failure::bad_request("no text of the database holds a NUL"));
+    }
+    Ok(query)
+}
 
 /// What stands behind the question mark, as its type says.
 pub(crate) struct Query<T>(pub T);
@@ -20,13 +31,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Query<T> {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Failure> {
-        let query = parts.uri.query().unwrap_or_default();
-        if query.len() > QUERY_BYTES {
-            return Err(Failure::new(StatusCode::URI_TOO_LONG, "the address is too long"));
-        }
-        if query.contains("%00") {
-            return Err(Failure::bad_request("no text of the database holds a NUL"));
-        }
+        let query = check(parts.uri.query().unwrap_or_default())?;
         serde_urlencoded::from_str(query)
             .map(Self)
             .map_err(|error| Failure::bad_request(format!("the address asks for what there is not: {error}")))

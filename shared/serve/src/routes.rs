@@ -1,11 +1,11 @@
 //! Which path leads where, and what every answer comes with.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -69,13 +69,18 @@ async fn guard(
     };
     let is_fragment = path.starts_with("/live/");
     let refused = match &visitor {
+        _ if !is_meant(&app, request.headers()) => Some(Failure::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this listens for this machine alone, under localhost or 127.0.0.1; a reverse proxy before it takes --behind-proxy",
+        )),
         _ if open => None,
         Err(failure) => Some(failure.clone()),
         Ok(visitor) if app.config.private => visitor.must_be_known(&app).err(),
         Ok(_) => None,
     };
     // Reading an upload, or all rows of an import, takes as long as it takes.
-    let is_long = request.method() == Method::POST && (path == "/api/v1/imports" || path.ends_with("/verify"));
+    let is_long = request.method() == Method::POST
+        && (path == "/api/v1/imports" || path.starts_with("/api/v1/imports/") && path.ends_with("/verify"));
     // What is open is open to whoever comes with a token that is nobody's, too.
     request.extensions_mut().insert(visitor.clone().unwrap_or_default());
     let response = match refused {
@@ -96,6 +101,24 @@ async fn guard(
         }
         _ => response,
     }
+}
+
+/// Whether a request means this machine, where only those of this machine are listened to: a page of somebody else's, whose name leads here
+/// by now, asks under that name.
+fn is_meant(app: &App, headers: &HeaderMap) -> bool {
+    if app.config.behind_proxy || !app.config.listen.ip().is_loopback() {
+        return true;
+    }
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// What every answer comes with.

@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::body::Body;
@@ -18,9 +19,12 @@ use serde::Serialize;
 use source::{Source, Stream};
 use submit::submission::{Progress, Submitted};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Pieces of an upload that wait for whoever cuts them: reading from the network pauses when there are more.
 const PIECES: usize = 4;
+/// How long nothing may come of an upload.
+const IDLE: Duration = Duration::from_secs(60);
 /// Uploads that are remembered.
 const REMEMBERED: usize = 50;
 /// **Characters** of a file's name, at most.
@@ -167,13 +171,29 @@ pub(crate) fn file_name(name: &str) -> String {
 
 /// The body of a request as a source: it is read as fast as it is cut, and no faster. One that breaks off is an error where it does, and
 /// never an end.
-pub(crate) fn source_of(body: Body, upload: &Arc<Upload>) -> Source {
+pub(crate) fn source_of(body: Body, upload: &Arc<Upload>, stopping: CancellationToken) -> Source {
     let (sender, receiver) = mpsc::channel(PIECES);
     let counted = Arc::clone(upload);
     tokio::spawn(async move {
         let mut pieces = body.into_data_stream();
-        while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error));
+        loop {
+            // Only what the network does is waited for in time: whoever cuts may take as long as it must.
+            let piece = tokio::select! {
+                piece = tokio::time::timeout(IDLE, pieces.next()) => piece,
+                () = stopping.cancelled() => {
+                    let stopped = io::Error::new(io::ErrorKind::Interrupted, "the page was stopped");
+                    drop(sender.send(Some(Err(io::Error::other(stopped)))).await);
+                    return;
+                }
+            };
+            let piece = match piece {
+                Ok(Some(piece)) => piece.map_err(|error| io::Error::new(io::ErrorKind::UnexpectedEof, error)),
+                Ok(None) => break,
+                Err(_) => Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "nothing came of the upload any more",
+                )),
+            };
             if let Ok(piece) = &piece {
                 counted.bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
             }
@@ -242,7 +262,7 @@ mod tests {
     async fn an_upload_that_breaks_off_is_no_end() {
         let read = async |body: Body| {
             let upload = Uploads::default().begin("a.csv", "mia");
-            let Source::Stream(stream) = source_of(body, &upload) else {
+            let Source::Stream(stream) = source_of(body, &upload, CancellationToken::new()) else {
                 panic!("a stream");
             };
             let opened = Source::Stream(stream).open();

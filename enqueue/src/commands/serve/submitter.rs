@@ -86,7 +86,15 @@ impl serve::Submitter for Uploads {
             ..request.split
         };
         let checked = Handle::current().block_on(submission.check(&request));
-        look_at(checked.map_err(|error| refused(error.into()))?).map_err(refused)
+        let checked = checked.map_err(|error| {
+            let refusal = hints::told(&error);
+            Refused::Submission(if args.create.create_table {
+                format!("{refusal}; a table that is to be made is made when the file is uploaded, and there is nothing to check before")
+            } else {
+                refusal
+            })
+        })?;
+        look_at(checked).map_err(refused)
     }
 
     fn sniff(&self, sample: &Source) -> Result<Sniffed, Refused> {
@@ -114,13 +122,15 @@ impl serve::Submitter for Uploads {
 fn parse(options: &[(String, String)]) -> Result<SubmitArgs, Refused> {
     let mut words = vec!["enqueue".to_owned()];
     for (name, value) in options {
-        if NOT_FOR_UPLOADS.contains(&name.as_str()) || name.is_empty() {
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        if NOT_FOR_UPLOADS.contains(&name.as_str()) || !is_name {
             return Err(Refused::Options(format!("the option '{name}' is not for uploads")));
         }
-        words.push(match is_flag(name) {
-            true if value == "true" => format!("--{name}"),
-            true => continue,
-            false => format!("--{name}={value}"),
+        words.push(match (is_flag(name), value.as_str()) {
+            (true, "true") => format!("--{name}"),
+            (true, "false") => continue,
+            (true, other) => return Err(Refused::Options(format!("{name} is true or false, not '{other}'"))),
+            (false, value) => format!("--{name}={value}"),
         });
     }
     let cli = Cli::try_parse_from(&words).map_err(|error| {
@@ -230,7 +240,9 @@ mod tests {
             ("wait", "true", "not for uploads"),
             ("no-such-option", "1", "unexpected argument"),
             ("chunk-rows", "0", "0 is not in"),
-            ("delete-missing", "true", "required"),
+            ("delete-missing", "true", "needs --max-deletes"),
+            ("all-or-nothing", "1", "is true or false"),
+            ("input=/etc/passwd", "", "not for uploads"),
         ] {
             match parse(&[pair(name, value)]) {
                 Err(Refused::Options(words)) => assert!(words.contains(said), "{name}: {words}"),

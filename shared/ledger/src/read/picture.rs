@@ -116,15 +116,16 @@ const SAMPLED_CHUNKS: i32 = 1_000;
 /// [`LedgerError`] from the database.
 pub async fn throughput(conn: &mut PgConnection, import: ImportId, most: u32) -> Result<Throughput, LedgerError> {
     let rows = sqlx::query!(
-        r#"WITH began AS (SELECT i.id, i.created_at, coalesce(i.chunk_count, 0)::integer AS chunks,
+        r#"WITH began AS (SELECT i.id, i.created_at, i.state IN ('cancelling', 'cancelled', 'kept') AS undone, coalesce(i.chunk_count, 0)::integer AS chunks,
                     greatest(extract(epoch FROM coalesce(i.ended_at, clock_timestamp()) - i.created_at)::float8, 0.001) AS elapsed
                 FROM pgimport.import AS i WHERE i.id = $1),
                step AS (SELECT greatest(1, (chunks + $3::integer - 1) / $3::integer) AS width,
                     greatest(1, least($2::integer, chunks, floor(elapsed)::integer)) AS buckets FROM began),
-               done AS (SELECT c.finished_at, coalesce(c.loaded_count, 0) * step.width AS rows
+               done AS (SELECT c.finished_at, CASE WHEN began.undone THEN coalesce(c.deleted_count, 0) ELSE coalesce(c.loaded_count, 0) END * step.width AS rows
                 FROM began CROSS JOIN step CROSS JOIN LATERAL generate_series(0, began.chunks - 1, step.width) AS s (ordinal)
                 JOIN pgimport.import_chunk AS c ON c.import_id = began.id AND c.ordinal = s.ordinal
-                WHERE c.finished_at IS NOT NULL AND c.state IN ('loaded', 'deleted')),
+                WHERE c.finished_at IS NOT NULL
+                  AND CASE WHEN began.undone THEN c.state = 'deleted' OR c.kept_count IS NOT NULL ELSE c.state = 'loaded' END),
                placed AS (SELECT extract(epoch FROM done.finished_at - began.created_at)::float8 AS at, done.rows FROM began CROSS JOIN done)
            SELECT began.elapsed AS "elapsed!", step.buckets AS "buckets!",
                least(greatest(floor(placed.at / began.elapsed * step.buckets)::integer, 0), step.buckets - 1) AS "bucket?",

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::status;
-use crate::{LedgerError, number::unsigned};
+use crate::{LedgerError, chunks::Totals, number::unsigned};
 
 /// A table that imports load, or loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -27,16 +27,31 @@ pub struct TargetStatus {
     pub last_loaded: Option<ImportId>,
     /// When that one ended: ISO 8601, UTC.
     pub last_loaded_at: Option<String>,
-    /// The same in **seconds** since 1970.
-    #[serde(skip)]
-    pub last_loaded_unix_s: Option<f64>,
     /// **Seconds** since then.
     pub stale_s: Option<f64>,
     /// The rows that it put there.
     pub last_loaded_rows: Option<u64>,
 }
 
-/// The tables that imports are known of, those that were loaded longest ago first, at most `limit`. Costs grow with the history: 100 ms for
+/// When the newest loaded import of each table that is there ended: **seconds** since 1970.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn last_successes(conn: &mut PgConnection) -> Result<Vec<(String, f64)>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"SELECT format('%I.%I', n.nspname, c.relname) AS "target!", extract(epoch FROM loaded.ended_at)::float8 AS "at!"
+           FROM (SELECT target_oid, max(id) AS id FROM pgimport.import WHERE state = 'loaded' GROUP BY target_oid) AS t
+           JOIN pgimport.import AS loaded ON loaded.id = t.id
+           JOIN pg_class AS c ON c.oid = t.target_oid
+           JOIN pg_namespace AS n ON n.oid = c.relnamespace
+           WHERE loaded.ended_at IS NOT NULL"#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.target, row.at)).collect())
+}
+
+/// The tables that imports are known of, those that were loaded longest ago first, and those that are gone last, at most `limit`. Costs grow with the history: 100 ms for
 /// 100,000 imports.
 ///
 /// # Errors
@@ -52,14 +67,14 @@ pub async fn targets(conn: &mut PgConnection, limit: i64) -> Result<Vec<TargetSt
                    (SELECT sum(nullif(p.reltuples, -1)) FROM pg_partition_tree(c.oid) AS t JOIN pg_class AS p ON p.oid = t.relid WHERE t.isleaf)::bigint
                    ELSE nullif(c.reltuples, -1)::bigint END AS estimated,
                t.imports AS "imports!", t.running AS "running!", last.id AS last_id, last.state AS "last_state: ImportState",
-               loaded.id AS "loaded_id?", to_char(loaded.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS loaded_at,
-               extract(epoch FROM loaded.ended_at)::float8 AS loaded_unix, extract(epoch FROM clock_timestamp() - loaded.ended_at)::float8 AS stale
+               loaded.id AS "loaded_id?", loaded.totals AS loaded_totals, to_char(loaded.ended_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS loaded_at,
+               extract(epoch FROM clock_timestamp() - loaded.ended_at)::float8 AS stale
            FROM of_table AS t
            JOIN pgimport.import AS last ON last.id = t.last
            LEFT JOIN pgimport.import AS loaded ON loaded.id = t.loaded
            LEFT JOIN pg_class AS c ON c.oid = t.target_oid
            LEFT JOIN pg_namespace AS n ON n.oid = c.relnamespace
-           ORDER BY loaded.ended_at NULLS FIRST, last.id LIMIT $1"#,
+           ORDER BY c.oid IS NULL, loaded.ended_at NULLS FIRST, last.id LIMIT $1"#,
         limit
     )
     .fetch_all(&mut *conn)
@@ -67,9 +82,14 @@ pub async fn targets(conn: &mut PgConnection, limit: i64) -> Result<Vec<TargetSt
     let mut targets = Vec::with_capacity(rows.len());
     for row in rows {
         let last_loaded = row.loaded_id.map(ImportId);
-        let last_loaded_rows = match last_loaded {
-            Some(import) => status(conn, import).await?.map(|status| status.loaded),
-            None => None,
+        let frozen = row
+            .loaded_totals
+            .and_then(|totals| serde_json::from_value::<Totals>(totals).ok());
+        let last_loaded_rows = match (last_loaded, frozen) {
+            (_, Some(totals)) => Some(totals.rows_loaded),
+            // One of before has none.
+            (Some(import), None) => status(conn, import).await?.map(|status| status.loaded),
+            (None, None) => None,
         };
         targets.push(TargetStatus {
             target: row.target,
@@ -81,7 +101,6 @@ pub async fn targets(conn: &mut PgConnection, limit: i64) -> Result<Vec<TargetSt
             last_state: row.last_state,
             last_loaded,
             last_loaded_at: row.loaded_at,
-            last_loaded_unix_s: row.loaded_unix,
             stale_s: row.stale.map(|seconds| seconds.max(0.0)),
             last_loaded_rows,
         });

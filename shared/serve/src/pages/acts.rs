@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     access::Visitor,
-    actions::{self, Asked, UndoOptions},
+    actions::{self, Asked, Asker, UndoOptions},
     app::App,
     failure::Failure,
     query::{Form, Named},
@@ -30,7 +30,7 @@ async fn act(
     to: &str,
 ) -> Result<Redirect, Failure> {
     let who = visitor.must_act(app, csrf_of(form).as_deref())?;
-    actions::perform(app, visitor, who, import, asked).await?;
+    actions::perform(app, Asker::new(who, visitor), import, asked).await?;
     Ok(Redirect::to(&app.path(to)))
 }
 
@@ -92,7 +92,7 @@ pub(crate) async fn verify(
     Form(form): Form,
 ) -> Result<Redirect, Failure> {
     let who = visitor.must_act(&app, csrf_of(&form).as_deref())?;
-    super::verifications::begin(&app, visitor.clone(), who.to_owned(), id);
+    super::verifications::begin(&app, Asker::new(who, &visitor), id);
     app.answers.forget();
     Ok(Redirect::to(&app.path(format!("/imports/{id}"))))
 }

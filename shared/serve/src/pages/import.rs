@@ -98,7 +98,7 @@ fn body(app: &App, visitor: &Visitor, seen: &Seen) -> Markup {
         h1 { "Import " (id) " " (badge(status.state, state(status))) }
         (headline(seen))
         (acts(app, visitor, status))
-        (verifications::show(app, id))
+        (verifications::show(app, visitor, id))
         @if let Some(error) = &status.error {
             p.failure role="alert" { @if visitor.who.is_some() { (words::escape(error)) } @else { (HIDDEN) } }
         }

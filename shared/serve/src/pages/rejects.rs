@@ -9,7 +9,6 @@ use axum::{
 use bytes::Bytes;
 use futures::stream;
 use ledger::{
-    imports, inputs,
     read::RejectReport,
     rejects::{self, Reject},
 };
@@ -23,6 +22,7 @@ use crate::{
     app::App,
     failure::Failure,
     query::{Named, Query},
+    reject_page::{self, RejectPage},
 };
 
 /// Rejects on a page.
@@ -38,32 +38,6 @@ pub(crate) struct From {
     after: String,
 }
 
-/// A place as an address has it.
-pub(crate) fn place(position: &Position) -> String {
-    let part = |part: Option<u64>| part.unwrap_or(0);
-    format!("{}.{}.{}", position.input, part(position.record), part(position.byte))
-}
-
-/// The place that an address means; `None` for the beginning.
-pub(crate) fn parse_place(text: &str) -> Result<Option<Position>, Failure> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let parse = || {
-        let mut parts = text.split('.');
-        let position = Position {
-            input: parts.next()?.parse().ok()?,
-            record: Some(parts.next()?.parse().ok()?),
-            byte: Some(parts.next()?.parse().ok()?),
-            line: None,
-        };
-        parts.next().is_none().then_some(position)
-    };
-    parse()
-        .map(Some)
-        .ok_or_else(|| Failure::bad_request("after is the place of a reject, as an earlier answer names it"))
-}
-
 pub(crate) async fn page(
     State(app): State<App>,
     visitor: Visitor,
@@ -71,20 +45,11 @@ pub(crate) async fn page(
     Query(from): Query<From>,
 ) -> Result<Markup, Failure> {
     visitor.must_be_known(&app)?;
-    let mut conn = app.connection().await?;
-    let import = imports::read(&mut conn, id)
-        .await?
-        .ok_or_else(|| Failure::no_import(id))?;
-    let names = inputs::names(&mut conn, &import).await?;
-    let page = rejects::page(&mut conn, id, parse_place(&from.after)?, SHOWN).await?;
-    let more = match page.last() {
-        Some(last) if rejects::any_behind(&mut conn, id, last.position).await? => Some(last),
-        _ => None,
-    };
+    let RejectPage { names, rejects, next } = RejectPage::read(&app, id, &from.after, SHOWN).await?;
     let path = app.path(format!("/imports/{id}/rejects"));
     let body = html! {
         h1 { "Rejects of import " a href=(app.path(format!("/imports/{id}"))) { (id) } }
-        @if page.is_empty() {
+        @if rejects.is_empty() {
             p.empty { @if from.after.is_empty() { "No record was rejected." } @else { "There are no more." } }
         } @else {
             p { a.button href={ (path) ".csv" } download { "Download all as CSV" } }
@@ -95,10 +60,10 @@ pub(crate) async fn page(
                         th.number scope="col" { "Record" } th.number scope="col" { "Line" } th scope="col" { "Column" }
                         th scope="col" { "Why" } th scope="col" { "The record" }
                     } }
-                    tbody { @for reject in &page { (row(reject, &names)) } }
+                    tbody { @for reject in &rejects { (row(reject, &names)) } }
                 }
             }
-            @if let Some(last) = more { p.more { a href={ (path) "?after=" (place(&last.position)) } { "More" } } }
+            @if let Some(next) = next { p.more { a href={ (path) "?after=" (next) } { "More" } } }
         }
     };
     let title = format!("Rejects of import {id}");
@@ -132,12 +97,7 @@ fn row(reject: &Reject, names: &[String]) -> Markup {
 /// All of them as a file, as long as it may be: a page of them after the other.
 pub(crate) async fn csv(State(app): State<App>, visitor: Visitor, Named(id): Named) -> Result<Response, Failure> {
     visitor.must_be_known(&app)?;
-    let mut conn = app.connection().await?;
-    let import = imports::read(&mut conn, id)
-        .await?
-        .ok_or_else(|| Failure::no_import(id))?;
-    let names = inputs::names(&mut conn, &import).await?;
-    drop(conn);
+    let names = reject_page::names(&mut *app.connection().await?, id).await?;
     let pages = stream::unfold(
         Some(Written {
             app,

@@ -10,7 +10,13 @@ use maud::{Markup, html};
 use model::{ImportId, words};
 use worker::Verification;
 
-use crate::{access::Visitor, actions, app::App, failure::Failure};
+use super::import::HIDDEN;
+use crate::{
+    access::Visitor,
+    actions::{self, Asker},
+    app::App,
+    failure::Failure,
+};
 
 /// Outcomes that are remembered.
 const KEPT: usize = 100;
@@ -57,20 +63,21 @@ impl Verifications {
 }
 
 /// Begins to verify an import, unless that is being done.
-pub(super) fn begin(app: &App, visitor: Visitor, who: String, import: ImportId) {
+pub(super) fn begin(app: &App, asker: Asker, import: ImportId) {
     if !app.verifications.begin(import) {
         return;
     }
-    let app = app.clone();
-    tokio::spawn(async move {
-        let outcome = actions::verify(&app, &visitor, &who, import).await;
-        app.verifications.end(import, outcome);
-        app.answers.forget();
+    let shared = app.clone();
+    app.tasks.spawn(async move {
+        // That it comes to its end, or why it did not, is known here in any case.
+        let outcome = actions::verify(&shared, asker, import).await;
+        shared.verifications.end(import, outcome);
+        shared.answers.forget();
     });
 }
 
 /// How it went, if it was verified.
-pub(super) fn show(app: &App, import: ImportId) -> Markup {
+pub(super) fn show(app: &App, visitor: &Visitor, import: ImportId) -> Markup {
     match app.verifications.get(import) {
         None => html! {},
         Some(Verified::Running(since)) => html! {
@@ -80,7 +87,7 @@ pub(super) fn show(app: &App, import: ImportId) -> Markup {
             let ago = words::duration(at.elapsed().as_secs_f64());
             match &*outcome {
                 Err(failure) => {
-                    html! { p.failure role="alert" { "It could not be verified: " (words::escape(&failure.message)) } }
+                    html! { p.failure role="alert" { "It could not be verified: " @if visitor.who.is_some() { (words::escape(&failure.message)) } @else { (HIDDEN) } } }
                 }
                 Ok(report) if report.agrees() => html! {
                     p.success role="status" { "Verified " (ago) " ago: ledger and table agree on " (words::group(report.rows)) " rows." }
