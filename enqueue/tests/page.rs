@@ -832,7 +832,7 @@ async fn a_second_cancel_with_other_options_is_refused_and_a_same_one_changes_no
         .await
         .is(StatusCode::NOT_FOUND);
     assert!(
-        audit(&world).await[3].contains("token verify 999 refused: "),
+        audit(&world).await[3].contains("token verify 999 {} refused: "),
         "{:?}",
         audit(&world).await
     );

@@ -265,13 +265,10 @@ mod tests {
             let Source::Stream(stream) = source_of(body, &upload, CancellationToken::new()) else {
                 panic!("a stream");
             };
-            let opened = Source::Stream(stream).open();
             let text = tokio::task::spawn_blocking(move || {
-                let mut reader = opened
-                    .map_err(io::Error::other)?
-                    .decode(&model::TextSpec::default())
-                    .map_err(io::Error::other)?;
-                io::read_to_string(&mut reader)
+                let opened = Source::Stream(stream).open().map_err(io::Error::other)?;
+                let reader = opened.decode(&model::TextSpec::default()).map_err(io::Error::other)?;
+                io::read_to_string(reader)
             });
             (text.await.unwrap(), upload.status().bytes)
         };
