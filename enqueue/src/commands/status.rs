@@ -13,6 +13,8 @@ use crate::{
     signals::Signals,
 };
 
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+
 pub async fn run(args: StatusArgs) -> anyhow::Result<Exit> {
     let open = Open::checked(&args.connect, Purpose::Look).await?;
     let outcome = show(&args, &open).await;
@@ -38,14 +40,19 @@ async fn show(args: &StatusArgs, open: &Open) -> anyhow::Result<Exit> {
     if args.json {
         output::print_json(&status)?;
     } else {
-        output::print(&open.summary(&status))?;
-        output::print(&details(open, &status).await?)?;
+        let details = match details(open, &status).await {
+            // Who may not look at rejects or events sees the rest.
+            Err(error) if session::sqlstate(error.as_ref()).as_deref() == Some(INSUFFICIENT_PRIVILEGE) => None,
+            details => details?,
+        };
+        let parts = [Some(open.summary(&status)), details];
+        output::print(&parts.into_iter().flatten().collect::<Vec<_>>().join("\n"))?;
     }
     Ok(if args.watch { Exit::of(&status) } else { Exit::Done })
 }
 
 /// What happened when, what went wrong, and whether anybody is there to go on.
-async fn details(open: &Open, status: &ImportStatus) -> anyhow::Result<String> {
+async fn details(open: &Open, status: &ImportStatus) -> anyhow::Result<Option<String>> {
     let mut conn = open.connection().await?;
     let mut lines = Vec::new();
     for event in read::events(&mut conn, status.import_id).await? {
@@ -58,8 +65,14 @@ async fn details(open: &Open, status: &ImportStatus) -> anyhow::Result<String> {
         ));
     }
     let errors = read::grouped_errors(&mut conn, status.import_id).await?;
+    // Those of few chunks are told above, one by one.
+    let chunks: u64 = errors.chunks.iter().map(|group| group.count).sum();
+    let chunks = errors
+        .chunks
+        .iter()
+        .filter(|_| chunks > status.chunk_errors.len() as u64);
     let groups = errors.rejects.iter().map(|group| ("reject", group));
-    for (name, group) in groups.chain(errors.chunks.iter().map(|group| ("chunk", group))) {
+    for (name, group) in groups.chain(chunks.map(|group| ("chunks", group))) {
         let of = group.constraint.as_ref().or(group.column.as_ref());
         let place = [
             of.map(|of| output::escape(of)),
@@ -86,7 +99,7 @@ async fn details(open: &Open, status: &ImportStatus) -> anyhow::Result<String> {
             "waits"
         ));
     }
-    Ok(lines.join("\n"))
+    Ok((!lines.is_empty()).then(|| lines.join("\n")))
 }
 
 async fn list(args: &StatusArgs, open: &Open) -> anyhow::Result<Exit> {
