@@ -252,7 +252,7 @@ mod tests {
         metrics.heard();
         let text = metrics.text().unwrap();
         assert!(
-            text.contains("pg_import_running_chunks 0") && !text.contains("NaN"),
+            text.contains("pg_import_running_chunks 0") && !text.contains("seconds NaN"),
             "{text}"
         );
     }
