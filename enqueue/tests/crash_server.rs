@@ -7,7 +7,7 @@ use std::time::Duration;
 use local_server::ShutdownMode;
 use rand::RngExt as _;
 use rustix::process::{Pid, Signal, kill_process};
-use support::{Held, World, seeded};
+use support::{Held, World, orders, seeded, until_true};
 use testkit::TestServer;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -293,4 +293,35 @@ async fn a_long_history_is_pruned_and_disturbs_nobody() {
     world.assert_no_job_stranded().await;
     let pruned = "apalis.jobs HAVING count(*) < 450000";
     world.until_some(pruned).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_end_the_server_never_heard_of_is_ended_while_its_worker_lives() {
+    let world = World::new().await;
+    let worker = world.worker(&[]).start();
+    world.until_working(&worker).await;
+    let id = world.submit("a.csv", &orders("A", 300), &[]);
+    until_true("all is loaded", async || world.state(id).await == "loaded").await;
+    world.assert_no_job_stranded().await;
+    // As a restart in that moment leaves it: held by one of the living worker's, begun long ago, and of a chunk that is long done.
+    world
+        .execute(&format!(
+            "UPDATE pgimport.import_chunk SET finished_at = now() - interval '1 hour';
+             INSERT INTO apalis.jobs (id, job_type, job, status, attempts, max_attempts, run_at, lock_at, lock_by, priority)
+             SELECT '01M8FBSPADZVR257K0JPDRVG8' || n, 'pg_import',
+                 convert_to(format('{{\"version\":1,\"kind\":\"%s\",\"import\":{id},\"ordinal\":%s}}', kind, n), 'UTF8'),
+                 'Running', 0, 1, now() - interval '1 hour', now() - interval '1 hour', (SELECT max(id) FROM apalis.workers), 0
+             FROM (VALUES (0, 'load_chunk'), (1, 'load_chunk'), (2, 'delete_chunk')) AS j (n, kind)"
+        ))
+        .await;
+    // What is loaded is not undone: that job is still to be done, or its holder's own affair.
+    until_true("two jobs are ended", async || {
+        world.count("apalis.jobs WHERE status = 'Running'").await == 1
+    })
+    .await;
+    let left = world
+        .texts("SELECT convert_from(job, 'UTF8') FROM apalis.jobs WHERE status = 'Running'")
+        .await;
+    assert!(left[0].contains("delete_chunk"), "{left:?}");
+    assert_eq!(world.count("public.sale_order").await, 300);
 }

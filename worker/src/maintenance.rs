@@ -59,6 +59,7 @@ async fn pass(pool: &PgPool, name: &ProcessName, with_upkeep: bool) -> Result<Op
     if with_upkeep {
         let begin = Instant::now();
         report("renewing wake-ups", renew_wakeups(&mut conn).await);
+        report("ending forgotten jobs", end_forgotten(&mut conn).await);
         report("failing what cannot come", chunks::fail_blocked(&mut conn, None).await);
         report("ending imports", completion::finish_unnoticed(&mut conn).await);
         report(
@@ -145,6 +146,17 @@ async fn renew_wakeups(conn: &mut PgConnection) -> Result<(), LedgerError> {
     }
     if !missing.is_empty() {
         tracing::info!(jobs = missing.len(), "what had no live job got a new one");
+    }
+    Ok(())
+}
+
+async fn end_forgotten(conn: &mut PgConnection) -> Result<(), LedgerError> {
+    let ended = wakeups::end_forgotten(conn, JOBS_AT_ONCE).await?;
+    if ended > 0 {
+        tracing::info!(
+            jobs = ended,
+            "jobs were ended that were done, and of which nobody had said so"
+        );
     }
     Ok(())
 }

@@ -83,6 +83,51 @@ pub async fn push_behind(tx: &mut PgConnection, job: Job, delay: Duration) -> Re
     set_jobs(tx, &[job], ids).await
 }
 
+/// How long what a job is about is done before the job counts as forgotten: by far longer than it takes to say that it is.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
+
+/// Ends jobs whose chunk is loaded, failed or undone for a while, and whose holder lives: it said that the job was done, but the database
+/// was restarted in that moment, and nobody says it again. Returns how many.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn end_forgotten(conn: &mut PgConnection, limit: i64) -> Result<u64, LedgerError> {
+    let held = queue::held(conn, FORGOTTEN_AFTER, limit).await?;
+    let of_chunks = held.iter().filter_map(|held| match held.job {
+        Job::LoadChunk(chunk) => Some((&held.id, chunk, false)),
+        Job::DeleteChunk(chunk) => Some((&held.id, chunk, true)),
+        Job::CancelImport { .. } => None,
+    });
+    let (mut ids, mut imports, mut ordinals, mut undos) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (id, chunk, undo) in of_chunks {
+        ids.push(id.clone());
+        imports.push(chunk.import.0);
+        ordinals.push(chunk.ordinal);
+        undos.push(undo);
+    }
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let forgotten = sqlx::query_scalar!(
+        r#"SELECT j.id AS "id!"
+           FROM unnest($1::text[], $2::bigint[], $3::integer[], $4::boolean[]) AS j (id, import_id, ordinal, undo)
+           JOIN pgimport.import_chunk AS c ON c.import_id = j.import_id AND c.ordinal = j.ordinal
+           WHERE c.finished_at < clock_timestamp() - $5 * interval '1 second'
+             AND CASE WHEN j.undo THEN c.state = 'deleted' OR c.kept_count IS NOT NULL ELSE c.state <> 'pending' END"#,
+        &ids,
+        &imports,
+        &ordinals,
+        &undos,
+        FORGOTTEN_AFTER.as_secs_f64()
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    if forgotten.is_empty() {
+        return Ok(0);
+    }
+    Ok(queue::end(conn, &forgotten).await?)
+}
+
 /// Names jobs that were just added, in their order, on what they are for.
 async fn set_jobs(tx: &mut PgConnection, jobs: &[Job], ids: Vec<String>) -> Result<(), LedgerError> {
     let (mut of_chunks, mut chunk_ids) = (Vec::new(), Vec::new());

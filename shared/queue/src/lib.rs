@@ -249,6 +249,48 @@ pub async fn rescue_orphans(conn: &mut PgConnection) -> Result<u64, QueueError> 
     Ok(done.rows_affected())
 }
 
+/// A job that a worker began, and of which it has not said that it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldJob {
+    pub id: String,
+    pub job: Job,
+}
+
+/// Up to `limit` jobs that were begun longer ago than `age`, and are held since; those that this program cannot read are left out.
+///
+/// # Errors
+/// [`QueueError`] from the database.
+pub async fn held(conn: &mut PgConnection, age: Duration, limit: i64) -> Result<Vec<HeldJob>, QueueError> {
+    let rows = sqlx::query!(
+        "SELECT id, job FROM apalis.jobs
+         WHERE job_type = $1 AND status = 'Running' AND lock_at < now() - $2 * interval '1 second' ORDER BY lock_at LIMIT $3",
+        QUEUE,
+        age.as_secs_f64(),
+        limit
+    )
+    .fetch_all(conn)
+    .await?;
+    let held = rows.into_iter().filter_map(|row| {
+        let job = Job::from_bytes(&row.job).ok()?;
+        Some(HeldJob { id: row.id, job })
+    });
+    Ok(held.collect())
+}
+
+/// Ends jobs that are held, for what they are about is done.
+///
+/// # Errors
+/// [`QueueError`] from the database.
+pub async fn end(conn: &mut PgConnection, ids: &[String]) -> Result<u64, QueueError> {
+    let done = sqlx::query!(
+        "UPDATE apalis.jobs SET status = 'Done', done_at = now() WHERE id = ANY ($1) AND status = 'Running'",
+        ids
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Removes up to `limit` finished jobs, and the rows of dead workers that no job names any more.
 ///
 /// # Errors
