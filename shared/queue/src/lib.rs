@@ -249,21 +249,21 @@ pub async fn rescue_orphans(conn: &mut PgConnection) -> Result<u64, QueueError> 
     Ok(done.rows_affected())
 }
 
-/// A job that a worker began, and of which it has not said that it is done.
+/// A job that a worker fetched, and of which it has not said that it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldJob {
     pub id: String,
     pub job: Job,
 }
 
-/// Up to `limit` jobs that were begun longer ago than `age`, and are held since; those that this program cannot read are left out.
+/// Up to `limit` jobs that were fetched longer ago than `age`, and are held since; those that this program cannot read are left out.
 ///
 /// # Errors
 /// [`QueueError`] from the database.
 pub async fn held(conn: &mut PgConnection, age: Duration, limit: i64) -> Result<Vec<HeldJob>, QueueError> {
     let rows = sqlx::query!(
         "SELECT id, job FROM apalis.jobs
-         WHERE job_type = $1 AND status = 'Running' AND lock_at < now() - $2 * interval '1 second' ORDER BY lock_at LIMIT $3",
+         WHERE job_type = $1 AND status IN ('Queued', 'Running') AND lock_at < now() - $2 * interval '1 second' ORDER BY lock_at LIMIT $3",
         QUEUE,
         age.as_secs_f64(),
         limit
@@ -283,7 +283,7 @@ pub async fn held(conn: &mut PgConnection, age: Duration, limit: i64) -> Result<
 /// [`QueueError`] from the database.
 pub async fn end(conn: &mut PgConnection, ids: &[String]) -> Result<u64, QueueError> {
     let done = sqlx::query!(
-        "UPDATE apalis.jobs SET status = 'Done', done_at = now() WHERE id = ANY ($1) AND status = 'Running'",
+        "UPDATE apalis.jobs SET status = 'Done', done_at = now() WHERE id = ANY ($1) AND status IN ('Queued', 'Running')",
         ids
     )
     .execute(conn)
