@@ -435,11 +435,7 @@ pub struct PsqlArgs {
 }
 
 fn parse_state(text: &str) -> Result<ImportState, String> {
-    let mut states = ImportState::ALL.into_iter();
-    states.find(|state| state.as_str() == text.trim()).ok_or_else(|| {
-        let all: Vec<&str> = ImportState::ALL.iter().map(|state| state.as_str()).collect();
-        format!("expected one of {}", all.join(", "))
-    })
+    text.trim().parse()
 }
 
 fn parse_prefix(text: &str) -> Result<String, String> {

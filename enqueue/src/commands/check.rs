@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use ledger::rejects::Reject;
+use model::ImportSpec;
 use submit::{chunks::SourceChunks, submission::Checked};
+use target::Target;
 use tokio::io::stdout;
 use worker::load::{
     rows,
@@ -23,12 +25,7 @@ pub async fn run(checked: Checked) -> anyhow::Result<Exit> {
         spec,
         mut chunks,
     } = checked;
-    let columns = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
-    let about = About {
-        import: 0, // there is none
-        inputs: chunks.origins(),
-    };
-    let shape = Arc::new(RecordShape::new(columns, &spec, &about)?);
+    let shape = Arc::new(shape(&target, &spec, &chunks)?);
     let mut reasons = ReasonWriter::new(stdout(), chunks.origins()).await?;
     let (mut records, mut rejected) = (0, 0);
     loop {
@@ -53,6 +50,16 @@ pub async fn run(checked: Checked) -> anyhow::Result<Exit> {
         group(rejected)
     ));
     Ok(if rejected > 0 { Exit::Rejects } else { Exit::Done })
+}
+
+/// How the records of a source are read that no import has.
+pub fn shape(target: &Target, spec: &ImportSpec, chunks: &SourceChunks) -> anyhow::Result<RecordShape> {
+    let columns = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
+    let about = About {
+        import: 0, // there is none
+        inputs: chunks.origins(),
+    };
+    Ok(RecordShape::new(columns, spec, &about)?)
 }
 
 /// How many records the next chunk has, and which of them are rejects; `None` at the end.

@@ -71,6 +71,20 @@ impl fmt::Display for ImportEvent {
     }
 }
 
+impl std::str::FromStr for ImportState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| {
+                let all: Vec<&str> = Self::ALL.iter().map(|state| state.as_str()).collect();
+                format!("expected one of {}", all.join(", "))
+            })
+    }
+}
+
 impl ImportState {
     pub const ALL: [Self; 7] = [
         Self::Splitting,

@@ -18,8 +18,9 @@ use crate::{
 };
 
 /// How an import shall be undone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, utoipa::IntoParams, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct UndoOptions {
     /// Delete rows that were edited since, too.
     pub include_edited: bool,

@@ -13,7 +13,7 @@ use ledger::{
     read::{
         self, EventStatus, GroupedErrors, ImportFilter, ImportStatus, Picture, RejectReport, TargetStatus, Throughput,
     },
-    workers::{self, WorkerStatus},
+    workers::WorkerStatus,
 };
 use model::{ImportId, ImportState};
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use crate::{
     actions::{self, Asked, Asker, UndoOptions},
     app::{App, RoleLimit},
     failure::{ErrorBody, Failure},
-    pages::{import as import_page, tables as tables_page},
+    pages::{import as import_page, tables as tables_page, workers as workers_page},
     query::{self, Named, Query},
     reject_page::RejectPage,
     uploads::{Looked, Sniffed, file_name, sample_of},
@@ -73,13 +73,8 @@ fn states(text: &str) -> Result<Vec<ImportState>, Failure> {
     let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
     words
         .map(|word| {
-            ImportState::ALL
-                .into_iter()
-                .find(|state| state.as_str() == word)
-                .ok_or_else(|| {
-                    let all: Vec<&str> = ImportState::ALL.iter().map(|state| state.as_str()).collect();
-                    Failure::bad_request(format!("state is one of {}", all.join(", ")))
-                })
+            word.parse()
+                .map_err(|error| Failure::bad_request(format!("state: {error}")))
         })
         .collect()
 }
@@ -384,18 +379,7 @@ pub(crate) async fn rejects(
     Ok(axum::response::IntoResponse::into_response(Json(answer)))
 }
 
-/// How an undo is previewed.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct PreviewQuery {
-    /// As of `cancel`.
-    include_edited: bool,
-    /// As of `cancel`.
-    cascade: bool,
-}
-
-#[utoipa::path(get, path = "/imports/{id}/preview", params(("id" = i64, Path), PreviewQuery), tag = "token", security(("token" = [])),
+#[utoipa::path(get, path = "/imports/{id}/preview", params(("id" = i64, Path), UndoOptions), tag = "token", security(("token" = [])),
     responses((status = 200, body = UndoPreview), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody),
         (status = 409, body = ErrorBody), (status = 504, body = ErrorBody)))]
 /// What a cancel would do to the rows of an import, as the table is at this moment
@@ -403,13 +387,9 @@ pub(crate) async fn preview(
     State(app): State<App>,
     visitor: Visitor,
     Named(id): Named,
-    Query(query): Query<PreviewQuery>,
+    Query(undo): Query<UndoOptions>,
 ) -> Result<Json<UndoPreview>, Failure> {
     visitor.must_be_known(&app)?;
-    let undo = UndoOptions {
-        include_edited: query.include_edited,
-        cascade: query.cascade,
-    };
     let mut conn = app.role_connection(RoleLimit::Preview).await?;
     Ok(Json(worker::preview(&mut conn, id, undo.into()).await?))
 }
@@ -508,15 +488,11 @@ pub(crate) async fn verify(
 #[utoipa::path(get, path = "/workers", tag = "read", responses((status = 200, body = Vec<WorkerStatus>)))]
 /// The workers, and what each does
 pub(crate) async fn workers(State(app): State<App>) -> Result<Json<Vec<WorkerStatus>>, Failure> {
-    let find = async { Ok(workers::list(&mut *app.connection().await?).await?) };
-    let workers = app.answers.get("api workers", find).await?;
-    Ok(Json((*workers).clone()))
+    Ok(Json((*workers_page::listed(&app).await?).clone()))
 }
 
 #[utoipa::path(get, path = "/tables", tag = "read", responses((status = 200, body = Vec<TargetStatus>)))]
 /// The tables that imports load, those that were loaded longest ago first
 pub(crate) async fn tables(State(app): State<App>) -> Result<Json<Vec<TargetStatus>>, Failure> {
-    let find = async { Ok(read::targets(&mut *app.connection().await?, tables_page::SHOWN).await?) };
-    let tables = app.answers.get("api tables", find).await?;
-    Ok(Json((*tables).clone()))
+    Ok(Json((*tables_page::listed(&app).await?).clone()))
 }

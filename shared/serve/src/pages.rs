@@ -67,6 +67,11 @@ fn bar(share: Option<f64>) -> Markup {
     }
 }
 
+/// A row of a table of figures.
+fn figure(name: &str, number: u64, hint: &str) -> Markup {
+    html! { tr { th scope="row" { (name) } td.number { (model::words::group(number)) } td.hint { (hint) } } }
+}
+
 /// A part of a page, for the script that follows.
 fn fragment(markup: Markup) -> Response {
     (

@@ -1,12 +1,10 @@
 //! What is uploaded to the page, submitted as the command line would: the same options, under the same names.
 
-use std::sync::Arc;
-
 use ::submit::{
     sniff,
     submission::{Checked, Event, Progress, Submission, Submitted},
 };
-use clap::Parser as _;
+use clap::{ArgAction, CommandFactory as _, Parser as _};
 use format::sample::SAMPLE_BYTES;
 use model::{Container, FormatSpec, ProcessName, SplitSpec};
 use rand::RngExt as _;
@@ -14,15 +12,11 @@ use serve::{Looked, LookedReject, Refused, Sniffed};
 use source::Source;
 use sqlx::postgres::PgConnectOptions;
 use tokio::runtime::Handle;
-use worker::load::{
-    rows,
-    shape::{About, RecordShape},
-    sink::Sink,
-};
+use worker::load::{rows, sink::Sink};
 
 use crate::{
     cli::{Cli, SubmitArgs},
-    commands::submit,
+    commands::{check, submit},
     hints,
     options::{self, Words},
 };
@@ -120,6 +114,12 @@ impl serve::Submitter for Uploads {
 
 /// The arguments that options mean.
 fn parse(options: &[(String, String)]) -> Result<SubmitArgs, Refused> {
+    let command = Cli::command();
+    let is_flag = |name: &str| {
+        let mut arguments = command.get_arguments();
+        arguments
+            .any(|argument| argument.get_long() == Some(name) && matches!(argument.get_action(), ArgAction::SetTrue))
+    };
     let mut words = vec!["enqueue".to_owned()];
     for (name, value) in options {
         let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
@@ -141,14 +141,6 @@ fn parse(options: &[(String, String)]) -> Result<SubmitArgs, Refused> {
     })?;
     cli.fits().map_err(Refused::Options)?;
     Ok(cli.submit)
-}
-
-/// Whether an option takes no value.
-fn is_flag(name: &str) -> bool {
-    use clap::{ArgAction, CommandFactory as _};
-    let command = Cli::command();
-    let mut arguments = command.get_arguments();
-    arguments.any(|argument| argument.get_long() == Some(name) && matches!(argument.get_action(), ArgAction::SetTrue))
 }
 
 /// Words of a command line by the names of the options.
@@ -182,12 +174,7 @@ fn look_at(checked: Checked) -> anyhow::Result<Looked> {
         spec,
         mut chunks,
     } = checked;
-    let columns = target.select(&spec.mapping.columns())?.into_iter().cloned().collect();
-    let about = About {
-        import: 0, // there is none
-        inputs: chunks.origins(),
-    };
-    let shape = Arc::new(RecordShape::new(columns, &spec, &about)?);
+    let shape = check::shape(&target, &spec, &chunks)?;
     let filled = spec.mapping.fields.iter().filter_map(|field| field.column());
     let mut looked = Looked {
         target: target.name,

@@ -93,6 +93,5 @@ pub(crate) async fn verify(
 ) -> Result<Redirect, Failure> {
     let who = visitor.must_act(&app, csrf_of(&form).as_deref())?;
     super::verifications::begin(&app, Asker::new(who, &visitor), id);
-    app.answers.forget();
     Ok(Redirect::to(&app.path(format!("/imports/{id}"))))
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use model::{ImportEvent, ImportId, words};
 
 use super::{
-    badge,
+    badge, figure,
     layout::{Page, csrf_field, layout},
 };
 use crate::{
@@ -60,9 +60,6 @@ pub(crate) async fn cancel(State(app): State<App>, visitor: Visitor, Named(id): 
     )
     .await
     .map_err(Failure::from);
-    let count = |name: &str, number: u64, hint: &str| {
-        html! { tr { th scope="row" { (name) } td.number { (words::group(number)) } td.hint { (hint) } } }
-    };
     let body = html! {
         @if !status.state.allows(ImportEvent::Cancel) {
             p.failure role="alert" { "It is " (state(&status)) ": there is nothing to cancel." }
@@ -71,13 +68,13 @@ pub(crate) async fn cancel(State(app): State<App>, visitor: Visitor, Named(id): 
             Ok(preview) => {
                 p { "As the table is at this moment:" }
                 table.figures { tbody {
-                    (count("Deleted", preview.would_delete, "rows that are as it loaded them"))
-                    @if preview.would_restore > 0 { (count("Restored", preview.would_restore, "would get their former values back")) }
-                    @if preview.would_return > 0 { (count("Put back", preview.would_return, "rows that the source did not have")) }
-                    (count("Kept", preview.would_keep, "rows that are not as it loaded them stay"))
-                    @if preview.edited > 0 { (count("Edited", preview.edited, "of these: changed since, or somebody else's")) }
-                    @if preview.cannot_tell > 0 { (count("Unclear", preview.cannot_tell, "nobody can tell whether they were edited")) }
-                    @if preview.missing > 0 { (count("Gone", preview.missing, "deleted by others already")) }
+                    (figure("Deleted", preview.would_delete, "rows that are as it loaded them"))
+                    @if preview.would_restore > 0 { (figure("Restored", preview.would_restore, "would get their former values back")) }
+                    @if preview.would_return > 0 { (figure("Put back", preview.would_return, "rows that the source did not have")) }
+                    (figure("Kept", preview.would_keep, "rows that are not as it loaded them stay"))
+                    @if preview.edited > 0 { (figure("Edited", preview.edited, "of these: changed since, or somebody else's")) }
+                    @if preview.cannot_tell > 0 { (figure("Unclear", preview.cannot_tell, "nobody can tell whether they were edited")) }
+                    @if preview.missing > 0 { (figure("Gone", preview.missing, "deleted by others already")) }
                 } }
             }
             Err(failure) => p.failure role="alert" { "What it would do could not be counted: " (words::escape(&failure.message)) }

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use model::{ImportEvent, ImportId, ImportState, words};
 
 use super::{
-    badge, bar, drawings, fragment,
+    badge, bar, drawings, figure, fragment,
     layout::{Page, button, layout},
     verifications,
 };
@@ -178,9 +178,6 @@ fn acts(app: &App, visitor: &Visitor, status: &ImportStatus) -> Markup {
 }
 
 fn figures(app: &App, status: &ImportStatus) -> Markup {
-    let count = |name: &str, number: u64, hint: &str| {
-        html! { tr { th scope="row" { (name) } td.number { (words::group(number)) } td.hint { (hint) } } }
-    };
     let upserts = status.updated + status.unchanged + status.skipped > 0;
     let undone = matches!(
         status.state,
@@ -201,14 +198,14 @@ fn figures(app: &App, status: &ImportStatus) -> Markup {
             @if !undone { dt { "Time" } dd { (words::duration(status.elapsed_s)) ", " (words::rate(status.mean_rows_per_s())) " rows/s" } }
         }
         table.figures { tbody {
-            (count("Records", status.records, if status.state == ImportState::Splitting { "so far" } else { "" }))
-            (count("Inserted", status.inserted, ""))
+            (figure("Records", status.records, if status.state == ImportState::Splitting { "so far" } else { "" }))
+            (figure("Inserted", status.inserted, ""))
             @if upserts {
-                (count("Updated", status.updated, "rows that were there"))
-                (count("Unchanged", status.unchanged, "the table had the same values"))
-                (count("Skipped", status.skipped, "another row or record has their key"))
+                (figure("Updated", status.updated, "rows that were there"))
+                (figure("Unchanged", status.unchanged, "the table had the same values"))
+                (figure("Skipped", status.skipped, "another row or record has their key"))
             }
-            @if status.removed > 0 { (count("Removed", status.removed, "the source does not have them")) }
+            @if status.removed > 0 { (figure("Removed", status.removed, "the source does not have them")) }
             tr {
                 th scope="row" { "Rejected" }
                 td.number {
@@ -218,12 +215,12 @@ fn figures(app: &App, status: &ImportStatus) -> Markup {
                 td.hint {}
             }
             @if undone {
-                (count("Deleted", status.deleted, "by the undo"))
-                @if status.restored > 0 { (count("Restored", status.restored, "got their former values back")) }
-                @if status.removed > 0 { (count("Put back", status.returned, "of those removed")) }
-                @if status.kept > 0 { (count("Kept", status.kept, "not as they were loaded")) }
-                @if status.missing > 0 { (count("Gone", status.missing, "deleted by others before")) }
-                (count("Remain", status.remaining(), "rows of it in the table"))
+                (figure("Deleted", status.deleted, "by the undo"))
+                @if status.restored > 0 { (figure("Restored", status.restored, "got their former values back")) }
+                @if status.removed > 0 { (figure("Put back", status.returned, "of those removed")) }
+                @if status.kept > 0 { (figure("Kept", status.kept, "not as they were loaded")) }
+                @if status.missing > 0 { (figure("Gone", status.missing, "deleted by others before")) }
+                (figure("Remain", status.remaining(), "rows of it in the table"))
             }
         } }
     }

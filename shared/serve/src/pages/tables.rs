@@ -14,9 +14,9 @@ use super::{
 use crate::{access::Visitor, app::App, failure::Failure};
 
 /// Tables that are shown.
-pub(crate) const SHOWN: i64 = 500;
+const SHOWN: i64 = 500;
 
-async fn listed(app: &App) -> Result<Arc<Vec<TargetStatus>>, Failure> {
+pub(crate) async fn listed(app: &App) -> Result<Arc<Vec<TargetStatus>>, Failure> {
     let find = async { Ok(read::targets(&mut *app.connection().await?, SHOWN).await?) };
     app.answers.get("tables", find).await
 }

@@ -72,7 +72,6 @@ pub(super) fn begin(app: &App, asker: Asker, import: ImportId) {
         // That it comes to its end, or why it did not, is known here in any case.
         let outcome = actions::verify(&shared, asker, import).await;
         shared.verifications.end(import, outcome);
-        shared.answers.forget();
     });
 }
 

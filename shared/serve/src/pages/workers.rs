@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{access::Visitor, app::App, failure::Failure};
 
-async fn listed(app: &App) -> Result<Arc<Vec<WorkerStatus>>, Failure> {
+pub(crate) async fn listed(app: &App) -> Result<Arc<Vec<WorkerStatus>>, Failure> {
     let find = async { Ok(workers::list(&mut *app.connection().await?).await?) };
     app.answers.get("workers", find).await
 }
