@@ -11,7 +11,7 @@ use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use connect::ConnectArgs;
 use manual::ManualCommand;
-use model::{IdentityChoice, ImportId, ImportState, Limit, LoadMethod};
+use model::{IdentityChoice, ImportId, ImportState, Limit, LoadMethod, NotifyUrl, NotifyUrlError};
 use session::logging::LogFormat;
 
 pub use conflict::ConflictArgs;
@@ -94,6 +94,7 @@ impl Cli {
             ..
         } = &self.submit;
         conflict.check(*load_method, *identity, *replace)?;
+        self.submit.notify()?;
         let input = &self.submit.input;
         if (input.len() > 1 || self.submit.each) && input.iter().any(|input| input.as_os_str() == "-") {
             return Err("standard input can be read only once: it is an import of its own, without --each".to_owned());
@@ -182,6 +183,12 @@ pub struct SubmitArgs {
     /// Load nothing and store nothing: print which records would be rejected; exit 0 without any, else 3
     #[arg(long, conflicts_with_all = ["json", "wait"])]
     pub check: bool,
+    /// Have workers send a signed message to this address when the import ends: --notify https://hooks.example.org/imports
+    ///
+    /// That is, when it is loaded, failed, cancelled or partially undone. An address on the command line is visible to other users of the
+    /// machine: keep one that holds a secret in PG_IMPORT_NOTIFY.
+    #[arg(long, value_name = "URL", env = "PG_IMPORT_NOTIFY", hide_env_values = true)]
+    pub notify: Option<String>,
     /// Follow the import to its end; Ctrl+C cancels it
     #[arg(long)]
     pub wait: bool,
@@ -200,6 +207,19 @@ pub struct SubmitArgs {
     pub values: ValuesArgs,
     #[command(flatten)]
     pub connect: ConnectArgs,
+}
+
+impl SubmitArgs {
+    /// Whom to tell of the import's end.
+    ///
+    /// # Errors
+    /// What is wrong with the address; not the address, which may hold a secret.
+    pub fn notify(&self) -> Result<Option<NotifyUrl>, String> {
+        // A variable that is set to nothing says nothing.
+        let text = self.notify.as_deref().filter(|text| !text.trim().is_empty());
+        let url = text.map(str::parse).transpose();
+        url.map_err(|error: NotifyUrlError| format!("--notify (or PG_IMPORT_NOTIFY) cannot be used: {error}"))
+    }
 }
 
 /// Measured on 2 cores with two loaders: 50,000 short records are about 0.3 s of work, of which the queue is 6 to 10 ms, and up to 7 %

@@ -1,6 +1,6 @@
 //! The database as a command uses it: a pool of sessions, and with the private server a worker in this process.
 
-use connect::{ConnectArgs, ConnectError, Database};
+use connect::{ConnectArgs, Database};
 use ledger::read::ImportStatus;
 use model::ProcessName;
 use rand::RngExt as _;
@@ -9,7 +9,7 @@ use session::retry::{MaybeTransient, through_outages};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use worker::{WorkerConfig, WorkerError};
+use worker::{WorkerConfig, WorkerError, notify::NotifyConfig};
 
 use crate::output::{self, shell_words};
 
@@ -22,6 +22,8 @@ pub struct Open {
     pub name: ProcessName,
     pub pool: PgPool,
     session: PgConnectOptions,
+    /// How a worker in this process tells the world.
+    notify: Option<NotifyConfig>,
     worker: Option<(CancellationToken, JoinHandle<Result<(), WorkerError>>)>,
 }
 
@@ -29,9 +31,20 @@ impl Open {
     /// Finds the database, without looking at its schema.
     ///
     /// # Errors
-    /// [`ConnectError`].
-    pub async fn find(args: &ConnectArgs) -> Result<Self, ConnectError> {
+    /// [`ConnectError`](connect::ConnectError); with the private server, also when it could not tell the world as it is asked to.
+    pub async fn find(args: &ConnectArgs) -> anyhow::Result<Self> {
         let database = args.find().await?;
+        let notify = match database
+            .is_local()
+            .then(|| NotifyConfig::from_environment(args))
+            .transpose()
+        {
+            Ok(notify) => notify.flatten(),
+            Err(error) => {
+                database.release().await;
+                return Err(error.into());
+            }
+        };
         let name = ProcessName::new(ROLE, &session::host_name(), std::process::id(), rand::rng().random());
         let session = database::session(database.options.clone(), &name, Commit::Durable);
         Ok(Self {
@@ -39,6 +52,7 @@ impl Open {
             name,
             pool: database::pool(session.clone(), 2),
             session,
+            notify,
             worker: None,
         })
     }
@@ -116,9 +130,18 @@ impl Open {
             return;
         }
         let stop = CancellationToken::new();
-        let config = WorkerConfig::new(self.options().clone());
+        let config = WorkerConfig {
+            notify: self.notify.clone(),
+            ..WorkerConfig::new(self.options().clone())
+        };
         let stopped = stop.clone();
         self.worker = Some((stop, tokio::spawn(async move { worker::run(&config, &stopped).await })));
+    }
+
+    /// Whether nobody would send notifications: the private server has no other worker than the one in this process, and that has no secret.
+    #[must_use]
+    pub fn cannot_notify(&self) -> bool {
+        self.is_local() && self.notify.is_none()
     }
 
     /// Stops the worker, if there is one, and lets go of the database.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Held, Proc, World, assert_json, orders, until, until_true};
+use support::{Held, Proc, World, assert_json, http, orders, until, until_true};
 
 /// Where a worker answers.
 async fn address(worker: &Proc) -> String {
@@ -20,7 +20,7 @@ async fn address(worker: &Proc) -> String {
 }
 
 async fn get(url: &str) -> (StatusCode, String) {
-    let answer = reqwest::get(url).await.expect("an answer");
+    let answer = http().get(url).send().await.expect("an answer");
     (answer.status(), answer.text().await.expect("its text"))
 }
 

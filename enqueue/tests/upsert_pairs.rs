@@ -564,6 +564,7 @@ impl<'a> Lane<'a> {
             },
             key: KeyChoice::Force,
             max_pending: 1 << 30,
+            notify: None,
         };
         let name = ProcessName::new("pg_import-enqueue", "test", std::process::id(), rand::random());
         let (progress, observe) = (Progress::default(), |_: Event| {});

@@ -10,6 +10,7 @@ mod listen;
 pub mod load;
 mod maintenance;
 mod metrics;
+pub mod notify;
 mod undo;
 mod verify;
 

@@ -19,7 +19,11 @@ use rand::RngExt as _;
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::{listen, metrics::Metrics};
+use crate::{
+    listen,
+    metrics::Metrics,
+    notify::{Notifier, NotifyConfig, NotifyConfigError},
+};
 use session::SessionEnd;
 
 /// The pause before the second start; doubled with each, up to [`MAX_PAUSE`].
@@ -49,6 +53,8 @@ pub struct WorkerConfig {
     pub job_timeout: Duration,
     /// Where to answer whether this worker can work, and what it did; nowhere, without.
     pub listen: Option<SocketAddr>,
+    /// How to tell the world of imports that end; without, that is left to others.
+    pub notify: Option<NotifyConfig>,
 }
 
 impl WorkerConfig {
@@ -64,6 +70,7 @@ impl WorkerConfig {
             retry_for: Duration::from_secs(3600),
             job_timeout: Duration::from_secs(600),
             listen: None,
+            notify: None,
         }
     }
 }
@@ -81,6 +88,8 @@ pub enum WorkerError {
     Database(#[from] DatabaseError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Notify(#[from] NotifyConfigError),
     #[error("gave up after {} s without a working session", .after.as_secs())]
     GaveUp { after: Duration, source: SessionError },
 }
@@ -118,6 +127,10 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
         let address = listening.map_err(|source| WorkerError::Listen { address, source })?;
         tracing::info!(%address, "listening: /healthz, /readyz, /metrics");
     }
+    let notifier = match &config.notify {
+        Some(notify) => Some(Arc::new(Notifier::new(notify, &metrics)?)),
+        None => None,
+    };
     let mut last_success = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut checked = false;
@@ -126,7 +139,7 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
             return Ok(());
         };
         let outcome = match checking {
-            Ok(()) => session::run(config, &metrics, stop).await,
+            Ok(()) => session::run(config, &metrics, notifier.as_ref(), stop).await,
             // A standby may be promoted; and what a worker could do once it is given back, as after an upgrade.
             Err(
                 error @ (DatabaseError::Connect { .. } | DatabaseError::Version(_) | DatabaseError::Standby { .. }),

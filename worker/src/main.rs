@@ -8,7 +8,10 @@ use manual::ManualCommand;
 use session::{describe_error, logging::LogFormat};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use worker::{WorkerConfig, default_concurrency};
+use worker::{
+    WorkerConfig, default_concurrency,
+    notify::{Networks, NotifyConfig},
+};
 
 /// Loads the chunks of imports into their tables, on as many machines as you like
 #[derive(Debug, Parser)]
@@ -22,6 +25,8 @@ use worker::{WorkerConfig, default_concurrency};
   PG_IMPORT_STAGING=prod worker          work for the database of credentials/prod
   worker --listen 0.0.0.0:9187           … and answer Prometheus, and whoever asks whether it can work
 
+Notifications (enqueue --notify) are sent by workers that have the secret with which they are signed: PG_IMPORT_NOTIFY_SECRET, or the
+staging's file .notify.secret.
 SIGTERM or Ctrl+C takes no new chunk and finishes those that run; a second one ends at once, which costs nothing but time.
 Exit codes: 0 stopped or drained, 1 failed, 2 wrong usage."
 )]
@@ -49,6 +54,9 @@ struct Cli {
     /// Answer /healthz, /readyz and /metrics (for Prometheus) here: --listen 127.0.0.1:9187
     #[arg(long, value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// Networks beyond the public internet that notifications may go to, with commas: --notify-allow 10.0.0.0/8
+    #[arg(long, value_name = "NETWORKS", env = worker::notify::ALLOW_VARIABLE, default_value = "", hide_default_value = true)]
+    notify_allow: Networks,
     /// How the log on standard error is written: text or json
     #[arg(long, value_name = "FORMAT", default_value = "text", env = "PG_IMPORT_LOG_FORMAT")]
     log_format: LogFormat,
@@ -102,6 +110,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         max_attempts: cli.max_attempts,
         retry_for: Duration::from_secs(cli.retry_for),
         listen: cli.listen,
+        notify: NotifyConfig::find(&cli.connect, cli.notify_allow)?,
         ..WorkerConfig::new(database.options.clone())
     };
     let outcome = worker::run(&config, &stop).await;

@@ -46,6 +46,31 @@ struct Labels {
     outcome: Outcome,
 }
 
+/// What came of an attempt to send a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum SendOutcome {
+    Delivered,
+    /// It is sent again later.
+    Failed,
+    GivenUp,
+}
+
+impl EncodeLabelValue for SendOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let word = match self {
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::GivenUp => "given_up",
+        };
+        word.encode(encoder)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SendLabels {
+    outcome: SendOutcome,
+}
+
 /// What one process did since it was started.
 #[derive(Debug)]
 pub struct Metrics {
@@ -55,6 +80,7 @@ pub struct Metrics {
     bytes: Counter,
     undone: Counter,
     chunks: Family<Labels, Counter>,
+    notifications: Family<SendLabels, Counter>,
     running: Gauge,
     load: Histogram,
     commit: Histogram,
@@ -74,6 +100,7 @@ impl Default for Metrics {
             bytes: Counter::default(),
             undone: Counter::default(),
             chunks: Family::default(),
+            notifications: Family::default(),
             running: Gauge::default(),
             load,
             commit,
@@ -87,6 +114,7 @@ impl Default for Metrics {
             bytes,
             undone,
             chunks,
+            notifications,
             running,
             load,
             commit,
@@ -114,6 +142,11 @@ impl Default for Metrics {
         );
         registry.register("chunks", "Tries at chunks, by what came of them", chunks.clone());
         registry.register(
+            "notifications",
+            "Attempts to send notifications, by what came of them",
+            notifications.clone(),
+        );
+        registry.register(
             "running_chunks",
             "Chunks that are worked on at this moment",
             running.clone(),
@@ -134,6 +167,9 @@ impl Default for Metrics {
         // What did not happen yet has happened no time, which is not the same as not to be there.
         for outcome in [Outcome::Loaded, Outcome::Undone, Outcome::Retried, Outcome::Failed] {
             drop(chunks.get_or_create(&Labels { outcome }));
+        }
+        for outcome in [SendOutcome::Delivered, SendOutcome::Failed, SendOutcome::GivenUp] {
+            drop(notifications.get_or_create(&SendLabels { outcome }));
         }
         metrics
     }
@@ -165,6 +201,10 @@ impl Metrics {
 
     pub(crate) fn count(&self, outcome: Outcome) {
         self.chunks.get_or_create(&Labels { outcome }).inc();
+    }
+
+    pub(crate) fn sent(&self, outcome: SendOutcome) {
+        self.notifications.get_or_create(&SendLabels { outcome }).inc();
     }
 
     pub(crate) fn committed(&self, took: Duration) {

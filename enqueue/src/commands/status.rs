@@ -63,6 +63,13 @@ async fn details(open: &Open, status: &ImportStatus) -> anyhow::Result<Option<St
             event.event.replace('_', " "),
             output::escape(&event.role)
         ));
+        if let Some(notification) = &event.notification {
+            lines.push(format!(
+                "  {:<9} {}",
+                "notify",
+                output::escape(&notification.to_string())
+            ));
+        }
     }
     let errors = read::grouped_errors(&mut conn, status.import_id).await?;
     // Those of few chunks are told above, one by one.

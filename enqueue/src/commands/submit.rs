@@ -9,6 +9,8 @@ use submit::{
     submission::{Event, KeyChoice, Progress, Request, Submission, Submitted},
 };
 
+use worker::notify::{SECRET_FILE, SECRET_VARIABLE};
+
 use crate::{
     cli::SubmitArgs,
     commands::{check, create},
@@ -28,7 +30,12 @@ pub async fn run(args: SubmitArgs) -> anyhow::Result<Exit> {
     if !(args.check || args.create.dry_run) {
         open.start_local_worker();
     }
-    let outcome = submit_inputs(&args, &open, &mut signals).await;
+    let outcome = match args.notify() {
+        Ok(Some(_)) if open.cannot_notify() => Err(anyhow::anyhow!(
+            "--notify: the worker of --local has no secret to sign with: set {SECRET_VARIABLE}, or write it into the staging's file {SECRET_FILE}"
+        )),
+        _ => submit_inputs(&args, &open, &mut signals).await,
+    };
     open.close().await;
     outcome
 }
@@ -184,6 +191,8 @@ pub fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
         },
         key,
         max_pending: args.max_pending,
+        // It was looked at with the other arguments.
+        notify: args.notify().ok().flatten(),
     }
 }
 
@@ -205,6 +214,7 @@ fn describe(event: &Event, local: bool) -> String {
         Event::ReplacesNothing { import } => format!(
             "import {import} was submitted without --replace, and is not loaded again: nothing is replaced; --force does both"
         ),
+        Event::NotNotified { import, reason } => format!("--notify: nobody is told of import {import}: {reason}"),
         Event::Following { import } => {
             format!("another process submits the same file as import {import}: waiting for it")
         }

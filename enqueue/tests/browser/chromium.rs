@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use thirtyfour::{By, ChromiumLikeCapabilities as _, DesiredCapabilities, WebDriver, WebElement};
 
-use crate::support::{Call, Proc, World, until};
+use crate::support::{Call, Proc, World, http, until};
 
 const DRIVER: &str = "/usr/bin/chromedriver";
 const BROWSER: &str = "/usr/bin/chromium";
@@ -78,6 +78,8 @@ impl Browser {
         ] {
             wanted.add_arg(argument).unwrap();
         }
+        // Its own client wants to know that, too.
+        drop(http());
         let driver = WebDriver::new(format!("http://127.0.0.1:{port}"), wanted)
             .await
             .expect("a browser");

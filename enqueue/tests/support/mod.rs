@@ -10,6 +10,7 @@ pub mod csv;
 pub mod faults;
 pub mod page;
 pub mod process;
+pub mod receiver;
 pub mod role;
 
 use std::{
@@ -33,6 +34,14 @@ pub use process::{Call, Finished, Proc};
 pub const DEADLINE: Duration = Duration::from_secs(240);
 /// How often a condition is looked at.
 pub const LOOK: Duration = Duration::from_millis(20);
+
+/// A client that follows no redirect by itself.
+pub fn http() -> reqwest::Client {
+    // Whatever it asks, it wants to know first how it would encrypt.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    client.build().expect("a client")
+}
 
 /// A directory that any user can reach: Postgres does not run as root.
 pub fn open_directory() -> TempDir {

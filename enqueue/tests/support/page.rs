@@ -1,9 +1,9 @@
 //! `enqueue serve`, and who asks it.
 
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header, redirect::Policy};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::Value;
 
-use super::{Proc, World, until};
+use super::{Proc, World, http, until};
 
 pub const TOKEN: &str = "the token of these tests";
 
@@ -31,8 +31,11 @@ impl World {
             Some(rest.split_once("/ (")?.0.to_owned())
         })
         .await;
-        let client = Client::builder().redirect(Policy::none()).build().expect("a client");
-        Served { process, url, client }
+        Served {
+            process,
+            url,
+            client: http(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{DEADLINE, LOOK, until_true};
 
 /// What a person's own settings are in; tests set theirs.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 17] = [
     "DATABASE_URL",
     "PGHOST",
     "PGPORT",
@@ -30,6 +30,9 @@ const SETTINGS: [&str; 14] = [
     "PG_IMPORT_DATA_DIR",
     "PG_IMPORT_HTTP_TOKEN",
     "PG_IMPORT_LOG_FORMAT",
+    "PG_IMPORT_NOTIFY",
+    "PG_IMPORT_NOTIFY_ALLOW",
+    "PG_IMPORT_NOTIFY_SECRET",
     "RUST_LOG",
 ];
 

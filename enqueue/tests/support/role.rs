@@ -60,6 +60,8 @@ impl Role {
             "SELECT, INSERT, DELETE ON pgimport.import_payload",
             "DELETE ON pgimport.import",
             "SELECT, INSERT ON pgimport.import_event, pgimport.import_input",
+            "SELECT (import_id), INSERT, UPDATE ON pgimport.import_notification",
+            "SELECT ON pgimport.notification_delivery",
             "INSERT ON apalis.jobs",
         ])
     }
@@ -75,7 +77,10 @@ impl Role {
             "SELECT, UPDATE ON pgimport.import, pgimport.import_chunk",
             "SELECT, DELETE ON pgimport.import_payload",
             "SELECT, INSERT, UPDATE, DELETE ON pgimport.import_registry, pgimport.worker, apalis.jobs, apalis.workers",
-            "INSERT ON pgimport.import_reject, pgimport.import_event",
+            "INSERT ON pgimport.import_reject",
+            "SELECT, INSERT ON pgimport.import_event",
+            "SELECT ON pgimport.import_notification",
+            "SELECT, UPDATE ON pgimport.notification_delivery",
         ])
     }
 

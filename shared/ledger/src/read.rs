@@ -12,7 +12,7 @@ mod reject;
 mod targets;
 
 pub use errors::{ErrorGroup, GroupedErrors, grouped_errors};
-pub use events::{EventStatus, events};
+pub use events::{EventStatus, NotificationStatus, events};
 pub use overview::{Overview, overview};
 pub use picture::{ChunkCell, Picture, RateBucket, Throughput, picture, throughput};
 pub use reject::RejectReport;

@@ -7,6 +7,7 @@ mod chunk;
 mod codec;
 mod ids;
 mod import;
+mod notify;
 mod position;
 mod spec;
 mod undo;
@@ -16,6 +17,7 @@ pub use chunk::{ChunkKind, ChunkState};
 pub use codec::Codec;
 pub use ids::{ChunkKey, ImportId, ProcessName};
 pub use import::{IllegalTransition, ImportEvent, ImportState};
+pub use notify::{NotifyUrl, NotifyUrlError};
 pub use position::{Position, Span};
 pub use spec::{
     AddedColumn, AddedValue, AttributeSpec, BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container,

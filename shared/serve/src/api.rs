@@ -271,6 +271,8 @@ pub(crate) async fn events(
     if visitor.who.is_none() {
         for event in &mut events {
             event.note = event.note.take().map(|_| import_page::HIDDEN.to_owned());
+            // It may name a host that only some know.
+            event.notification = None;
         }
     }
     Ok(Json(events))

@@ -88,6 +88,25 @@ fn text(overview: &Overview, successes: &[(String, f64)]) -> Result<String, Fail
         Some(Unit::Seconds),
         overview.oldest_pending_s.unwrap_or(0.0),
     );
+    let undelivered = &overview.undelivered;
+    level(
+        "undelivered_notifications",
+        "Notifications that wait to be sent, for the first time or again",
+        None,
+        undelivered.waiting as f64,
+    );
+    level(
+        "undelivered_notifications_oldest_age",
+        "Time since the event of the oldest of them; 0 when there is none",
+        Some(Unit::Seconds),
+        undelivered.oldest_s,
+    );
+    level(
+        "given_up_notifications",
+        "Notifications that no receiver took in time; forgetting the imports forgets them",
+        None,
+        undelivered.given_up as f64,
+    );
     level(
         "workers_alive",
         "Workers whose heartbeat is fresh",
@@ -111,6 +130,8 @@ fn text(overview: &Overview, successes: &[(String, f64)]) -> Result<String, Fail
 
 #[cfg(test)]
 mod tests {
+    use ledger::deliveries::Undelivered;
+
     use super::*;
 
     #[test]
@@ -122,6 +143,11 @@ mod tests {
             chunks_failed: 0,
             oldest_pending_s: Some(1.5),
             workers: 2,
+            undelivered: Undelivered {
+                waiting: 1,
+                oldest_s: 2.5,
+                given_up: 0,
+            },
         };
         let text = text(&overview, &[("shop.\"odd\"".to_owned(), 7.5)]).unwrap();
         for line in [
@@ -130,6 +156,8 @@ mod tests {
             "pg_import_queue_chunks 3.0",
             "pg_import_queue_payload_bytes 4096.0",
             "pg_import_queue_oldest_age_seconds 1.5",
+            "pg_import_undelivered_notifications 1.0",
+            "pg_import_undelivered_notifications_oldest_age_seconds 2.5",
             "pg_import_workers_alive 2.0",
             "pg_import_last_success_timestamp_seconds{table=\"shop.\\\"odd\\\"\"} 7.5",
             "# EOF",

@@ -16,7 +16,7 @@ use ledger::{
     chunks,
     imports::{self, Import, NewImport},
     inputs::{Holder, Taking, find_holder, lock_keys},
-    sessions,
+    notifications, sessions,
 };
 use model::{ConflictSpec, IdentityChoice, ImportId, ImportSpec, ImportState, ProcessName, Replace};
 use session::database::{self, Commit, Purpose};
@@ -47,6 +47,8 @@ pub use request::{Event, KeyChoice, Progress, Request, Submitted};
 
 /// How often a submission looks again at an import that somebody else splits or cancels.
 const POLL: Duration = Duration::from_millis(250);
+
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// A submission at work.
 pub struct Submission<'a> {
@@ -144,7 +146,7 @@ impl<'a> Submission<'a> {
     ) -> Result<Submitted, SubmitError> {
         let (import, taken_over) = loop {
             let found = match &table {
-                None => self.find_or_insert(&prepared).await?,
+                None => self.find_or_insert(request, &prepared).await?,
                 Some(new) => match self.make_and_insert(request, &prepared, new).await? {
                     WithTable::Made(found, aim) => {
                         prepared.aim = *aim;
@@ -213,10 +215,12 @@ impl<'a> Submission<'a> {
     }
 
     /// The import that holds one of the keys, or a new one; `None` when a rival took the key in this moment.
-    async fn find_or_insert(&self, prepared: &Prepared) -> Result<Option<Inserted>, SubmitError> {
+    async fn find_or_insert(&self, request: &Request, prepared: &Prepared) -> Result<Option<Inserted>, SubmitError> {
         self.in_transaction(&prepared.aim, async |conn| {
             let mut tx = conn.begin().await?;
-            let inserted = self.find_or_insert_in(&mut tx, prepared, &prepared.aim).await?;
+            let inserted = self
+                .find_or_insert_in(&mut tx, request, prepared, &prepared.aim)
+                .await?;
             match &inserted {
                 Some(Inserted::New(_)) => tx.commit().await?,
                 _ => tx.rollback().await?,
@@ -253,7 +257,7 @@ impl<'a> Submission<'a> {
             let filled = prepared.looked.spec(request, &target)?.mapping.columns();
             let conflict = target.resolve_conflict(&mut tx, &request.conflict, &filled).await;
             let aim = prepared.looked.aim(request, target, conflict.map_err(of_target)?)?;
-            match self.find_or_insert_in(&mut tx, prepared, &aim).await? {
+            match self.find_or_insert_in(&mut tx, request, prepared, &aim).await? {
                 Some(found @ Inserted::New(_)) => {
                     tx.commit().await?;
                     Ok(WithTable::Made(found, Box::new(aim)))
@@ -289,6 +293,7 @@ impl<'a> Submission<'a> {
     async fn find_or_insert_in(
         &self,
         conn: &mut PgConnection,
+        request: &Request,
         prepared: &Prepared,
         aim: &Aim,
     ) -> Result<Option<Inserted>, SubmitError> {
@@ -333,6 +338,9 @@ impl<'a> Submission<'a> {
             return Ok(None);
         };
         ledger::inputs::insert(conn, import, &prepared.ledger_inputs(aim)).await?;
+        if let Some(url) = &request.notify {
+            notifications::set(conn, import, url).await?;
+        }
         Ok(Some(Inserted::New(import)))
     }
 
@@ -422,6 +430,9 @@ impl<'a> Submission<'a> {
                     return Ok(Answer::Gone);
                 }
                 ImportState::Splitting => {
+                    if !told {
+                        self.notify_of(existing, request).await?;
+                    }
                     if prepared.resumable && import.lease_expired && self.take_over(existing).await? {
                         (self.observe)(Event::TakenOver { import: existing });
                         return Ok(Answer::TakenOver(Box::new(import.spec()?.clone())));
@@ -440,6 +451,9 @@ impl<'a> Submission<'a> {
                         import: existing,
                         state,
                     });
+                    if !told {
+                        self.notify_of(existing, request).await?;
+                    }
                     let replaces = request.completion.replace != Replace::Never;
                     if replaces && import.spec()?.completion.replace == Replace::Never {
                         (self.observe)(Event::ReplacesNothing { import: existing });
@@ -453,6 +467,27 @@ impl<'a> Submission<'a> {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Has somebody told of an import that was submitted before, as this submission asks, where that can still be.
+    async fn notify_of(&self, import: ImportId, request: &Request) -> Result<(), SubmitError> {
+        let Some(url) = &request.notify else { return Ok(()) };
+        let set = self.through_outages(async |conn| {
+            let mut tx = conn.begin().await?;
+            let state = notifications::set(&mut tx, import, url).await?;
+            tx.commit().await?;
+            Ok::<_, SubmitError>(state)
+        });
+        let reason = match set.await {
+            Ok(state) if !state.is_final() => return Ok(()),
+            Ok(_) => "it has ended",
+            Err(error) if session::sqlstate(&error).as_deref() == Some(INSUFFICIENT_PRIVILEGE) => {
+                "another role submitted it"
+            }
+            Err(error) => return Err(error),
+        };
+        (self.observe)(Event::NotNotified { import, reason });
+        Ok(())
     }
 
     /// Takes an import whose submitter was silent for too long.

@@ -27,6 +27,7 @@ use crate::{
     jobs::{self, JobContext},
     maintenance,
     metrics::Metrics,
+    notify::Notifier,
 };
 
 /// Jobs that one of the queue's workers runs at once. Its event channel holds four with a batch of one; above that, a graceful stop never
@@ -46,6 +47,8 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the database gets to answer a heartbeat; two that are not answered make a worker stale for the others too.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an end waits for the last notifications.
+const LAST_SENDS_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a draining worker looks whether anything is left.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -57,7 +60,12 @@ pub(super) struct SessionEnd {
 }
 
 /// Runs one session until `stop`, or, with `drain`, until nothing is left to do.
-pub(super) async fn run(config: &WorkerConfig, metrics: &Arc<Metrics>, stop: &CancellationToken) -> SessionEnd {
+pub(super) async fn run(
+    config: &WorkerConfig,
+    metrics: &Arc<Metrics>,
+    notifier: Option<&Arc<Notifier>>,
+    stop: &CancellationToken,
+) -> SessionEnd {
     let name = super::new_name();
     let options = database::session(config.connect.clone(), &name, Commit::Deferred);
     let start = timeout(START_TIMEOUT, Session::start(config, &name, &options));
@@ -70,7 +78,7 @@ pub(super) async fn run(config: &WorkerConfig, metrics: &Arc<Metrics>, stop: &Ca
     match started.unwrap_or(Err(SessionError::NoAnswer)) {
         Ok(session) => SessionEnd {
             worked: true,
-            outcome: session.run(config, metrics, stop).await,
+            outcome: session.run(config, metrics, notifier, stop).await,
         },
         Err(error) => SessionEnd {
             worked: false,
@@ -117,11 +125,12 @@ impl Session {
         // Triggers and defaults of the targets may count on the role's own search path.
         let role_options = database::role_session(config.connect.clone(), name, Commit::Deferred);
         let loaders = database::pool(role_options, config.concurrency);
-        // Each of the queue's workers has one for fetching and one for its heartbeat; maintenance two, the listener and the look at what is
-        // left one each. The jobs share the others: they need one for moments only.
+        // Each of the queue's workers has one for fetching and one for its heartbeat; maintenance two, the listener, the look at what is
+        // left and notifications one each. The jobs share the others: they need one for moments only.
+        let notifying = u32::from(config.notify.is_some());
         let pool = database::pool(
             options.clone().options(INDEXES_ONLY),
-            2 * queue_workers + 4 + config.concurrency,
+            2 * queue_workers + 4 + notifying + config.concurrency,
         );
         let mut listener = PgListener::connect_with(&pool).await.map_err(SessionError::Connect)?;
         listener.listen(INSERT_CHANNEL).await.map_err(SessionError::Connect)?;
@@ -140,6 +149,7 @@ impl Session {
         self,
         config: &WorkerConfig,
         metrics: &Arc<Metrics>,
+        notifier: Option<&Arc<Notifier>>,
         stop: &CancellationToken,
     ) -> Result<(), SessionError> {
         let Self {
@@ -169,6 +179,10 @@ impl Session {
         let _announcements = wakers.clone();
         helpers.spawn(forward_announcements(listener, wakers));
         helpers.spawn(maintenance::run(pool.clone(), name.clone(), ended.clone()));
+        if let Some(notifier) = notifier {
+            let (notifier, pool, ended) = (Arc::clone(notifier), pool.clone(), ended.clone());
+            helpers.spawn(async move { notifier.run(pool, ended).await });
+        }
         let mut heartbeat = tokio::spawn(beat(
             heartbeat,
             options,
@@ -194,6 +208,15 @@ impl Session {
             Duration::ZERO
         };
         queue.stop(patience).await;
+        // Nobody may be there after this one to tell of what it ended.
+        if let (Some(notifier), Ok(())) = (notifier, &outcome)
+            && let Ok(Err(error)) = timeout(LAST_SENDS_TIMEOUT, notifier.send_due(&pool)).await
+        {
+            tracing::warn!(
+                error = session::describe_error(&error),
+                "notifications are left to others"
+            );
+        }
         ended.cancel();
         drop(timeout(FAREWELL_TIMEOUT, helpers.shutdown()).await);
         heartbeat.abort();

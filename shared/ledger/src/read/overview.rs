@@ -3,7 +3,11 @@
 use model::ImportState;
 use sqlx::PgConnection;
 
-use crate::{LedgerError, number::unsigned};
+use crate::{
+    LedgerError,
+    deliveries::{self, Undelivered},
+    number::unsigned,
+};
 
 /// How the whole stands.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +23,8 @@ pub struct Overview {
     pub oldest_pending_s: Option<f64>,
     /// Workers that are alive.
     pub workers: u64,
+    /// Notifications that are not delivered.
+    pub undelivered: Undelivered,
 }
 
 /// Counts imports, what waits, and who works. Costs grow with the history: 50 ms for 100,000 imports.
@@ -53,6 +59,7 @@ pub async fn overview(conn: &mut PgConnection) -> Result<Overview, LedgerError> 
         bytes_pending: unsigned("the payload that waits", waiting.bytes)?,
         chunks_failed: unsigned("a number of chunks", waiting.failed)?,
         oldest_pending_s: waiting.oldest.map(|seconds| seconds.max(0.0)),
+        undelivered: deliveries::undelivered(conn).await?,
         workers: crate::workers::count_alive(conn).await?,
     })
 }

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use model::{
-    CompletionSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, RejectsSpec, SplitSpec,
-    TextSpec, ValuesSpec,
+    CompletionSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, NotifyUrl, RejectsSpec,
+    SplitSpec, TextSpec, ValuesSpec,
 };
 use source::Source;
 use target::{ConflictRequest, MappingRequest};
@@ -50,6 +50,8 @@ pub struct Request {
     pub key: KeyChoice,
     /// **Bytes** of payload that may wait for workers.
     pub max_pending: u64,
+    /// Whom to tell of the import's end.
+    pub notify: Option<NotifyUrl>,
 }
 
 /// What came of a submission.
@@ -72,6 +74,11 @@ pub enum Event {
     /// That import was not asked to take the place of others, as this submission is.
     ReplacesNothing {
         import: ImportId,
+    },
+    /// The import of the same rows is not told of as this submission asks.
+    NotNotified {
+        import: ImportId,
+        reason: &'static str,
     },
     /// Another process splits the same source; this one waits for it.
     Following {

@@ -1,0 +1,326 @@
+//! Telling the world of an import's end: messages that the ledger owes are sent, signed as Standard Webhooks has it, and again after growing
+//! pauses until they are taken or given up.
+//!
+//! Beside the load and never in its way: a task of its own, with a connection of its own. Any worker that has the secret sends.
+
+mod message;
+mod networks;
+
+use std::{
+    env, fmt,
+    net::IpAddr,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use connect::{ConnectArgs, ConnectError};
+use ledger::{
+    LedgerError,
+    deliveries::{self, Delivery},
+};
+use model::NotifyUrl;
+use rand::RngExt as _;
+use reqwest::{Client, StatusCode, redirect::Policy};
+use sqlx::PgPool;
+use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{Metrics, SendOutcome};
+use message::Message;
+pub use networks::Networks;
+use networks::Resolver;
+
+/// With what messages are signed.
+pub const SECRET_VARIABLE: &str = "PG_IMPORT_NOTIFY_SECRET";
+/// The staging's file with the same.
+pub const SECRET_FILE: &str = ".notify.secret";
+/// Networks beyond the public internet that messages may go to.
+pub const ALLOW_VARIABLE: &str = "PG_IMPORT_NOTIFY_ALLOW";
+
+/// How often it is looked for what is due.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Messages that are sent at once.
+const AT_ONCE: i64 = 16;
+/// How long a receiver may take.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// For how long a claimed message is nobody else's: well beyond the time that sending it may take.
+const LEASE: Duration = Duration::from_secs(30);
+/// What passes after each failed attempt, about; after the last it is given up. Those that Standard Webhooks recommends: three days in all.
+const PAUSES: [Duration; 9] = [
+    Duration::from_secs(5),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(2 * 3600),
+    Duration::from_secs(5 * 3600),
+    Duration::from_secs(10 * 3600),
+    Duration::from_secs(14 * 3600),
+    Duration::from_secs(20 * 3600),
+    Duration::from_secs(24 * 3600),
+];
+
+/// With what a worker signs, and where to it may send.
+#[derive(Debug, Clone)]
+pub struct NotifyConfig {
+    pub secret: NotifySecret,
+    pub allowed: Networks,
+}
+
+/// Why messages could not be signed, or where to they might go.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyConfigError {
+    #[error("{origin} cannot be used: {SECRET_FORM}")]
+    Secret { origin: String },
+    #[error("{ALLOW_VARIABLE} cannot be used: {0}")]
+    Allowed(String),
+    #[error("{0} is not valid UTF-8")]
+    NotUnicode(&'static str),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("messages could not be sent over HTTP")]
+    Client(#[source] reqwest::Error),
+}
+
+const SECRET_FORM: &str =
+    "expected whsec_ and the Base64 of 24 bytes or more, as `echo whsec_$(openssl rand -base64 32)` makes it";
+/// **Characters** of 24 bytes in Base64.
+const SECRET_LENGTH: usize = 32;
+
+/// The secret that receivers share.
+#[derive(Clone)]
+pub struct NotifySecret(Arc<Webhook>);
+
+impl fmt::Debug for NotifySecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotifySecret").finish_non_exhaustive()
+    }
+}
+
+impl FromStr for NotifySecret {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let long_enough = text.trim_start_matches("whsec_").trim_end_matches('=').len() >= SECRET_LENGTH;
+        match Webhook::new(text) {
+            Ok(webhook) if long_enough => Ok(Self(Arc::new(webhook))),
+            _ => Err(SECRET_FORM),
+        }
+    }
+}
+
+impl NotifyConfig {
+    /// The secret is the environment's, or else the staging's; without any, this worker sends nothing, and leaves it to others.
+    ///
+    /// # Errors
+    /// [`NotifyConfigError`], naming the setting at fault; the secret is never part of it.
+    pub fn find(connect: &ConnectArgs, allowed: Networks) -> Result<Option<Self>, NotifyConfigError> {
+        let (origin, text) = match (variable(SECRET_VARIABLE)?, connect.staging_file(SECRET_FILE)?) {
+            (Some(text), _) => (SECRET_VARIABLE.to_owned(), text),
+            (None, Some((path, text))) => (path.display().to_string(), text),
+            (None, None) => return Ok(None),
+        };
+        let secret = text.parse().map_err(|_| NotifyConfigError::Secret { origin })?;
+        Ok(Some(Self { secret, allowed }))
+    }
+
+    /// The same, with the networks that the environment allows.
+    ///
+    /// # Errors
+    /// [`NotifyConfigError`], naming the setting at fault.
+    pub fn from_environment(connect: &ConnectArgs) -> Result<Option<Self>, NotifyConfigError> {
+        let allowed = variable(ALLOW_VARIABLE)?.unwrap_or_default();
+        Self::find(connect, allowed.parse().map_err(NotifyConfigError::Allowed)?)
+    }
+}
+
+fn variable(name: &'static str) -> Result<Option<String>, NotifyConfigError> {
+    match env::var(name) {
+        Ok(text) if !text.trim().is_empty() => Ok(Some(text)),
+        Ok(_) | Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(NotifyConfigError::NotUnicode(name)),
+    }
+}
+
+/// Sends what is due.
+pub(crate) struct Notifier {
+    secret: NotifySecret,
+    allowed: Networks,
+    /// They differ in the addresses that they find.
+    encrypted: Client,
+    clear: Client,
+    metrics: Arc<Metrics>,
+    /// One pass at a time: who wants to know that nothing is due waits for the one that runs.
+    turn: Mutex<()>,
+}
+
+/// What keeps a message from being delivered.
+struct Undelivered {
+    error: String,
+    /// The receiver wants none ever again.
+    for_good: bool,
+}
+
+impl Notifier {
+    pub(crate) fn new(config: &NotifyConfig, metrics: &Arc<Metrics>) -> Result<Self, NotifyConfigError> {
+        // Somebody else in this process may have said the same.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = |encrypted: bool| {
+            let allowed = config.allowed.clone();
+            Client::builder()
+                .user_agent(concat!("pg_import/", env!("CARGO_PKG_VERSION")))
+                .timeout(SEND_TIMEOUT)
+                // Neither leads to an address that was not checked.
+                .redirect(Policy::none())
+                .no_proxy()
+                .dns_resolver(Resolver { allowed, encrypted })
+                .pool_max_idle_per_host(0)
+                .build()
+                .map_err(NotifyConfigError::Client)
+        };
+        Ok(Self {
+            secret: config.secret.clone(),
+            allowed: config.allowed.clone(),
+            encrypted: client(true)?,
+            clear: client(false)?,
+            metrics: Arc::clone(metrics),
+            turn: Mutex::default(),
+        })
+    }
+
+    /// Looks for what is due, until `stop`.
+    pub(crate) async fn run(&self, pool: PgPool, stop: CancellationToken) {
+        while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+            if let Err(error) = self.send_due(&pool).await {
+                tracing::warn!(
+                    error = session::describe_error(&error),
+                    "notifications could not be sent"
+                );
+            }
+        }
+    }
+
+    /// Sends what is due, and returns when nothing is.
+    pub(crate) async fn send_due(&self, pool: &PgPool) -> Result<(), LedgerError> {
+        let _turn = self.turn.lock().await;
+        loop {
+            let due = deliveries::claim(&mut *pool.acquire().await?, AT_ONCE, LEASE).await?;
+            if due.is_empty() {
+                return Ok(());
+            }
+            fail::fail_point!("after-notify-claim");
+            let sent = futures::future::join_all(due.iter().map(|delivery| self.deliver(pool, delivery))).await;
+            sent.into_iter().collect::<Result<(), _>>()?;
+        }
+    }
+
+    async fn deliver(&self, pool: &PgPool, delivery: &Delivery) -> Result<(), LedgerError> {
+        let outcome = self.send(delivery).await;
+        fail::fail_point!("after-notify-send");
+        let import = delivery.end.import;
+        let mut conn = pool.acquire().await?;
+        let Err(undelivered) = outcome else {
+            deliveries::delivered(&mut conn, delivery).await?;
+            self.metrics.sent(SendOutcome::Delivered);
+            tracing::debug!(%import, message = delivery.message_id, "notification delivered");
+            return Ok(());
+        };
+        let Undelivered { error, for_good } = undelivered;
+        let pause = pause_after(delivery.attempts).filter(|_| !for_good);
+        deliveries::failed(&mut conn, delivery, &error, pause).await?;
+        let (outcome, next) = match pause {
+            Some(pause) => (SendOutcome::Failed, format!("in {} s", pause.as_secs())),
+            None => (SendOutcome::GivenUp, "never".to_owned()),
+        };
+        self.metrics.sent(outcome);
+        tracing::warn!(%import, message = delivery.message_id, attempt = delivery.attempts, error, next, "a notification was not delivered");
+        Ok(())
+    }
+
+    async fn send(&self, delivery: &Delivery) -> Result<(), Undelivered> {
+        let for_now = |error: String| Undelivered { error, for_good: false };
+        let url: NotifyUrl = delivery.url.parse().map_err(|error| Undelivered {
+            error: format!("the address cannot be used: {error}"),
+            for_good: true,
+        })?;
+        let encrypted = url.is_encrypted();
+        // An address in numbers is not looked up, so that the resolver does not see it.
+        let literal: Option<IpAddr> = url.ip();
+        if let Some(address) = literal {
+            self.allowed
+                .check(&address.to_string(), address, encrypted)
+                .map_err(for_now)?;
+        }
+        let body = serde_json::to_string(&Message::from(&delivery.end)).map_err(|error| for_now(error.to_string()))?;
+        let seconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        let timestamp = i64::try_from(seconds).unwrap_or(i64::MAX);
+        let signature = self.secret.0.sign(&delivery.message_id, timestamp, body.as_bytes());
+        let client = if encrypted { &self.encrypted } else { &self.clear };
+        let request = client
+            .post(url.expose().clone())
+            .header("content-type", "application/json")
+            .header(HEADER_WEBHOOK_ID, &delivery.message_id)
+            .header(HEADER_WEBHOOK_TIMESTAMP, timestamp)
+            .header(
+                HEADER_WEBHOOK_SIGNATURE,
+                signature.map_err(|error| for_now(error.to_string()))?,
+            )
+            .body(body);
+        let answer = request.send().await;
+        // The address may hold a secret.
+        let answer = answer.map_err(|error| for_now(describe(error.without_url())))?;
+        match answer.status() {
+            status if status.is_success() => Ok(()),
+            StatusCode::GONE => Err(Undelivered {
+                error: "the receiver answered 410 Gone: it wants no more".to_owned(),
+                for_good: true,
+            }),
+            status if status.is_redirection() => Err(for_now(format!(
+                "the receiver answered {status}: redirections are not followed"
+            ))),
+            status => Err(for_now(format!("the receiver answered {status}"))),
+        }
+    }
+}
+
+fn describe(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        format!("no answer within {} s", SEND_TIMEOUT.as_secs())
+    } else {
+        session::describe_error(&error)
+    }
+}
+
+/// What passes after so many attempts, all of them failed: not the same for all that failed together. `None` when that were enough.
+fn pause_after(attempts: i32) -> Option<Duration> {
+    let index = usize::try_from(attempts).ok()?.checked_sub(1)?;
+    Some(PAUSES.get(index)?.mul_f64(rand::rng().random_range(0.8..1.2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_end() {
+        let pauses: Vec<Duration> = (1..).map_while(pause_after).collect();
+        assert_eq!(pauses.len(), PAUSES.len());
+        assert!(pauses.is_sorted(), "{pauses:?}");
+        assert_eq!(pause_after(0), None);
+    }
+
+    #[test]
+    fn a_secret_is_long_enough_and_never_shown() {
+        let secret = format!("whsec_{}", "QUJD".repeat(8));
+        let parsed: NotifySecret = secret.parse().unwrap();
+        assert!(!format!("{parsed:?}").contains("QUJD"));
+        assert!(format!("{secret}\n").parse::<NotifySecret>().is_ok());
+        for bad in ["", "whsec_", "whsec_QUJD", &format!("whsec_{}", "!".repeat(40))] {
+            assert!(bad.parse::<NotifySecret>().is_err(), "{bad}");
+        }
+    }
+}
