@@ -6,18 +6,7 @@ use std::collections::HashMap;
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{Held, Proc, World, assert_json, http, orders, until, until_true};
-
-/// Where a worker answers.
-async fn address(worker: &Proc) -> String {
-    let address = until("the worker listens", async || {
-        let words = worker.words();
-        let (_, rest) = words.split_once("address=")?;
-        Some(rest.split_whitespace().next()?.to_owned())
-    })
-    .await;
-    format!("http://{address}")
-}
+use support::{Held, World, assert_json, http, orders, until_true};
 
 async fn get(url: &str) -> (StatusCode, String) {
     let answer = http().get(url).send().await.expect("an answer");
@@ -50,7 +39,7 @@ async fn the_figures_of_two_workers_one_of_them_killed_add_up_to_the_table() {
         .worker(&["--listen", "127.0.0.1:0", "--concurrency", "1"])
         .env("FAILPOINTS", "before-commit=5*off->pause")
         .start();
-    let first = address(&killed).await;
+    let first = killed.address().await;
     let id = world.submit("a.csv", &content, &[]);
     until_true("five chunks are loaded and one is held", async || {
         let figures = figures(&first).await;
@@ -60,7 +49,7 @@ async fn the_figures_of_two_workers_one_of_them_killed_add_up_to_the_table() {
     let of_first = figures(&first).await;
     killed.kill();
     let other = world.worker(&["--listen", "127.0.0.1:0"]).start();
-    let second = address(&other).await;
+    let second = other.address().await;
     until_true("all is loaded", async || world.state(id).await == "loaded").await;
     let of_second = figures(&second).await;
     let sum = |name: &str| of_first[name] + of_second[name];
@@ -85,7 +74,7 @@ async fn the_figures_of_two_workers_one_of_them_killed_add_up_to_the_table() {
 async fn a_worker_is_ready_as_long_as_the_database_hears_of_it() {
     let world = World::new().await;
     let worker = world.worker(&["--listen", "127.0.0.1:0"]).start();
-    let url = address(&worker).await;
+    let url = worker.address().await;
     let ready = format!("{url}/readyz");
     let is_ready = async || get(&ready).await.0 == StatusCode::OK;
     until_true("the worker is ready", is_ready).await;

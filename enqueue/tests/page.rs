@@ -334,6 +334,53 @@ async fn tokens_have_names_and_those_that_could_be_guessed_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_read_only_looks_and_does_nothing() {
+    const LOOKER: &str = "this token may only look";
+    let world = World::new().await;
+    let id = loaded_with_a_reject(&world).await;
+    let staging = world.path("credentials/dev");
+    world.db.credentials().write(&staging).unwrap();
+    let tokens = format!("mia: mias token is long enough\nread-only prometheus: {LOOKER}\n");
+    std::fs::write(staging.join(".http.tokens"), tokens).unwrap();
+    let page = world
+        .serve_as(&["--require-token"], |call| call.env_remove("DATABASE_URL"))
+        .await;
+    let as_looker = async |method, path: &str| Answer::of(page.ask(method, path).bearer_auth(LOOKER)).await;
+    let import = format!("/api/v1/imports/{id}");
+    for path in [
+        "/metrics",
+        "/imports",
+        &format!("/imports/{id}"),
+        &import,
+        &format!("{import}/events"),
+    ] {
+        as_looker(Method::GET, path).await.is(StatusCode::OK).has_not("Cancel");
+    }
+    for path in [
+        format!("{import}/rejects"),
+        format!("{import}/audit"),
+        format!("{import}/preview"),
+    ] {
+        as_looker(Method::GET, &path)
+            .await
+            .is(StatusCode::FORBIDDEN)
+            .has("more than to look");
+    }
+    for path in [format!("{import}/cancel"), "/api/v1/imports?name=a.csv".to_owned()] {
+        as_looker(Method::POST, &path).await.is(StatusCode::FORBIDDEN);
+    }
+    as_looker(Method::DELETE, &import).await.is(StatusCode::FORBIDDEN);
+    assert_eq!(world.state(id).await, "loaded");
+    // In a browser, from which it can also sign out again.
+    let answer = page.submit("/sign-in", None, &[("token", LOOKER)]).await;
+    let answer = answer.is(StatusCode::SEE_OTHER);
+    let cookie = answer.header("set-cookie").split(';').next().unwrap();
+    let shown = page.get_as(cookie, &format!("/imports/{id}")).await.is(StatusCode::OK);
+    shown.has("prometheus").has("Sign out").has_not("Cancel");
+    page.get_as(cookie, "/upload").await.is(StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn behind_a_reverse_proxy_paths_have_its_prefix_and_the_audit_its_word() {
     let world = World::new().await;
     let id = loaded_with_a_reject(&world).await;
@@ -597,7 +644,7 @@ async fn a_role_of_its_own_needs_little() {
     for grant in role.grants(&[
         "USAGE ON SCHEMA pgimport",
         "SELECT ON pgimport._sqlx_migrations, pgimport.import, pgimport.import_chunk, pgimport.import_input, pgimport.import_conflict",
-        "SELECT ON pgimport.import_event, pgimport.worker",
+        "SELECT ON pgimport.import_event, pgimport.notification_delivery, pgimport.worker",
         // To group what went wrong, without the records themselves.
         "SELECT (import_id, input, record, start_byte, line, column_name, reason, sqlstate, constraint_name) ON pgimport.import_reject",
     ]) {

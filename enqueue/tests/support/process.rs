@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{DEADLINE, LOOK, until_true};
+use super::{DEADLINE, LOOK, until, until_true};
 
 /// What a person's own settings are in; tests set theirs.
 const SETTINGS: [&str; 17] = [
@@ -176,6 +176,17 @@ impl Proc {
     pub fn kill(&mut self) {
         self.child.kill().expect("to kill");
         self.child.wait().expect("to wait");
+    }
+
+    /// Where a worker answers.
+    pub async fn address(&self) -> String {
+        let address = until("the worker listens", async || {
+            let words = self.words();
+            let (_, rest) = words.split_once("address=")?;
+            Some(rest.split_whitespace().next()?.to_owned())
+        })
+        .await;
+        format!("http://{address}")
     }
 
     /// Its standard input, to be written to or closed; there must be a [`Call::pipe`].

@@ -21,6 +21,8 @@ use crate::{app::App, failure::Failure};
 
 /// Characters of a token, at least: it is all that stands between the network and the undo.
 const SHORTEST: usize = 16;
+/// What stands before the name of somebody who only looks.
+const READ_ONLY: &str = "read-only ";
 /// How long a browser is known.
 const KNOWN_FOR: Duration = Duration::from_secs(12 * 60 * 60);
 const COOKIE: &str = "pg_import";
@@ -33,6 +35,8 @@ const CSRF_KEY: &str = "pg_import 2026 page: what acts must come with";
 #[derive(Clone)]
 pub struct Token {
     name: String,
+    /// Whether whoever has it only looks.
+    read_only: bool,
     cookie_key: [u8; 32],
     csrf_key: [u8; 32],
     hash: blake3::Hash,
@@ -67,6 +71,10 @@ impl Token {
     /// # Errors
     /// [`TokenError`]; the secret is no part of it.
     pub fn new(name: &str, secret: &str) -> Result<Self, TokenError> {
+        let (name, read_only) = match name.strip_prefix(READ_ONLY) {
+            Some(name) => (name.trim(), true),
+            None => (name, false),
+        };
         let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
         if name.is_empty() || !name.chars().all(is_name) {
             return Err(TokenError::Name { name: name.to_owned() });
@@ -76,10 +84,17 @@ impl Token {
         }
         Ok(Self {
             name: name.to_owned(),
+            read_only,
             cookie_key: blake3::derive_key(COOKIE_KEY, secret.as_bytes()),
             csrf_key: blake3::derive_key(CSRF_KEY, secret.as_bytes()),
             hash: blake3::hash(secret.as_bytes()),
         })
+    }
+
+    /// Who acts with it, and who looks with it.
+    fn holder(&self) -> (Option<String>, Option<String>) {
+        let name = Some(self.name.clone());
+        if self.read_only { (None, name) } else { (name, None) }
     }
 
     fn cookie_hash(&self, text: &str) -> blake3::Hash {
@@ -92,7 +107,7 @@ impl Token {
     }
 }
 
-/// Those who may act; nobody, where there is none.
+/// Those who may act, or look; nobody, where there is none.
 #[derive(Debug, Clone, Default)]
 pub struct Tokens(Vec<Token>);
 
@@ -105,7 +120,7 @@ impl Tokens {
         Ok(Self(vec![Token::new("token", secret.trim())?]))
     }
 
-    /// Of a text with a line `name:token` for each; what is empty, or begins with `#`, is passed over.
+    /// Of a text with a line `name:token`, or `read-only name:token`, for each; what is empty, or begins with `#`, is passed over.
     ///
     /// # Errors
     /// [`TokenError`], with the line.
@@ -179,8 +194,10 @@ fn now() -> u64 {
 /// Who asks.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Visitor {
-    /// Whose token came with it.
+    /// Whose token came with it, that allows to act.
     pub who: Option<String>,
+    /// Whose token came with it, that only allows to look: they see what anybody does where that takes no token.
+    pub looker: Option<String>,
     /// Where it comes from.
     pub address: Option<String>,
     /// What forms for this browser hold, if it is known by its cookie.
@@ -195,8 +212,10 @@ impl Visitor {
             let token = tokens
                 .find(secret)
                 .ok_or_else(|| Failure::new(StatusCode::UNAUTHORIZED, "this token is nobody's"))?;
+            let (who, looker) = token.holder();
             return Ok(Self {
-                who: Some(token.name.clone()),
+                who,
+                looker,
                 address,
                 csrf: None,
             });
@@ -205,11 +224,27 @@ impl Visitor {
         let known = jar
             .get(COOKIE)
             .and_then(|cookie| Some((tokens.of_cookie(cookie.value(), now())?, cookie.value())));
+        let (who, looker) = known.map(|(token, _)| token.holder()).unwrap_or_default();
         Ok(Self {
-            who: known.map(|(token, _)| token.name.clone()),
+            who,
+            looker,
             address,
             csrf: known.map(|(token, cookie)| token.csrf(cookie).to_hex().to_string()),
         })
+    }
+
+    /// Whether there is anything that they may do, once they are known.
+    pub fn could_act(&self, app: &App) -> bool {
+        self.looker.is_none() && !app.config.tokens.is_empty()
+    }
+
+    /// # Errors
+    /// What to do, where not anybody may look.
+    pub fn must_look(&self, app: &App) -> Result<(), Failure> {
+        if app.config.private && self.looker.is_none() {
+            self.must_be_known(app)?;
+        }
+        Ok(())
     }
 
     /// Who asks, if it is somebody who may act, and see what records held.
@@ -219,6 +254,10 @@ impl Visitor {
     pub fn must_be_known(&self, app: &App) -> Result<&str, Failure> {
         match &self.who {
             Some(who) => Ok(who),
+            None if self.looker.is_some() => Err(Failure::new(
+                StatusCode::FORBIDDEN,
+                "this takes a token that allows more than to look",
+            )),
             None if app.config.tokens.is_empty() => Err(Failure::new(
                 StatusCode::FORBIDDEN,
                 "this page was started without a token, and only shows: set PG_IMPORT_HTTP_TOKEN, or write one into the staging's file .http.tokens",
@@ -236,9 +275,16 @@ impl Visitor {
     /// What to do, otherwise.
     pub fn must_act(&self, app: &App, second: Option<&str>) -> Result<&str, Failure> {
         let who = self.must_be_known(app)?;
+        self.must_come_from_us(second)?;
+        Ok(who)
+    }
+
+    /// # Errors
+    /// What to do, where a browser was made to ask by a page that is not ours.
+    pub fn must_come_from_us(&self, second: Option<&str>) -> Result<(), Failure> {
         match &self.csrf {
-            None => Ok(who),
-            Some(csrf) if second.is_some_and(|second| is_same(csrf, second)) => Ok(who),
+            None => Ok(()),
+            Some(csrf) if second.is_some_and(|second| is_same(csrf, second)) => Ok(()),
             Some(_) => Err(Failure::new(
                 StatusCode::FORBIDDEN,
                 "this did not come from a page of ours, or that page is older than your signing in: load it anew",
@@ -334,6 +380,8 @@ mod tests {
             let error = Tokens::parse(text).unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("0123456789"), "{error}");
         }
+        let tokens = Tokens::parse(&format!("read-only mia:{SECRET}")).unwrap();
+        assert_eq!(tokens.find(SECRET).unwrap().holder(), (None, Some("mia".to_owned())));
         assert!(!format!("{:?}", Tokens::one(SECRET).unwrap()).contains("secret"));
     }
 

@@ -75,8 +75,7 @@ async fn guard(
         )),
         _ if open => None,
         Err(failure) => Some(failure.clone()),
-        Ok(visitor) if app.config.private => visitor.must_be_known(&app).err(),
-        Ok(_) => None,
+        Ok(visitor) => visitor.must_look(&app).err(),
     };
     // Reading an upload, or all rows of an import, takes as long as it takes.
     let is_long = request.method() == Method::POST

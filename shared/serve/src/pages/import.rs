@@ -151,7 +151,7 @@ fn headline(seen: &Seen) -> Markup {
 /// What can be done about it; to those who may.
 fn acts(app: &App, visitor: &Visitor, status: &ImportStatus) -> Markup {
     let id = status.import_id;
-    if app.config.tokens.is_empty() {
+    if !visitor.could_act(app) {
         return html! {};
     }
     html! {

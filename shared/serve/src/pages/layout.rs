@@ -54,7 +54,7 @@ pub(super) fn layout(app: &App, visitor: &Visitor, page: &Page<'_>, body: &Marku
                 header {
                     a.home href=(app.path("/imports")) { "pg_import" }
                     nav aria-label="Pages" {
-                        @for (path, name) in MENU.into_iter().filter(|(path, _)| *path != "/upload" || !app.config.tokens.is_empty()) {
+                        @for (path, name) in MENU.into_iter().filter(|(path, _)| *path != "/upload" || visitor.could_act(app)) {
                             a href=(app.path(path)) aria-current=[(page.here == path).then_some("page")] { (name) }
                         }
                     }
@@ -80,7 +80,7 @@ pub(super) fn layout(app: &App, visitor: &Visitor, page: &Page<'_>, body: &Marku
 fn who(app: &App, visitor: &Visitor) -> Markup {
     html! {
         div.who {
-            @match (&visitor.who, &visitor.csrf) {
+            @match (visitor.who.as_ref().or(visitor.looker.as_ref()), &visitor.csrf) {
                 (Some(who), Some(csrf)) => {
                     form method="post" action=(app.path("/sign-out")) {
                         (csrf_field(csrf))

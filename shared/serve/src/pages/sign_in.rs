@@ -58,7 +58,10 @@ pub(crate) async fn leave(
     headers: HeaderMap,
     Form(form): Form,
 ) -> Result<Response, Failure> {
-    visitor.must_act(&app, super::acts::csrf_of(&form).as_deref())?;
+    if visitor.looker.is_none() {
+        visitor.must_be_known(&app)?;
+    }
+    visitor.must_come_from_us(super::acts::csrf_of(&form).as_deref())?;
     let to = Redirect::to(&app.path("/imports"));
     Ok((access::sign_out(&app, &headers), to).into_response())
 }
