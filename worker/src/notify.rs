@@ -8,7 +8,6 @@ mod networks;
 
 use std::{
     env, fmt,
-    net::IpAddr,
     str::FromStr,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -17,20 +16,20 @@ use std::{
 use connect::{ConnectArgs, ConnectError};
 use ledger::{
     LedgerError,
-    deliveries::{self, Delivery},
+    deliveries::{self, Delivery, Wanted},
 };
 use model::NotifyUrl;
 use rand::RngExt as _;
 use reqwest::{Client, StatusCode, redirect::Policy};
 use sqlx::PgPool;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
-use tokio::sync::Mutex;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{Metrics, SendOutcome};
 use message::Message;
 pub use networks::Networks;
-use networks::Resolver;
+use networks::{Refused, Resolver};
 
 /// With what messages are signed.
 pub const SECRET_VARIABLE: &str = "PG_IMPORT_NOTIFY_SECRET";
@@ -41,8 +40,11 @@ pub const ALLOW_VARIABLE: &str = "PG_IMPORT_NOTIFY_ALLOW";
 
 /// How often it is looked for what is due.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Messages that are sent at once.
-const AT_ONCE: i64 = 16;
+/// Messages that are sent at once, and those of them to one host.
+const AT_ONCE: usize = 32;
+const AT_ONCE_OF_HOST: i64 = 4;
+/// How often a message may end its worker.
+const MOST_UNHEARD: i32 = 20;
 /// How long a receiver may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long a claimed message is nobody else's: well beyond the time that sending it may take.
@@ -151,15 +153,33 @@ pub(crate) struct Notifier {
     encrypted: Client,
     clear: Client,
     metrics: Arc<Metrics>,
-    /// One pass at a time: who wants to know that nothing is due waits for the one that runs.
-    turn: Mutex<()>,
 }
 
 /// What keeps a message from being delivered.
 struct Undelivered {
+    /// For whoever submitted: nothing that only the worker's network knows.
     error: String,
+    /// For those who run workers.
+    detail: Option<String>,
     /// The receiver wants none ever again.
     for_good: bool,
+}
+
+impl Undelivered {
+    fn for_now(error: impl Into<String>) -> Self {
+        Self {
+            error: error.into(),
+            detail: None,
+            for_good: false,
+        }
+    }
+
+    fn for_good(error: impl Into<String>) -> Self {
+        Self {
+            for_good: true,
+            ..Self::for_now(error)
+        }
+    }
 }
 
 impl Notifier {
@@ -185,74 +205,109 @@ impl Notifier {
             encrypted: client(true)?,
             clear: client(false)?,
             metrics: Arc::clone(metrics),
-            turn: Mutex::default(),
         })
     }
 
-    /// Looks for what is due, until `stop`.
-    pub(crate) async fn run(&self, pool: PgPool, stop: CancellationToken) {
-        while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
-            if let Err(error) = self.send_due(&pool).await {
+    /// Sends what is due until `stop`, and then what nobody has tried to send yet: nobody may be there after this worker to tell of what it
+    /// ended. A message that takes its time keeps none for other hosts waiting.
+    pub(crate) async fn run(self: Arc<Self>, pool: PgPool, stop: CancellationToken) {
+        let mut sending = Sending::default();
+        loop {
+            let stopping = stop.is_cancelled();
+            if let Err(error) = self.send_due(&pool, &mut sending, stopping).await {
                 tracing::warn!(
                     error = session::describe_error(&error),
                     "notifications could not be sent"
                 );
             }
+            if stopping && sending.tasks.is_empty() {
+                return;
+            }
+            tokio::select! {
+                () = sending.one_ends() => {}
+                () = tokio::time::sleep(INTERVAL) => {}
+                () = stop.cancelled(), if !stopping => {}
+            }
         }
     }
 
-    /// Sends what is due, and returns when nothing is.
-    pub(crate) async fn send_due(&self, pool: &PgPool) -> Result<(), LedgerError> {
-        let _turn = self.turn.lock().await;
-        loop {
-            let due = deliveries::claim(&mut *pool.acquire().await?, AT_ONCE, LEASE).await?;
-            if due.is_empty() {
-                return Ok(());
-            }
-            fail::fail_point!("after-notify-claim");
-            let sent = futures::future::join_all(due.iter().map(|delivery| self.deliver(pool, delivery))).await;
-            sent.into_iter().collect::<Result<(), _>>()?;
+    /// Begins to send what is due, as far as there is room.
+    async fn send_due(self: &Arc<Self>, pool: &PgPool, sending: &mut Sending, fresh: bool) -> Result<(), LedgerError> {
+        let room = AT_ONCE - sending.tasks.len();
+        if room == 0 {
+            return Ok(());
         }
+        let wanted = Wanted {
+            most: i64::try_from(room).unwrap_or(i64::MAX),
+            most_of_host: AT_ONCE_OF_HOST,
+            without: &sending.hosts,
+            fresh,
+        };
+        let due = deliveries::claim(&mut *pool.acquire().await?, wanted, LEASE).await?;
+        fail::fail_point!("after-notify-claim", !due.is_empty(), |_| Ok(()));
+        for delivery in due {
+            let (this, pool) = (Arc::clone(self), pool.clone());
+            sending.hosts.push(delivery.host.clone());
+            sending.tasks.spawn(async move {
+                if let Err(error) = this.deliver(&pool, &delivery).await {
+                    tracing::warn!(
+                        error = session::describe_error(&error),
+                        "what came of a notification could not be written down: it will be sent again"
+                    );
+                }
+                delivery.host
+            });
+        }
+        Ok(())
     }
 
     async fn deliver(&self, pool: &PgPool, delivery: &Delivery) -> Result<(), LedgerError> {
-        let outcome = self.send(delivery).await;
+        let outcome = if delivery.unheard() > MOST_UNHEARD {
+            Err(Undelivered::for_good(
+                "workers ended again and again while they sent it",
+            ))
+        } else {
+            self.send(delivery).await
+        };
         fail::fail_point!("after-notify-send");
         let import = delivery.end.import;
         let mut conn = pool.acquire().await?;
-        let Err(undelivered) = outcome else {
+        let Err(Undelivered {
+            error,
+            detail,
+            for_good,
+        }) = outcome
+        else {
             deliveries::delivered(&mut conn, delivery).await?;
             self.metrics.sent(SendOutcome::Delivered);
             tracing::debug!(%import, message = delivery.message_id, "notification delivered");
             return Ok(());
         };
-        let Undelivered { error, for_good } = undelivered;
-        let pause = pause_after(delivery.attempts).filter(|_| !for_good);
+        let attempt = delivery.attempts + 1;
+        let pause = pause_after(attempt).filter(|_| !for_good);
         deliveries::failed(&mut conn, delivery, &error, pause).await?;
         let (outcome, next) = match pause {
             Some(pause) => (SendOutcome::Failed, format!("in {} s", pause.as_secs())),
             None => (SendOutcome::GivenUp, "never".to_owned()),
         };
         self.metrics.sent(outcome);
-        tracing::warn!(%import, message = delivery.message_id, attempt = delivery.attempts, error, next, "a notification was not delivered");
+        tracing::warn!(%import, message = delivery.message_id, attempt, error, detail, next, "a notification was not delivered");
         Ok(())
     }
 
     async fn send(&self, delivery: &Delivery) -> Result<(), Undelivered> {
-        let for_now = |error: String| Undelivered { error, for_good: false };
-        let url: NotifyUrl = delivery.url.parse().map_err(|error| Undelivered {
-            error: format!("the address cannot be used: {error}"),
-            for_good: true,
-        })?;
+        let url: NotifyUrl = delivery
+            .url
+            .parse()
+            .map_err(|error| Undelivered::for_good(format!("the address cannot be used: {error}")))?;
         let encrypted = url.is_encrypted();
         // An address in numbers is not looked up, so that the resolver does not see it.
-        let literal: Option<IpAddr> = url.ip();
-        if let Some(address) = literal {
-            self.allowed
-                .check(&address.to_string(), address, encrypted)
-                .map_err(for_now)?;
+        if let Some(address) = url.ip() {
+            let checked = self.allowed.check(address, encrypted);
+            checked.map_err(|refused| Undelivered::for_now(refused.to_string()))?;
         }
-        let body = serde_json::to_string(&Message::from(&delivery.end)).map_err(|error| for_now(error.to_string()))?;
+        let body = serde_json::to_string(&Message::from(&delivery.end));
+        let body = body.map_err(|error| Undelivered::for_now(error.to_string()))?;
         let seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
@@ -267,32 +322,76 @@ impl Notifier {
             .header(HEADER_WEBHOOK_TIMESTAMP, timestamp)
             .header(
                 HEADER_WEBHOOK_SIGNATURE,
-                signature.map_err(|error| for_now(error.to_string()))?,
+                signature.map_err(|error| Undelivered::for_now(error.to_string()))?,
             )
             .body(body);
-        let answer = request.send().await;
         // The address may hold a secret.
-        let answer = answer.map_err(|error| for_now(describe(error.without_url())))?;
+        let answer = request.send().await.map_err(|error| describe(error.without_url()))?;
         match answer.status() {
             status if status.is_success() => Ok(()),
-            StatusCode::GONE => Err(Undelivered {
-                error: "the receiver answered 410 Gone: it wants no more".to_owned(),
-                for_good: true,
-            }),
-            status if status.is_redirection() => Err(for_now(format!(
+            StatusCode::GONE => Err(Undelivered::for_good(
+                "the receiver answered 410 Gone: it wants no more",
+            )),
+            status if status.is_redirection() => Err(Undelivered::for_now(format!(
                 "the receiver answered {status}: redirections are not followed"
             ))),
-            status => Err(for_now(format!("the receiver answered {status}"))),
+            status => Err(Undelivered::for_now(format!("the receiver answered {status}"))),
         }
     }
 }
 
-fn describe(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        format!("no answer within {} s", SEND_TIMEOUT.as_secs())
-    } else {
-        session::describe_error(&error)
+/// What is being sent, and to which hosts: each as often as messages are.
+#[derive(Default)]
+struct Sending {
+    tasks: JoinSet<String>,
+    hosts: Vec<String>,
+}
+
+impl Sending {
+    /// Waits for the next end; for ever, when nothing is sent.
+    async fn one_ends(&mut self) {
+        match self.tasks.join_next().await {
+            Some(Ok(host)) => {
+                if let Some(index) = self.hosts.iter().position(|other| *other == host) {
+                    self.hosts.swap_remove(index);
+                }
+            }
+            // Nobody knows whose task it was: its host is free when all are.
+            Some(Err(_)) if self.tasks.is_empty() => self.hosts.clear(),
+            Some(Err(_)) => {}
+            None => std::future::pending().await,
+        }
     }
+}
+
+fn describe(error: reqwest::Error) -> Undelivered {
+    if error.is_timeout() {
+        return Undelivered::for_now(format!("no answer within {} s", SEND_TIMEOUT.as_secs()));
+    }
+    if let Some(refused) = refusal(&error) {
+        return Undelivered::for_now(refused.to_string());
+    }
+    let error_to_tell = if error.is_connect() {
+        "no connection could be made (the worker's log says why)"
+    } else {
+        "the connection broke off (the worker's log says why)"
+    };
+    Undelivered {
+        detail: Some(session::describe_error(&error)),
+        ..Undelivered::for_now(error_to_tell)
+    }
+}
+
+/// Why the resolver refused a host, if it did.
+fn refusal(error: &reqwest::Error) -> Option<&Refused> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(refused) = error.downcast_ref() {
+            return Some(refused);
+        }
+        cause = error.source();
+    }
+    None
 }
 
 /// What passes after so many attempts, all of them failed: not the same for all that failed together. `None` when that were enough.

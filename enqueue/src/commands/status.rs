@@ -63,7 +63,7 @@ async fn details(open: &Open, status: &ImportStatus) -> anyhow::Result<Option<St
             event.event.replace('_', " "),
             output::escape(&event.role)
         ));
-        if let Some(notification) = &event.notification {
+        for notification in &event.notifications {
             lines.push(format!(
                 "  {:<9} {}",
                 "notify",

@@ -214,7 +214,7 @@ fn describe(event: &Event, local: bool) -> String {
         Event::ReplacesNothing { import } => format!(
             "import {import} was submitted without --replace, and is not loaded again: nothing is replaced; --force does both"
         ),
-        Event::NotNotified { import, reason } => format!("--notify: nobody is told of import {import}: {reason}"),
+        Event::NotNotified { import, reason } => format!("--notify: import {import} is not told of: {reason}"),
         Event::Following { import } => {
             format!("another process submits the same file as import {import}: waiting for it")
         }

@@ -60,7 +60,7 @@ impl Role {
             "SELECT, INSERT, DELETE ON pgimport.import_payload",
             "DELETE ON pgimport.import",
             "SELECT, INSERT ON pgimport.import_event, pgimport.import_input",
-            "SELECT (import_id), INSERT, UPDATE ON pgimport.import_notification",
+            "INSERT ON pgimport.import_notification",
             "SELECT ON pgimport.notification_delivery",
             "INSERT ON apalis.jobs",
         ])

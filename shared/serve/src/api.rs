@@ -272,7 +272,7 @@ pub(crate) async fn events(
         for event in &mut events {
             event.note = event.note.take().map(|_| import_page::HIDDEN.to_owned());
             // It may name a host that only some know.
-            event.notification = None;
+            event.notifications = Vec::new();
         }
     }
     Ok(Json(events))

@@ -339,7 +339,7 @@ impl<'a> Submission<'a> {
         };
         ledger::inputs::insert(conn, import, &prepared.ledger_inputs(aim)).await?;
         if let Some(url) = &request.notify {
-            notifications::set(conn, import, url).await?;
+            notifications::add(conn, import, url).await?;
         }
         Ok(Some(Inserted::New(import)))
     }
@@ -469,18 +469,18 @@ impl<'a> Submission<'a> {
         }
     }
 
-    /// Has somebody told of an import that was submitted before, as this submission asks, where that can still be.
+    /// Has somebody told of an import that was submitted before, too, as this submission asks.
     async fn notify_of(&self, import: ImportId, request: &Request) -> Result<(), SubmitError> {
         let Some(url) = &request.notify else { return Ok(()) };
         let set = self.through_outages(async |conn| {
             let mut tx = conn.begin().await?;
-            let state = notifications::set(&mut tx, import, url).await?;
+            let state = notifications::add(&mut tx, import, url).await?;
             tx.commit().await?;
             Ok::<_, SubmitError>(state)
         });
         let reason = match set.await {
             Ok(state) if !state.is_final() => return Ok(()),
-            Ok(_) => "it has ended",
+            Ok(_) => "it has ended; only what happens to it from now on is told",
             Err(error) if session::sqlstate(&error).as_deref() == Some(INSUFFICIENT_PRIVILEGE) => {
                 "another role submitted it"
             }

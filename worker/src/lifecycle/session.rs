@@ -179,9 +179,10 @@ impl Session {
         let _announcements = wakers.clone();
         helpers.spawn(forward_announcements(listener, wakers));
         helpers.spawn(maintenance::run(pool.clone(), name.clone(), ended.clone()));
+        let told = CancellationToken::new();
+        let mut telling = JoinSet::new();
         if let Some(notifier) = notifier {
-            let (notifier, pool, ended) = (Arc::clone(notifier), pool.clone(), ended.clone());
-            helpers.spawn(async move { notifier.run(pool, ended).await });
+            telling.spawn(Arc::clone(notifier).run(pool.clone(), told.clone()));
         }
         let mut heartbeat = tokio::spawn(beat(
             heartbeat,
@@ -208,15 +209,16 @@ impl Session {
             Duration::ZERO
         };
         queue.stop(patience).await;
-        // Nobody may be there after this one to tell of what it ended.
-        if let (Some(notifier), Ok(())) = (notifier, &outcome)
-            && let Ok(Err(error)) = timeout(LAST_SENDS_TIMEOUT, notifier.send_due(&pool)).await
-        {
-            tracing::warn!(
-                error = session::describe_error(&error),
-                "notifications are left to others"
-            );
+        told.cancel();
+        let patience = if outcome.is_ok() {
+            LAST_SENDS_TIMEOUT
+        } else {
+            Duration::ZERO
+        };
+        if timeout(patience, join_all(&mut telling)).await.is_err() {
+            tracing::debug!("notifications are left to others");
         }
+        telling.abort_all();
         ended.cancel();
         drop(timeout(FAREWELL_TIMEOUT, helpers.shutdown()).await);
         heartbeat.abort();

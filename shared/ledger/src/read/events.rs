@@ -1,6 +1,6 @@
 //! What happened to an import, and who did it.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use model::{ImportId, ImportState};
 use serde::Serialize;
@@ -26,8 +26,8 @@ pub struct EventStatus {
     pub process: String,
     /// Why, where the event does not say it.
     pub note: Option<String>,
-    /// What came of telling of it; `None` where nobody is told.
-    pub notification: Option<NotificationStatus>,
+    /// What came of telling of it.
+    pub notifications: Vec<NotificationStatus>,
 }
 
 /// A message about an event: delivered, to be sent (again), or, where it is neither, given up.
@@ -64,39 +64,54 @@ impl fmt::Display for NotificationStatus {
 /// [`LedgerError`] from the database.
 pub async fn events(conn: &mut PgConnection, import: ImportId) -> Result<Vec<EventStatus>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT e.event, e.from_state AS "from: ImportState", e.to_state AS "to: ImportState",
+        r#"SELECT e.id, e.event, e.from_state AS "from: ImportState", e.to_state AS "to: ImportState",
                to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "at!",
-               greatest(extract(epoch FROM e.at - min(e.at) OVER ())::float8, 0) AS "after_s!", e.role::text AS "role!", e.process, e.note,
-               d.attempts AS "attempts?", d.error AS "error?",
+               greatest(extract(epoch FROM e.at - min(e.at) OVER ())::float8, 0) AS "after_s!", e.role::text AS "role!", e.process, e.note
+           FROM pgimport.import_event AS e WHERE e.import_id = $1 ORDER BY e.id"#,
+        import.0
+    )
+    .fetch_all(&mut *conn)
+    .await?;
+    let mut told = notifications(conn, import).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| EventStatus {
+            event: row.event,
+            from: row.from,
+            to: row.to,
+            at: row.at,
+            after_s: row.after_s,
+            role: row.role,
+            process: row.process,
+            note: row.note,
+            notifications: told.remove(&row.id).unwrap_or_default(),
+        })
+        .collect())
+}
+
+/// What came of telling of an import's events.
+async fn notifications(
+    conn: &mut PgConnection,
+    import: ImportId,
+) -> Result<HashMap<i64, Vec<NotificationStatus>>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"SELECT d.event_id, d.attempts, d.error,
                to_char(d.delivered_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS delivered_at,
                to_char(d.due_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS due_at
-           FROM pgimport.import_event AS e LEFT JOIN pgimport.notification_delivery AS d ON d.event_id = e.id
-           WHERE e.import_id = $1 ORDER BY e.id"#,
+           FROM pgimport.import_event AS e JOIN pgimport.notification_delivery AS d ON d.event_id = e.id
+           WHERE e.import_id = $1 ORDER BY d.event_id, d.notification_id"#,
         import.0
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let notification = row.attempts.map(|attempts| {
-                Ok::<_, LedgerError>(NotificationStatus {
-                    attempts: unsigned("the attempts at a notification", attempts.into())?,
-                    delivered_at: row.delivered_at,
-                    next_attempt_at: row.due_at,
-                    error: row.error,
-                })
-            });
-            Ok(EventStatus {
-                event: row.event,
-                from: row.from,
-                to: row.to,
-                at: row.at,
-                after_s: row.after_s,
-                role: row.role,
-                process: row.process,
-                note: row.note,
-                notification: notification.transpose()?,
-            })
-        })
-        .collect()
+    let mut told: HashMap<i64, Vec<NotificationStatus>> = HashMap::new();
+    for row in rows {
+        told.entry(row.event_id).or_default().push(NotificationStatus {
+            attempts: unsigned("the attempts at a notification", row.attempts.into())?,
+            delivered_at: row.delivered_at,
+            next_attempt_at: row.due_at,
+            error: row.error,
+        });
+    }
+    Ok(told)
 }

@@ -295,7 +295,7 @@ fn timeline(seen: &Seen, is_known: bool) -> Markup {
                 strong { (event.event.replace('_', " ")) } " → " (event.to.as_str())
                 span.hint { " by " (words::escape(&event.role)) ", " (words::escape(&event.process)) }
                 @if let Some(note) = event.note.as_ref().filter(|_| is_known) { div.note { (words::escape(note)) } }
-                @if let Some(notification) = event.notification.as_ref().filter(|_| is_known) {
+                @for notification in event.notifications.iter().filter(|_| is_known) {
                     div.note { (words::escape(&notification.to_string())) }
                 }
             },

@@ -75,7 +75,7 @@ pub enum Event {
     ReplacesNothing {
         import: ImportId,
     },
-    /// The import of the same rows is not told of as this submission asks.
+    /// How the import of the same rows came to be as it is, is not told as this submission asks.
     NotNotified {
         import: ImportId,
         reason: &'static str,
