@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures what limits pg_import as it grows: loader connections, the number of chunks, history, and workers that wait.
+"""Measures what limits pg_import as it grows: loader connections, the number of chunks, history, workers that wait, and imports beside others.
 
 On a Postgres of its own; see docs/SCALING.md. `just bench-scale` builds and calls this.
 """
@@ -113,6 +113,31 @@ def idle_workers(laboratory, counts, seconds=20):
     return results
 
 
+def beside(laboratory, rows, count=20):
+    """Small imports beside a large one: from the start of `enqueue` to `loaded`, and to the start of the first chunk."""
+    large = laboratory.generate(rows)
+    small = [laboratory.generate(100 + n) for n in range(count)]
+    laboratory.reset()
+    with laboratory.workers(1, 2):
+        reading = laboratory.start("enqueue", "-i", large)
+        laboratory.server.wait_until("(SELECT count(*) FROM pgimport.import_chunk WHERE state = 'loaded') >= 5")
+        waits, starts = [], []
+        for path in small:
+            begin = time.time()
+            other = laboratory.submit("enqueue", path)
+            waits.append(laboratory.ended(other, "loaded") - begin)
+            started = f"SELECT extract(epoch FROM min(started_at)) FROM pgimport.import_chunk WHERE import_id = {other}"
+            starts.append(float(laboratory.server.psql(started)) - begin)
+        imported = laboratory.server.psql("SELECT min(id) FROM pgimport.import")
+        running = laboratory.server.psql(f"SELECT state FROM pgimport.import WHERE id = {imported}")
+        laboratory.reap("enqueue", reading)
+        laboratory.ended(imported, "loaded")
+    result = {"large": running, "loaded_seconds": {"median": sorted(waits)[count // 2], "worst": max(waits)},
+              "start_seconds": {"median": sorted(starts)[count // 2], "worst": max(starts)}}
+    say(f"{count} imports of 100 rows beside {rows}: {result}")
+    return result
+
+
 def process_seconds(pid):
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
@@ -120,14 +145,15 @@ def process_seconds(pid):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["connections", "chunks", "history", "idle"],
-                        help="connections, chunks, history, idle; without, all of them")
+    parser.add_argument("what", nargs="*", default=["connections", "chunks", "history", "idle", "beside"],
+                        help="connections, chunks, history, idle, beside; without, all of them")
     parser.add_argument("--rows", type=int, default=2_000_000, metavar="N", help="for connections")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="for connections")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 2, 4, 8], metavar="N")
     parser.add_argument("--chunks", type=int, nargs="+", default=[1_000, 10_000, 100_000], metavar="N")
     parser.add_argument("--history", type=int, default=1_000_000, metavar="CHUNKS")
     parser.add_argument("--idle", type=int, nargs="+", default=[1, 20, 200], metavar="WORKERS")
+    parser.add_argument("--beside", type=int, default=17_000_000, metavar="ROWS", help="of the large import")
     parser.add_argument("--out", type=Path, default=ROOT / "target" / "bench", metavar="DIRECTORY")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -136,6 +162,7 @@ def main():
         "chunks": lambda at: chunks(at, arguments.chunks),
         "history": lambda at: history(at, arguments.history),
         "idle": lambda at: idle_workers(at, arguments.idle),
+        "beside": lambda at: beside(at, arguments.beside),
     }
     document = {}
     for what in arguments.what:

@@ -6,12 +6,12 @@ mod format;
 mod mapping;
 mod values;
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use connect::ConnectArgs;
 use manual::ManualCommand;
-use model::{IdentityChoice, ImportId, ImportState, Limit, LoadMethod, NotifyUrl, NotifyUrlError};
+use model::{IdentityChoice, ImportId, ImportState, Limit, LoadMethod, NotifyUrl, NotifyUrlError, Priority};
 use session::logging::LogFormat;
 
 pub use conflict::ConflictArgs;
@@ -162,6 +162,12 @@ pub struct SubmitArgs {
     /// Bytes that may wait for workers before reading pauses (with K, M or G)
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_bytes)]
     pub max_pending: u64,
+    /// How large its share of the workers is while other imports wait, too: low, normal (four times low), or high (four times normal)
+    #[arg(long, value_name = "PRIORITY", default_value_t = Priority::Normal)]
+    pub priority: Priority,
+    /// Chunks that are loaded at once, at most
+    #[arg(long, value_name = "N")]
+    pub max_parallel: Option<NonZeroU16>,
     /// With more rejected records the import fails: --max-rejects 100 or --max-rejects 0.5%
     #[arg(long, value_name = "N|N%")]
     pub max_rejects: Option<Limit>,
@@ -437,7 +443,22 @@ pub struct ServeArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  enqueue migrate
+  enqueue migrate --grant-submitter cron --grant-worker loader --grant-monitor grafana
+
+Roles must be there, and get what they need on the schemas pgimport and apalis, and no more. What they need on the tables that are loaded,
+is these tables' owners' to grant: docs/PRIVILEGES.md.")]
 pub struct MigrateArgs {
+    /// Let this role submit, look and undo; may be repeated
+    #[arg(long, value_name = "ROLE")]
+    pub grant_submitter: Vec<String>,
+    /// Let this role run workers; may be repeated
+    #[arg(long, value_name = "ROLE")]
+    pub grant_worker: Vec<String>,
+    /// Let this role look: status, workers, a page that only shows; may be repeated
+    #[arg(long, value_name = "ROLE")]
+    pub grant_monitor: Vec<String>,
     #[command(flatten)]
     pub connect: ConnectArgs,
 }

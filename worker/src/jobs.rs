@@ -63,8 +63,8 @@ pub struct JobContext {
 /// How the chunks of an import are parsed and loaded.
 pub struct ImportPlan {
     pub max_rejects: Option<Limit>,
-    /// Whether its chunks are loaded one after the other.
-    pub ordered: bool,
+    /// Whether a chunk that is loaded brings the next into line.
+    pub advances: bool,
     pub shape: RecordShape,
     pub load: LoadPlan,
 }

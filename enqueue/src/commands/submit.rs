@@ -2,7 +2,7 @@ use std::{path::PathBuf, sync::Mutex};
 
 use indicatif::HumanBytes;
 use ledger::read::ImportStatus;
-use model::{CompletionSpec, ImportId, ImportState, LoadSpec, RejectsSpec, Replace, SplitSpec, UndoSpec};
+use model::{CompletionSpec, ImportId, ImportState, LoadSpec, RejectsSpec, Replace, Share, SplitSpec, UndoSpec};
 use source::Source;
 use submit::{
     requests,
@@ -190,6 +190,10 @@ pub fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
             },
         },
         key,
+        share: Share {
+            priority: args.priority,
+            max_parallel: args.max_parallel,
+        },
         max_pending: args.max_pending,
         // It was looked at with the other arguments.
         notify: args.notify().ok().flatten(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ImportId, ImportSpec, ImportState, ProcessName};
+use model::{ImportId, ImportSpec, ImportState, ProcessName, Share};
 use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
 use crate::{
@@ -17,7 +17,8 @@ mod undo;
 pub use row::{Import, read};
 pub(crate) use row::{StoredSpec, read_undo};
 pub use splitting::{
-    Abandoned, LEASE, abandoned, count_batch, finish_split, lock_for_submitter, may_take_over, renew_lease, take_over,
+    Abandoned, LEASE, abandoned, count_batch, current_turn, finish_split, lock_for_submitter, may_take_over,
+    renew_lease, take_over,
 };
 pub(crate) use undo::set_cancel_job;
 pub use undo::{
@@ -37,6 +38,7 @@ pub struct NewImport<'a> {
     pub fingerprint: Option<&'a str>,
     pub size_bytes: Option<u64>,
     pub submitter: &'a ProcessName,
+    pub share: Share,
 }
 
 /// Adds an import in the state `splitting`, with the event of its submission, to the caller's transaction; `None` when its key is taken.
@@ -51,8 +53,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
     let id = sqlx::query_scalar!(
         "INSERT INTO pgimport.import
              (state, source, resumable, target, target_oid, id_column, columns, options, spec, spec_version, key, fingerprint, size_bytes,
-              submitter, lease_until, chunk_count, record_count, ordered)
-         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, now() + $13 * interval '1 second', 0, 0, $14)
+              submitter, lease_until, chunk_count, record_count, ordered, stride, max_parallel)
+         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, now() + $13 * interval '1 second', 0, 0, $14, $15, $16)
          ON CONFLICT (key) WHERE state <> 'cancelled' DO NOTHING
          RETURNING id",
         new.source,
@@ -68,7 +70,9 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
         size_bytes,
         new.submitter.as_str(),
         LEASE.as_secs_f64(),
-        new.spec.conflict.is_ordered()
+        new.spec.conflict.is_ordered(),
+        new.share.priority.stride(),
+        new.share.max_parallel.map(|most| i32::from(most.get()))
     )
     .fetch_optional(&mut *conn)
     .await?

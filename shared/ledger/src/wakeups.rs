@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use model::{ChunkKey, ChunkState, ImportId};
-use queue::Job;
+use model::{ChunkKey, ChunkState, ImportId, Priority};
+use queue::{Job, Turns};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
@@ -18,45 +18,59 @@ use crate::{
 /// Jobs added by one statement.
 const JOBS_AT_ONCE: usize = 5_000;
 
-/// Adds jobs for chunks and imports that are there, within the caller's transaction.
+/// Adds jobs for chunks and imports that are there, within the caller's transaction. What waited already is at the front of the line.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<(), LedgerError> {
+    let mut turns = match jobs.iter().any(|job| matches!(job, Job::LoadChunk(_))) {
+        true => Turns::new(imports::current_turn(tx).await?, Priority::Normal.stride().into()),
+        false => Turns::none(),
+    };
     for part in jobs.chunks(JOBS_AT_ONCE) {
-        let ids = queue::push(tx, part, delay).await?;
+        let ids = queue::push(tx, part, &mut turns, delay).await?;
         set_jobs(tx, part, ids).await?;
     }
     Ok(())
 }
 
-/// Lets an import go on whose chunks are loaded in order: adds the job of the first that is open, if it has none; where it failed,
-/// those behind it fail too. Call it after each commit that may be what the next chunk waits for: of a chunk before it, or of itself.
+/// Lets an import go on of which not all chunks may be in line at once: adds the jobs of the first that are open, as far as they have none,
+/// one where they are loaded in order, else `max_parallel`. Where the first of an order failed, those behind it fail too. Call it after each
+/// commit that may be what the next chunk waits for: of a chunk before it, or of itself.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn advance(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
-    let next = sqlx::query!(
+    let open = sqlx::query!(
         r#"SELECT c.ordinal, c.state AS "state: ChunkState", c.job_id IS NOT NULL AS "has_job!"
            FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
-           WHERE c.import_id = $1 AND i.ordered AND i.state IN ('splitting', 'loading') AND c.state IN ('pending', 'failed')
-             AND c.ordinal = (SELECT min(o.ordinal) FROM pgimport.import_chunk AS o WHERE o.import_id = $1 AND o.state IN ('pending', 'failed'))
+           WHERE c.import_id = $1 AND i.state IN ('splitting', 'loading') AND (i.ordered OR i.max_parallel IS NOT NULL)
+             AND c.ordinal IN (
+                 SELECT o.ordinal FROM pgimport.import_chunk AS o
+                 WHERE o.import_id = $1 AND (o.state = 'pending' OR o.state = 'failed' AND i.ordered)
+                 ORDER BY o.ordinal LIMIT CASE WHEN i.ordered THEN 1 ELSE i.max_parallel END)
            FOR UPDATE OF c SKIP LOCKED"#,
         import.0
     )
-    .fetch_optional(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
-    // Somebody may hold it, who loads it or adds its job.
-    let Some(next) = next else { return Ok(()) };
-    let chunk = ChunkKey {
-        import,
-        ordinal: next.ordinal,
-    };
-    if next.state == ChunkState::Failed {
+    // Somebody may hold one, who loads it or adds its job.
+    let waiting = open
+        .iter()
+        .filter(|chunk| chunk.state == ChunkState::Pending && !chunk.has_job);
+    let jobs: Vec<Job> = waiting
+        .map(|chunk| {
+            Job::LoadChunk(ChunkKey {
+                import,
+                ordinal: chunk.ordinal,
+            })
+        })
+        .collect();
+    if open.iter().any(|chunk| chunk.state == ChunkState::Failed) {
         chunks::fail_blocked(&mut tx, Some(import)).await?;
-    } else if !next.has_job {
-        push(&mut tx, &[Job::LoadChunk(chunk)], Duration::ZERO).await?;
+    } else if !jobs.is_empty() {
+        push(&mut tx, &jobs, Duration::ZERO).await?;
     }
     Ok(tx.commit().await?)
 }
@@ -68,7 +82,7 @@ pub async fn advance(conn: &mut PgConnection, import: ImportId) -> Result<(), Le
 pub async fn push_deletions(tx: &mut PgConnection, undecided: &[Undecided]) -> Result<(), LedgerError> {
     for part in undecided.chunks(JOBS_AT_ONCE) {
         let jobs: Vec<Job> = part.iter().map(|open| Job::DeleteChunk(open.chunk)).collect();
-        let ids = queue::push(tx, &jobs, Duration::ZERO).await?;
+        let ids = queue::push(tx, &jobs, &mut Turns::none(), Duration::ZERO).await?;
         chunks::open_deletions(tx, part, &ids).await?;
     }
     Ok(())
@@ -159,11 +173,17 @@ pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, Le
                SELECT i.id AS import_id, NULL::integer AS ordinal, i.job_id FROM pgimport.import AS i
                WHERE i.state = 'cancelling' AND i.fenced_at IS NULL
                UNION ALL
-               SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
+               SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i
+               CROSS JOIN LATERAL (
+                   SELECT CASE WHEN i.max_parallel IS NOT NULL THEN (
+                       SELECT b.ordinal FROM pgimport.import_chunk AS b WHERE b.import_id = i.id AND b.state = 'pending'
+                       ORDER BY b.ordinal OFFSET i.max_parallel LIMIT 1) END AS beyond) AS w
+               JOIN pgimport.import_chunk AS c ON c.import_id = i.id
                WHERE i.state IN ('splitting', 'loading') AND c.state = 'pending'
                  AND NOT (i.ordered AND EXISTS (
                      SELECT FROM pgimport.import_chunk AS b
                      WHERE b.import_id = i.id AND b.ordinal < c.ordinal AND b.state IN ('pending', 'failed')))
+                 AND (w.beyond IS NULL OR c.ordinal < w.beyond)
                UNION ALL
                SELECT c.import_id, c.ordinal, c.job_id FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
                WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL AND c.state = 'loaded' AND c.kept_count IS NULL)

@@ -9,6 +9,7 @@ mod ids;
 mod import;
 mod notify;
 mod position;
+mod share;
 mod spec;
 mod undo;
 pub mod words;
@@ -19,6 +20,7 @@ pub use ids::{ChunkKey, ImportId, ProcessName};
 pub use import::{IllegalTransition, ImportEvent, ImportState};
 pub use notify::{NotifyUrl, NotifyUrlError};
 pub use position::{Position, Span};
+pub use share::{Priority, Share};
 pub use spec::{
     AddedColumn, AddedValue, AttributeSpec, BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container,
     CsvDialect, Delimiter, DialectError, Escape, FieldSpec, FormatSpec, IdentityChoice, IdentitySpec, ImportSpec,

@@ -5,7 +5,7 @@
 
 #![warn(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -27,9 +27,10 @@ pub const MISSED_HEARTBEATS: u32 = 5;
 
 /// Deletions and cancels go first: people wait for them, and every chunk loaded meanwhile would have to be deleted too.
 const PRIORITY_UNDO: i32 = 10;
+/// Of the load whose turn is 0. Others are behind it by as much as their turns are.
 const PRIORITY_LOAD: i32 = 1;
 /// What only newer workers can do is behind all that any can.
-const PRIORITY_LEFT: i32 = 0;
+const PRIORITY_LEFT: i32 = i32::MIN;
 
 /// What a worker is told to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,23 +120,67 @@ impl Job {
         Ok(envelope.job)
     }
 
-    fn priority(self) -> i32 {
+    fn priority(self, turns: &mut Turns) -> i32 {
         match self {
-            Self::LoadChunk(_) => PRIORITY_LOAD,
+            Self::LoadChunk(chunk) => turns.take(chunk.import),
             Self::DeleteChunk(_) | Self::CancelImport { .. } => PRIORITY_UNDO,
         }
     }
 }
 
-/// Adds jobs within the caller's transaction, due after `delay`; returns their ids in the order of `jobs`.
+/// Where loads get into line. Each import takes turns of its own, from the first one on, so that imports which wait at the same time are
+/// loaded by turns.
+#[derive(Debug)]
+pub struct Turns {
+    first: i64,
+    stride: i64,
+    taken: HashMap<ImportId, i64>,
+}
+
+impl Turns {
+    /// From turn `first` on, each chunk `stride` behind the one before it.
+    #[must_use]
+    pub fn new(first: i64, stride: i64) -> Self {
+        Self {
+            first,
+            stride,
+            taken: HashMap::new(),
+        }
+    }
+
+    /// For jobs that load nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(0, 0)
+    }
+
+    /// The priority of an import's next chunk.
+    fn take(&mut self, import: ImportId) -> i32 {
+        let taken = self.taken.entry(import).or_default();
+        let turn = self.first.saturating_add(*taken);
+        *taken = taken.saturating_add(self.stride);
+        let priority = i64::from(PRIORITY_LOAD).saturating_sub(turn);
+        // Whoever is so far behind is the last of those that anybody can do.
+        i32::try_from(priority)
+            .unwrap_or(PRIORITY_LEFT + 1)
+            .max(PRIORITY_LEFT + 1)
+    }
+}
+
+/// Adds jobs within the caller's transaction, loads where `turns` says, due after `delay`; returns their ids in the order of `jobs`.
 ///
 /// The clock is the database's, for a client's may run ahead; a second back where there is no delay, for the queue announces only jobs
 /// that are due when they are added, and counts in whole seconds.
 ///
 /// # Errors
 /// [`QueueError`] from the database.
-pub async fn push(conn: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<Vec<String>, QueueError> {
-    let priorities: Vec<i32> = jobs.iter().map(|job| job.priority()).collect();
+pub async fn push(
+    conn: &mut PgConnection,
+    jobs: &[Job],
+    turns: &mut Turns,
+    delay: Duration,
+) -> Result<Vec<String>, QueueError> {
+    let priorities: Vec<i32> = jobs.iter().map(|job| job.priority(turns)).collect();
     insert(conn, &write(jobs)?, &priorities, delay).await
 }
 
@@ -358,6 +403,27 @@ mod tests {
             serde_json::json!({"version": 1, "kind": "load_chunk", "import": 3, "ordinal": 4})
         );
         assert_eq!(Job::from_bytes(value.to_string().as_bytes()).unwrap(), job);
+    }
+
+    #[test]
+    fn loads_of_imports_take_turns_and_undos_go_first() {
+        let load = |import, ordinal| {
+            Job::LoadChunk(ChunkKey {
+                import: ImportId(import),
+                ordinal,
+            })
+        };
+        let mut turns = Turns::new(100, 4);
+        let jobs = [
+            load(1, 7),
+            load(1, 8),
+            load(2, 0),
+            Job::CancelImport { import: ImportId(1) },
+        ];
+        let priorities: Vec<i32> = jobs.iter().map(|job| job.priority(&mut turns)).collect();
+        assert_eq!(priorities, [-99, -103, -99, PRIORITY_UNDO]);
+        let mut late = Turns::new(i64::MAX - 1, 4);
+        assert_eq!([late.take(ImportId(1)), late.take(ImportId(1))], [i32::MIN + 1; 2]);
     }
 
     #[test]

@@ -80,8 +80,8 @@ pub struct Intake<'a> {
     /// **Bytes** of payload that may be pending.
     pub max_pending: u64,
     pub rejects: RejectsSpec,
-    /// Whether chunks are loaded in their order, each after the one before it.
-    pub ordered: bool,
+    /// Whether only some chunks are in line at once, and whoever loads one brings the next.
+    pub advances: bool,
     /// Whether rows are deleted at the end which the source does not have.
     pub sweeps: bool,
     /// Told what a person wants to know while it waits.
@@ -175,7 +175,7 @@ impl Intake<'_> {
     async fn store_batch(&self, first_ordinal: i32, batch: &[ProducedChunk]) -> Result<(), IntakeError> {
         self.through_outages(async |conn| self.try_store_batch(conn, first_ordinal, batch).await)
             .await?;
-        if self.ordered && !batch.is_empty() {
+        if self.advances && !batch.is_empty() {
             // Whoever loaded the chunk before these may not have seen them.
             self.through_outages(async |conn| Ok(advance(conn, self.import).await?))
                 .await?;
@@ -216,13 +216,15 @@ impl Intake<'_> {
         batch: &[ProducedChunk],
     ) -> Result<(), LedgerError> {
         let ordinals: Vec<i32> = (first_ordinal..).take(batch.len()).collect();
-        let job_ids = if self.ordered {
+        let records = batch.iter().map(|chunk| chunk.span.record_count).sum();
+        let mut turns = imports::count_batch(tx, self.import, batch.len() as u64, records).await?;
+        let job_ids = if self.advances {
             vec![None; batch.len()]
         } else {
             let import = self.import;
             let load = |&ordinal| Job::LoadChunk(ChunkKey { import, ordinal });
             let jobs: Vec<Job> = ordinals.iter().map(load).collect();
-            let ids = queue::push(tx, &jobs, Duration::ZERO).await?;
+            let ids = queue::push(tx, &jobs, &mut turns, Duration::ZERO).await?;
             ids.into_iter().map(Some).collect()
         };
         let rows: Vec<NewChunk> = std::iter::zip(&ordinals, job_ids)
@@ -237,9 +239,7 @@ impl Intake<'_> {
         chunks::insert(tx, self.import, &rows).await?;
         let data: Vec<&[u8]> = batch.iter().map(|chunk| chunk.data.as_slice()).collect();
         let codecs: Vec<Codec> = batch.iter().map(|chunk| chunk.codec).collect();
-        payloads::insert(tx, self.import, &ordinals, &codecs, &data).await?;
-        let records = batch.iter().map(|chunk| chunk.span.record_count).sum();
-        imports::count_batch(tx, self.import, batch.len() as u64, records).await
+        payloads::insert(tx, self.import, &ordinals, &codecs, &data).await
     }
 
     async fn finish(&self, found: &Fingerprint) -> Result<(), IntakeError> {

@@ -172,7 +172,7 @@ pub async fn retry(conn: &mut PgConnection, import: ImportId) -> Result<usize, R
     transition(&mut tx, import, ImportEvent::Retry, None).await?;
     let opened = chunks::reopen_failed(&mut tx, import).await?;
     let loads: Vec<Job> = opened.into_iter().map(Job::LoadChunk).collect();
-    if row.spec()?.conflict.is_ordered() {
+    if row.advances {
         wakeups::advance(&mut tx, import).await?;
     } else {
         wakeups::push(&mut tx, &loads, Duration::ZERO).await?;

@@ -332,6 +332,7 @@ impl<'a> Submission<'a> {
             fingerprint: fingerprint.map(|f| f.hash.as_str()),
             size_bytes: fingerprint.map(|f| f.size),
             submitter: &self.name,
+            share: request.share,
         };
         // This waits for a rival's batch, at worst one that is frozen.
         let Some(import) = imports::insert(conn, &new).await? else {
@@ -534,7 +535,7 @@ impl<'a> Submission<'a> {
             submitter: &self.name,
             max_pending: request.max_pending,
             rejects: prepared.aim.spec.rejects,
-            ordered: prepared.aim.spec.conflict.is_ordered(),
+            advances: prepared.aim.spec.conflict.is_ordered() || request.share.max_parallel.is_some(),
             sweeps: prepared.aim.spec.conflict.missing().is_some(),
             notify: &notify,
         };

@@ -92,7 +92,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     fail::fail_point!("after-commit");
     if loaded.is_some() {
         tracing::debug!(import = %chunk.import, chunk = chunk.ordinal, worker = context.worker.as_str(), duration_ms = begin.elapsed().as_millis(), "chunk loaded");
-        if plan.ordered {
+        if plan.advances {
             let mut ledger = context.ledger().await?;
             wakeups::advance(&mut ledger, chunk.import).await?;
             ledger.give_back();
@@ -452,7 +452,7 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
     let plan = Arc::new(ImportPlan {
         max_rejects: spec.rejects.max,
         shape: RecordShape::new(columns.clone(), spec, &about)?,
-        ordered: spec.conflict.is_ordered(),
+        advances: row.advances,
         load: LoadPlan::new(target, columns, spec.load.method, conflict.as_ref(), row.submitted_by),
     });
     context.keep_plan(import, &plan);

@@ -28,6 +28,8 @@ pub struct Import {
     pub fenced: bool,
     /// Whether every chunk is stored.
     pub split: bool,
+    /// Whether only some of its chunks are in line at once, and whoever ends one brings the next: see [`advance`](crate::wakeups::advance).
+    pub advances: bool,
     /// **Seconds** from submission to its end, or to now.
     pub elapsed_s: f64,
 }
@@ -108,6 +110,7 @@ pub async fn read(conn: &mut PgConnection, import: ImportId) -> Result<Option<Im
         r#"SELECT id, state AS "state: ImportState", source, resumable, target, target_oid, id_column, columns, options, spec, spec_version,
                undo, undo_version, submitted_by::text, cancelled_by::text, fingerprint, size_bytes,
                lease_until < pg_catalog.clock_timestamp() AS "lease_expired!", fenced_at IS NOT NULL AS "fenced!", split_at IS NOT NULL AS "split!",
+               ordered OR max_parallel IS NOT NULL AS "advances!",
                extract(epoch FROM coalesce(ended_at, pg_catalog.clock_timestamp()) - created_at)::float8 AS "elapsed_s!"
            FROM pgimport.import WHERE id = $1"#,
         import.0
@@ -139,6 +142,7 @@ pub async fn read(conn: &mut PgConnection, import: ImportId) -> Result<Option<Im
             lease_expired: row.lease_expired,
             fenced: row.fenced,
             split: row.split,
+            advances: row.advances,
             elapsed_s: row.elapsed_s,
         })
     })

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::{ImportId, ProcessName};
+use queue::Turns;
 use sqlx::PgConnection;
 
 use crate::{LedgerError, error::expect_rows, number::signed};
@@ -35,7 +36,8 @@ pub async fn renew_lease(
     Ok(done.rows_affected() == 1)
 }
 
-/// Counts chunks that were added in the caller's transaction.
+/// Counts chunks that are added in the caller's transaction, and says where they get into line: behind the import's others that wait, but not
+/// behind more of other imports'.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -44,20 +46,33 @@ pub async fn count_batch(
     import: ImportId,
     chunks: u64,
     records: u64,
-) -> Result<(), LedgerError> {
+) -> Result<Turns, LedgerError> {
     let (chunks, records): (i64, i64) = (
         signed("the number of chunks", chunks)?,
         signed("the number of records", records)?,
     );
-    let done = sqlx::query!(
-        "UPDATE pgimport.import SET chunk_count = chunk_count + $2, record_count = record_count + $3 WHERE id = $1",
+    let row = sqlx::query!(
+        r#"UPDATE pgimport.import
+           SET chunk_count = chunk_count + $2::bigint, record_count = record_count + $3,
+               turn = greatest(turn, pgimport.current_turn()) + $2::bigint * stride
+           WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride"#,
         import.0,
         chunks,
         records
     )
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    expect_rows("counting chunks", 1, done.rows_affected())
+    Ok(Turns::new(row.first, row.stride.into()))
+}
+
+/// Where the line of loads is: what takes this turn is loaded next.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn current_turn(conn: &mut PgConnection) -> Result<i64, LedgerError> {
+    Ok(sqlx::query_scalar!(r#"SELECT pgimport.current_turn() AS "turn!""#)
+        .fetch_one(conn)
+        .await?)
 }
 
 /// Whose import was taken over.

@@ -7,7 +7,7 @@ use std::sync::{
 
 use model::{
     CompletionSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, NotifyUrl, RejectsSpec,
-    SplitSpec, TextSpec, ValuesSpec,
+    Share, SplitSpec, TextSpec, ValuesSpec,
 };
 use source::Source;
 use target::{ConflictRequest, MappingRequest};
@@ -48,6 +48,7 @@ pub struct Request {
     pub rejects: RejectsSpec,
     pub completion: CompletionSpec,
     pub key: KeyChoice,
+    pub share: Share,
     /// **Bytes** of payload that may wait for workers.
     pub max_pending: u64,
     /// Whom to tell of the import's end.
