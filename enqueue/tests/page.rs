@@ -4,6 +4,7 @@ mod support;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use session::database::Duty;
 use support::{
     World, assert_json, orders,
     page::{Answer, Served, TOKEN},
@@ -641,13 +642,7 @@ async fn a_role_of_its_own_needs_little() {
     let world = World::new().await;
     let id = loaded_with_a_reject(&world).await;
     let role = Role::new(&world, "").await;
-    for grant in role.grants(&[
-        "USAGE ON SCHEMA pgimport",
-        "SELECT ON pgimport._sqlx_migrations, pgimport.import, pgimport.import_chunk, pgimport.import_input, pgimport.import_conflict",
-        "SELECT ON pgimport.import_event, pgimport.notification_delivery, pgimport.worker",
-        // To group what went wrong, without the records themselves.
-        "SELECT (import_id, input, record, start_byte, line, column_name, reason, sqlstate, constraint_name) ON pgimport.import_reject",
-    ]) {
+    for grant in role.grants(Duty::Monitor.privileges()) {
         world.execute(&grant).await;
     }
     let page = world.serve_as(&[], |call| role.run(call)).await;

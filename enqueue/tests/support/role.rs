@@ -1,5 +1,7 @@
 //! A role of the database, as which the programs are run.
 
+use session::database::Duty;
+
 use super::{Call, World};
 
 pub const SECRET: &str = "s3cret/Pa:ss@w0rd?";
@@ -52,36 +54,12 @@ impl Role {
     /// What submitting, `status`, `rejects` and `cancel` need, beside SELECT, INSERT and (for `cancel`) DELETE on the table and USAGE on
     /// its sequence.
     pub fn submitter_grants(&self) -> Vec<String> {
-        self.grants(&[
-            "USAGE ON SCHEMA pgimport, apalis",
-            "SELECT ON pgimport._sqlx_migrations, pgimport.worker, pgimport.import_registry, pgimport.import_pages, pgimport.import_reject, pgimport.import_conflict",
-            "SELECT (import_id, ordinal, key_hash, existed) ON pgimport.import_before",
-            "SELECT, INSERT, UPDATE ON pgimport.import, pgimport.import_chunk",
-            "SELECT, INSERT, DELETE ON pgimport.import_payload",
-            "DELETE ON pgimport.import",
-            "SELECT, INSERT ON pgimport.import_event, pgimport.import_input",
-            "INSERT ON pgimport.import_notification",
-            "SELECT ON pgimport.notification_delivery",
-            "INSERT ON apalis.jobs",
-        ])
+        self.grants(Duty::Submitter.privileges())
     }
 
     /// What a worker needs, beside SELECT, INSERT and DELETE on the table and USAGE on its sequence.
     pub fn worker_grants(&self) -> Vec<String> {
-        self.grants(&[
-            "USAGE ON SCHEMA pgimport, apalis",
-            "SELECT ON pgimport._sqlx_migrations, pgimport.import_input",
-            "SELECT, INSERT, DELETE ON pgimport.import_pages, pgimport.import_seen",
-            "SELECT, INSERT, UPDATE, DELETE ON pgimport.import_before",
-            "SELECT, INSERT, UPDATE ON pgimport.import_conflict",
-            "SELECT, UPDATE ON pgimport.import, pgimport.import_chunk",
-            "SELECT, DELETE ON pgimport.import_payload",
-            "SELECT, INSERT, UPDATE, DELETE ON pgimport.import_registry, pgimport.worker, apalis.jobs, apalis.workers",
-            "INSERT ON pgimport.import_reject",
-            "SELECT, INSERT ON pgimport.import_event",
-            "SELECT ON pgimport.import_notification",
-            "SELECT, UPDATE ON pgimport.notification_delivery",
-        ])
+        self.grants(Duty::Worker.privileges())
     }
 
     pub fn table_grant(&self) -> String {

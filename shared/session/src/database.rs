@@ -11,9 +11,11 @@ use sqlx::{
 };
 
 mod check;
+mod grants;
 mod migrate;
 
 pub use check::{Purpose, check, check_again};
+pub use grants::{Duty, grant};
 pub use migrate::{migrate, refuse_older_workers};
 
 /// How long a statement waits for a lock. A claim that times out frees its slot and is tried later.
@@ -133,6 +135,10 @@ pub enum DatabaseError {
         role: String,
         remedy: String,
     },
+    #[error(
+        "cannot grant the role '{role}' what it needs: it must be there (CREATE ROLE), and the role that migrates must own the schemas pgimport and apalis"
+    )]
+    Grant { role: String, source: sqlx::Error },
     #[error(
         "the database {place} takes no changes from this role: default_transaction_read_only is on, for the role, the database or the server"
     )]
