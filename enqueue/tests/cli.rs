@@ -311,4 +311,16 @@ async fn a_wrong_password_is_refused_and_not_shown() {
         .says("password authentication failed")
         .says("cannot reach the database 'test_");
     assert!(!format!("{output:?}").contains("s3cret"), "{output:?}");
+    // Nor does a worker wait for it to become right.
+    worker_in(world.dir(), &[])
+        .run()
+        .exits(1)
+        .says("password authentication failed");
+    let elsewhere = world.db.url().replace(&world.db.credentials().database, "no_such_database");
+    world
+        .worker(&[])
+        .env("DATABASE_URL", elsewhere)
+        .run()
+        .exits(1)
+        .says("database \"no_such_database\" does not exist");
 }

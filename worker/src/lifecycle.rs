@@ -140,6 +140,8 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
         };
         let outcome = match checking {
             Ok(()) => session::run(config, &metrics, notifier.as_ref(), stop).await,
+            // What is wrong with the settings does not pass by waiting; later on, somebody may be about to change them.
+            Err(error @ DatabaseError::Connect { .. }) if !checked && is_refusal(&error) => return Err(error.into()),
             // A standby may be promoted; and what a worker could do once it is given back, as after an upgrade.
             Err(
                 error @ (DatabaseError::Connect { .. } | DatabaseError::Version(_) | DatabaseError::Standby { .. }),
@@ -185,6 +187,11 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
         }
         pause = (pause * 2).min(MAX_PAUSE);
     }
+}
+
+/// Whether the server was reached, and does not let this role in: a wrong password, no such role or database, or none that may come from here.
+fn is_refusal(error: &DatabaseError) -> bool {
+    ::session::sqlstate(error).is_some_and(|code| code.starts_with("28") || code == "3D000")
 }
 
 /// A runtime of which one thread at least is left when one is stuck, on a single core too.

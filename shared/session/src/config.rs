@@ -11,8 +11,10 @@ use std::{
 
 use sqlx::postgres::PgConnectOptions;
 
+mod tls;
 mod url;
 
+use tls::Tls;
 pub use url::UrlFault;
 
 /// The folder of the stagings.
@@ -24,6 +26,9 @@ const DEFAULT_CONFIG_PATH: &str = "credentials";
 /// The file in the working directory that may name the staging.
 const STAGING_FILE: &str = ".staging";
 const DEFAULT_STAGING: &str = "dev";
+const PASSWORD_FILE: &str = ".postgres.psw";
+/// Of the database that `docker-compose.yml` starts: no secret.
+const DEFAULT_PASSWORD: &str = "psw";
 /// The staging that `--local` writes.
 pub const LOCAL_STAGING: &str = "local";
 
@@ -50,6 +55,8 @@ pub enum ConfigError {
     Write { path: PathBuf, source: io::Error },
     #[error("{path} holds no port: expected a number from 1 to 65535")]
     Port { path: PathBuf },
+    #[error("{path} cannot be used: expected {expected}")]
+    Value { path: PathBuf, expected: &'static str },
     #[error("{variable} cannot be used: expected {expected}")]
     Variable {
         variable: &'static str,
@@ -102,7 +109,7 @@ impl Credentials {
         };
         Ok(Self {
             database: value(".postgres.db", &variables.database, "postgres")?,
-            password: value(".postgres.psw", &variables.password, "psw")?,
+            password: value(PASSWORD_FILE, &variables.password, DEFAULT_PASSWORD)?,
             user: value(".postgres.user", &variables.user, "admin")?,
             host: value(".postgres.host", &variables.host, "localhost")?,
             port,
@@ -121,7 +128,7 @@ impl Credentials {
         let port = self.port.to_string();
         for (name, value) in [
             (".postgres.db", &self.database),
-            (".postgres.psw", &self.password),
+            (PASSWORD_FILE, &self.password),
             (".postgres.user", &self.user),
             (".postgres.host", &self.host),
             (".postgres.port", &port),
@@ -234,6 +241,11 @@ impl Environment {
     /// # Errors
     /// [`ConfigError`], naming the file or variable at fault.
     pub fn credentials(&self) -> Result<Credentials, ConfigError> {
+        Credentials::read_or(&self.staging_dir()?, &self.postgres)
+    }
+
+    /// The directory of the staging. Only the default one need not be there.
+    fn staging_dir(&self) -> Result<PathBuf, ConfigError> {
         let (name, origin) = self.staging()?;
         if name.contains('/') || name == "." || name == ".." {
             return Err(ConfigError::StagingName {
@@ -253,8 +265,24 @@ impl Environment {
                 origin,
                 path: dir,
             }),
-            _ => Credentials::read_or(&dir, &self.postgres),
+            _ => Ok(dir),
         }
+    }
+
+    /// How to connect as the staging has it. Where nothing says the password, it is looked for in the file that `psql` looks into.
+    fn of_staging(&self) -> Result<PgConnectOptions, ConfigError> {
+        let dir = self.staging_dir()?;
+        let credentials = Credentials::read_or(&dir, &self.postgres)?;
+        let password_file = dir.join(PASSWORD_FILE);
+        let options = if password_file.exists() || self.postgres.password.is_some() {
+            if credentials.password != DEFAULT_PASSWORD {
+                warn_if_others_read(&password_file);
+            }
+            credentials.connect_options()
+        } else {
+            url::with_password_file(&credentials)
+        };
+        Ok(Tls::read(&dir)?.apply(options))
     }
 
     /// A file of the staging beside those that say where the database is, with its path; `None` where there is none.
@@ -275,7 +303,11 @@ impl Environment {
 
     fn file_in(&self, staging: &str, name: &str) -> Result<Option<(PathBuf, String)>, ConfigError> {
         let path = self.config_dir().join(staging).join(name);
-        Ok(read_trimmed(&path)?.map(|text| (path, text)))
+        let text = read_trimmed(&path)?;
+        if text.is_some() {
+            warn_if_others_read(&path);
+        }
+        Ok(text.map(|text| (path, text)))
     }
 
     /// Where to connect: the URL if one is given, else the staging; what either leaves out, as the environment has it.
@@ -285,7 +317,7 @@ impl Environment {
     pub fn connect_options(&self, database_url: Option<&str>) -> Result<PgConnectOptions, ConfigError> {
         let Some(url) = database_url else {
             self.check_ssl_mode()?;
-            return Ok(self.credentials()?.connect_options());
+            return self.of_staging();
         };
         let at_fault = |fault| ConfigError::Url {
             origin: "--database-url (or DATABASE_URL)",
@@ -328,6 +360,14 @@ fn read_trimmed(path: &Path) -> Result<Option<String>, ConfigError> {
             path: path.to_owned(),
             source,
         }),
+    }
+}
+
+/// Says it where a file with a secret is open to every user of the machine.
+fn warn_if_others_read(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    if fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0) {
+        tracing::warn!(file = %path.display(), "every user of this machine can read this secret: chmod 600");
     }
 }
 

@@ -8,6 +8,8 @@ use std::net::IpAddr;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
+use super::Credentials;
+
 /// What is wrong with a URL, without any of its content but the name of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlFault {
@@ -60,6 +62,28 @@ impl Parts {
         }
         made.parse().map_err(|_| UrlFault::Scheme)
     }
+}
+
+/// How to connect with these, but with the password that the file of `psql` has for them (`PGPASSFILE`, else `~/.pgpass`), if it has one.
+pub(super) fn with_password_file(credentials: &Credentials) -> PgConnectOptions {
+    let said = [
+        ("host", credentials.host.clone()),
+        ("port", credentials.port.to_string()),
+        ("user", credentials.user.clone()),
+        ("dbname", credentials.database.clone()),
+    ];
+    // sqlx reads that file for a URL alone.
+    let parts = Parts(said.map(|(name, value)| (name.to_owned(), value)).into());
+    match parts.connect_options() {
+        Ok(options) if has_password(&options) => options,
+        _ => credentials.connect_options(),
+    }
+}
+
+fn has_password(options: &PgConnectOptions) -> bool {
+    // The only way to know; of a user or a host that would have to be encoded, sqlx makes a URL that it cannot read.
+    let url = sqlx::ConnectOptions::to_url_lossy(&options.clone().username("user").host("host"));
+    url.password().is_some()
 }
 
 /// What a URL says, as parameters; of two that say the same the later one counts.
