@@ -125,6 +125,8 @@ pub enum Command {
     Migrate(MigrateArgs),
     /// Show the workers, and what each does
     Workers(WorkersArgs),
+    /// Look whether server, role and workers are set up as they should be, and say what to do
+    Doctor(DoctorArgs),
     /// Serve a page that shows imports and workers, and an API for programs
     Serve(ServeArgs),
     /// Open psql on the database
@@ -403,6 +405,16 @@ pub struct ForgetArgs {
     /// Every import that ended longer ago than this, such as 90d or 12h
     #[arg(long, value_name = "AGE", group = "which", value_parser = humantime::parse_duration)]
     pub older_than: Option<Duration>,
+    #[command(flatten)]
+    pub connect: ConnectArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "It changes nothing. Exit code 1 when something does not work, 0 also with warnings.")]
+pub struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub connect: ConnectArgs,
 }

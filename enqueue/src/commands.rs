@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod check;
 pub mod create;
+pub mod doctor;
 pub mod forget;
 pub mod keep;
 pub mod like;

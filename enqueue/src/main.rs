@@ -48,6 +48,7 @@ async fn run(cli: Cli) -> u8 {
         Some(Command::Retry(args)) => commands::retry::run(args).await,
         Some(Command::Forget(args)) => commands::forget::run(args).await,
         Some(Command::Migrate(args)) => commands::migrate::run(args).await,
+        Some(Command::Doctor(args)) => commands::doctor::run(args).await,
         Some(Command::Workers(args)) => commands::workers::run(args).await,
         Some(Command::Serve(args)) => commands::serve::run(args).await,
         Some(Command::Psql(args)) => commands::psql::run(args).await,

@@ -316,7 +316,10 @@ async fn a_wrong_password_is_refused_and_not_shown() {
         .run()
         .exits(1)
         .says("password authentication failed");
-    let elsewhere = world.db.url().replace(&world.db.credentials().database, "no_such_database");
+    let elsewhere = world
+        .db
+        .url()
+        .replace(&world.db.credentials().database, "no_such_database");
     world
         .worker(&[])
         .env("DATABASE_URL", elsewhere)

@@ -35,7 +35,10 @@ async fn keda_counts_what_waits_and_what_is_worked_on_and_nothing_else() {
         .start();
     until_true("one is held", async || {
         world.count("pgimport.import_chunk WHERE state = 'loaded'").await == 2
-            && world.count("pgimport.import_chunk WHERE state = 'pending' AND worker IS NOT NULL").await >= 1
+            && world
+                .count("pgimport.import_chunk WHERE state = 'pending' AND worker IS NOT NULL")
+                .await
+                >= 1
     })
     .await;
     assert_eq!(wanted().await, 4);

@@ -113,7 +113,11 @@ async fn a_server_is_the_one_whose_certificate_the_staging_knows() {
     }
     // By the variables, and in a URL, where the certificate is a file of its own.
     let root = world.file("root.pem", &authority.pem);
-    for (mode, certificate, code) in [("verify-full", Some(&root), 0), ("verify-full", None, 1), ("require", None, 0)] {
+    for (mode, certificate, code) in [
+        ("verify-full", Some(&root), 0),
+        ("verify-full", None, 1),
+        ("require", None, 0),
+    ] {
         let call = world.enqueue(&["status"]).env("PGSSLMODE", mode);
         let call = match certificate {
             Some(certificate) => call.env("PGSSLROOTCERT", certificate),
@@ -125,17 +129,28 @@ async fn a_server_is_the_one_whose_certificate_the_staging_knows() {
     world.bare(&["status"]).env("DATABASE_URL", &url).run().exits(0);
     // All sessions of a whole import, a worker's too.
     let path = world.file("a.csv", orders("A", 200));
-    let id = world.bare(&["-i", &path, "--chunk-rows", "100"]).env("DATABASE_URL", &url).run().exits(0).id();
+    let id = world
+        .bare(&["-i", &path, "--chunk-rows", "100"])
+        .env("DATABASE_URL", &url)
+        .run()
+        .exits(0)
+        .id();
     let worker = world.worker(&[]).env("DATABASE_URL", &url).start();
     until_true("it is loaded", async || world.state(id).await == "loaded").await;
-    let sessions = "pg_stat_activity AS a JOIN pg_stat_ssl AS s USING (pid) WHERE a.application_name LIKE 'pg_import-worker%'";
+    let sessions =
+        "pg_stat_activity AS a JOIN pg_stat_ssl AS s USING (pid) WHERE a.application_name LIKE 'pg_import-worker%'";
     assert!(world.count(sessions).await > 3);
     assert_eq!(world.count(&format!("{sessions} AND NOT s.ssl")).await, 0);
     drop(worker);
     // The right signature under another name.
     encrypt(&world, &authority, "elsewhere.example.org").await;
-    status(&world, "other", &[full, known]).run().exits(1).says("certificate");
-    status(&world, "other", &[("sslmode", "verify-ca"), known]).run().exits(0);
+    status(&world, "other", &[full, known])
+        .run()
+        .exits(1)
+        .says("certificate");
+    status(&world, "other", &[("sslmode", "verify-ca"), known])
+        .run()
+        .exits(0);
     status(&world, "bad", &[("sslmode", "verify-some")])
         .run()
         .exits(1)
@@ -155,7 +170,16 @@ async fn a_client_is_known_by_its_certificate() {
     write(&world, "test-hba.conf", &rules).await;
     world.execute("ALTER SYSTEM SET hba_file = 'test-hba.conf'").await;
     server.restart(testkit::ShutdownMode::Fast).await;
-    let with = |signed: &Signed| [known.as_slice(), &[("sslcert", &*signed.cert.clone().leak()), ("sslkey", &*signed.key.clone().leak())]].concat();
+    let with = |signed: &Signed| {
+        [
+            known.as_slice(),
+            &[
+                ("sslcert", &*signed.cert.clone().leak()),
+                ("sslkey", &*signed.key.clone().leak()),
+            ],
+        ]
+        .concat()
+    };
     status(&world, "own", &with(&own)).run().exits(0);
     status(&world, "none", &known).run().exits(1);
     status(&world, "others", &with(&others)).run().exits(1);
@@ -168,7 +192,12 @@ async fn a_password_may_be_where_psql_looks_for_it() {
     let staging = world.path("credentials/dev");
     credentials.write(&staging).unwrap();
     fs::remove_file(staging.join(".postgres.psw")).unwrap();
-    let line = |password: &str| format!("{}:*:{}:{}:{password}\n", credentials.host, credentials.database, credentials.user);
+    let line = |password: &str| {
+        format!(
+            "{}:*:{}:{}:{password}\n",
+            credentials.host, credentials.database, credentials.user
+        )
+    };
     let passwords = |name: &str, text: &str| {
         let path = world.file(name, text);
         fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
@@ -177,7 +206,12 @@ async fn a_password_may_be_where_psql_looks_for_it() {
     let right = passwords("right", &line(&credentials.password));
     let wrong = passwords("wrong", &line("wrong"));
     world.bare(&["status"]).env("PGPASSFILE", &right).run().exits(0);
-    world.bare(&["status"]).env("PGPASSFILE", &wrong).run().exits(1).says("password authentication failed");
+    world
+        .bare(&["status"])
+        .env("PGPASSFILE", &wrong)
+        .run()
+        .exits(1)
+        .says("password authentication failed");
     // Whoever says one says more.
     world
         .bare(&["status"])
@@ -186,11 +220,20 @@ async fn a_password_may_be_where_psql_looks_for_it() {
         .run()
         .exits(0);
     let url = world.db.url().replace(&format!(":{}@", credentials.password), "@");
-    world.bare(&["status"]).env("DATABASE_URL", &url).env("PGPASSFILE", &right).run().exits(0);
+    world
+        .bare(&["status"])
+        .env("DATABASE_URL", &url)
+        .env("PGPASSFILE", &right)
+        .run()
+        .exits(0);
     // A file that everybody can read is used, and said.
     fs::write(staging.join(".postgres.psw"), &credentials.password).unwrap();
     fs::set_permissions(staging.join(".postgres.psw"), PermissionsExt::from_mode(0o644)).unwrap();
-    let outcome = world.bare(&["status"]).run().exits(0).says("every user of this machine can read this secret");
+    let outcome = world
+        .bare(&["status"])
+        .run()
+        .exits(0)
+        .says("every user of this machine can read this secret");
     assert!(!outcome.stderr.contains(&credentials.password), "{outcome:#?}");
     fs::set_permissions(staging.join(".postgres.psw"), PermissionsExt::from_mode(0o600)).unwrap();
     let outcome = world.bare(&["status"]).run().exits(0);

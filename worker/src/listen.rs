@@ -17,9 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// What Prometheus asks for.
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 /// Listens, and answers until `stop`. Returns where.
 ///
 /// # Errors
@@ -57,7 +54,7 @@ async fn ready(State(metrics): State<Arc<Metrics>>) -> Response {
 
 async fn figures(State(metrics): State<Arc<Metrics>>) -> Response {
     match metrics.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Ok(text) => ([(header::CONTENT_TYPE, listener::OPENMETRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

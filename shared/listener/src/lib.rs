@@ -13,6 +13,9 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
+/// The type of figures, as Prometheus asks for them.
+pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// Connections at once; who comes then waits in the system's queue.
 const CONNECTIONS: usize = 512;
 /// How long the head of a request may take to come.

@@ -29,9 +29,6 @@ struct OfTable {
 
 type Level = Gauge<f64, AtomicU64>;
 
-/// What Prometheus asks for.
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 pub(crate) async fn page(State(app): State<App>) -> Result<Response, Failure> {
     let find = async {
         let mut conn = app.connection().await?;
@@ -40,7 +37,11 @@ pub(crate) async fn page(State(app): State<App>) -> Result<Response, Failure> {
         text(&overview, &successes)
     };
     let text: Arc<String> = app.answers.get("metrics", find).await?;
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text.as_str().to_owned()).into_response())
+    Ok((
+        [(header::CONTENT_TYPE, listener::OPENMETRICS)],
+        text.as_str().to_owned(),
+    )
+        .into_response())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "every figure of Prometheus is a float")]

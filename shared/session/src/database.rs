@@ -11,6 +11,7 @@ use sqlx::{
 };
 
 mod check;
+pub mod doctor;
 mod grants;
 mod migrate;
 
@@ -143,6 +144,10 @@ pub enum DatabaseError {
         "the database {place} takes no changes from this role: default_transaction_read_only is on, for the role, the database or the server"
     )]
     ReadOnly { place: String },
+    #[error(
+        "the settings of a session do not arrive at the database {place}: a connection pooler (such as PgBouncer) is in between; name the server itself, or let the pooler keep sessions whole and pass their options on"
+    )]
+    Pooler { place: String },
     #[error("the server of the database {place} is a standby: it takes no changes until it is promoted")]
     Standby { place: String },
 }

@@ -3,7 +3,7 @@
 use model::PROTOCOL;
 use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
 
-use super::{DatabaseError, connect_in_time, migrate::MIGRATOR, place};
+use super::{DatabaseError, IDLE_IN_TRANSACTION_TIMEOUT, connect_in_time, migrate::MIGRATOR, place};
 use crate::quote_identifier;
 
 /// What a process is about to do with a database.
@@ -67,6 +67,7 @@ impl Purpose {
 pub async fn check(options: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
     let place = place(options);
     let mut conn = connect(options, &place).await?;
+    check_settings(&mut conn, &place).await?;
     let version = check_version(&mut conn, &place).await;
     // Without USAGE on the schema not even the version can be read.
     if !matches!(&version, Err(error) if crate::sqlstate(error).as_deref() != Some(INSUFFICIENT_PRIVILEGE)) {
@@ -91,11 +92,30 @@ pub async fn check_again(options: &PgConnectOptions) -> Result<(), DatabaseError
     Ok(())
 }
 
+/// Checks that the settings of the session are those that were asked for, on which the protocols count.
+async fn check_settings(conn: &mut PgConnection, place: &str) -> Result<(), DatabaseError> {
+    let found: String = sqlx::query_scalar("SELECT pg_catalog.current_setting('idle_in_transaction_session_timeout')")
+        .fetch_one(conn)
+        .await
+        .map_err(DatabaseError::Version)?;
+    if found == IDLE_IN_TRANSACTION_TIMEOUT {
+        return Ok(());
+    }
+    Err(DatabaseError::Pooler {
+        place: place.to_owned(),
+    })
+}
+
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// What a pooler answers that passes no options on.
+const PROTOCOL_VIOLATION: &str = "08P01";
 
 async fn connect(options: &PgConnectOptions, place: &str) -> Result<PgConnection, DatabaseError> {
     connect_in_time(options).await.map_err(|source| {
         let place = place.to_owned();
+        if crate::sqlstate(&source).as_deref() == Some(PROTOCOL_VIOLATION) {
+            return DatabaseError::Pooler { place };
+        }
         if crate::sqlstate(&source).as_deref() != Some(INSUFFICIENT_PRIVILEGE) {
             return DatabaseError::Connect { place, source };
         }

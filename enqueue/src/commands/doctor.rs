@@ -1,0 +1,140 @@
+use ledger::{
+    read::{self, Overview},
+    workers,
+};
+use model::{ImportState, ProcessName};
+use rand::RngExt as _;
+use session::database::{
+    self, Commit,
+    doctor::{Finding, Verdict, examine},
+};
+use sqlx::{Connection as _, PgConnection};
+
+use crate::{
+    cli::DoctorArgs,
+    output::{self, Exit},
+};
+
+/// What the names of its sessions begin with.
+const ROLE: &str = "pg_import-doctor";
+/// **Seconds** after which somebody should have been told.
+const TOLD_AFTER: f64 = 900.0;
+
+pub async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
+    let database = args.connect.find().await?;
+    let name = ProcessName::new(ROLE, &session::host_name(), std::process::id(), rand::rng().random());
+    let options = database::session(database.options.clone(), &name, Commit::Durable);
+    let mut findings = examine(&options).await;
+    // What the ledger says, once it can be read.
+    if findings.iter().all(|finding| finding.verdict < Verdict::Fault) {
+        match PgConnection::connect_with(&options).await {
+            Ok(mut conn) => {
+                let of_ledger = look(&mut conn, database.is_local()).await;
+                findings.extend(of_ledger.unwrap_or_else(|error| {
+                    vec![Finding::warning(
+                        "ledger",
+                        session::describe_error(error.as_ref()),
+                        "docs/PRIVILEGES.md has what a role needs to look",
+                    )]
+                }));
+                drop(conn.close().await);
+            }
+            Err(error) => findings.push(Finding::fault(
+                "connection",
+                session::describe_error(&error),
+                "try again",
+            )),
+        }
+    }
+    database.release().await;
+    if args.json {
+        output::print_json(&findings)?;
+    } else {
+        output::print(&table(&findings))?;
+    }
+    let worst = findings.iter().map(|finding| finding.verdict).max();
+    Ok(match worst {
+        Some(Verdict::Fault) => Exit::Failed,
+        _ => Exit::Done,
+    })
+}
+
+/// Who works, and what waits for somebody.
+async fn look(conn: &mut PgConnection, local: bool) -> anyhow::Result<Vec<Finding>> {
+    let alive = workers::list(conn).await?;
+    let overview = read::overview(conn).await?;
+    let others: Vec<String> = alive
+        .iter()
+        .filter(|worker| worker.version != env!("CARGO_PKG_VERSION"))
+        .map(|worker| format!("{}:{} ({})", worker.host, worker.pid, worker.version))
+        .collect();
+    let at_once: i32 = alive.iter().map(|worker| worker.concurrency).sum();
+    let workers = match (alive.len(), others.is_empty()) {
+        (0, _) if local => Finding::good("workers", "none: `--local` brings one along"),
+        (0, _) => Finding::warning(
+            "workers",
+            "none is alive",
+            "start `worker` on any machine that reaches the database",
+        ),
+        (count, true) => Finding::good("workers", format!("{count}, which load {at_once} chunks at once")),
+        (count, false) => Finding::warning(
+            "workers",
+            format!("{count}, of which some are of other versions: {}", others.join(", ")),
+            "update them: what only newer workers can do waits for those",
+        ),
+    };
+    Ok(vec![workers, imports(&overview), notifications(&overview)])
+}
+
+fn imports(overview: &Overview) -> Finding {
+    let failed = overview.imports.iter().find(|(state, _)| *state == ImportState::Failed);
+    match failed {
+        Some((_, count)) if *count > 0 => Finding::warning(
+            "imports",
+            format!("{count} failed"),
+            "see `enqueue status --state failed`, and `retry` or `cancel` them",
+        ),
+        _ => Finding::good(
+            "imports",
+            format!("none failed; {} chunks wait", overview.chunks_pending),
+        ),
+    }
+}
+
+fn notifications(overview: &Overview) -> Finding {
+    let undelivered = overview.undelivered;
+    if undelivered.oldest_s > TOLD_AFTER {
+        Finding::warning(
+            "notifications",
+            format!(
+                "{} wait, the oldest for {:.0} minutes",
+                undelivered.waiting,
+                undelivered.oldest_s / 60.0
+            ),
+            "see `enqueue status ID` for why; workers need PG_IMPORT_NOTIFY_SECRET to send",
+        )
+    } else {
+        Finding::good("notifications", format!("{} wait", undelivered.waiting))
+    }
+}
+
+/// Fits 80 columns as far as what was found does.
+fn table(findings: &[Finding]) -> String {
+    let mut lines = Vec::with_capacity(findings.len());
+    for finding in findings {
+        let mark = match finding.verdict {
+            Verdict::Good => "ok",
+            Verdict::Warning => "warn",
+            Verdict::Fault => "FAULT",
+        };
+        lines.push(format!(
+            "{mark:<5}  {:<13} {}",
+            finding.subject,
+            output::escape(&finding.found)
+        ));
+        if let Some(remedy) = &finding.remedy {
+            lines.push(format!("{:<20} -> {remedy}", ""));
+        }
+    }
+    lines.join("\n")
+}
