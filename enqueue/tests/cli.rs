@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::json;
-use support::{World, assert_json, orders};
+use support::{World, assert_json, orders, process::worker_in};
 
 const SECRET: &str = "s3cret/Pa:ss@w0rd?";
 

@@ -78,7 +78,7 @@ async fn what_is_as_it_should_be_is_good_and_what_is_not_says_what_to_do() {
     world
         .execute("ALTER SYSTEM SET superuser_reserved_connections = 290")
         .await;
-    server.restart(testkit::ShutdownMode::Fast).await;
+    server.restart(local_server::ShutdownMode::Fast).await;
     assert_found(&doctor(&[]).exits(0), "sessions", "warning", "raise max_connections");
 }
 
@@ -116,7 +116,7 @@ async fn who_may_not_and_what_is_missing_is_named() {
         .env("DATABASE_URL", "postgres://u:s3cret@127.0.0.1:1/d")
         .run()
         .exits(1);
-    assert_found(&nobody, "connection", "fault", "cannot be reached");
+    assert_found(&nobody, "connection", "fault", "cannot reach the database");
     assert!(!format!("{nobody:?}").contains("s3cret"));
     world.execute("DROP DATABASE unmigrated").await;
 }

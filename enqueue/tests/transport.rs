@@ -3,7 +3,10 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use support::{Call, World, orders, until_true};
@@ -90,7 +93,7 @@ fn status(world: &World, name: &str, files: &[(&str, &str)]) -> Call {
     for (file, text) in files {
         let path = staging.join(format!(".postgres.{file}"));
         fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     }
     world.bare(&["status"]).env("PG_IMPORT_STAGING", name)
 }
@@ -168,8 +171,14 @@ async fn a_client_is_known_by_its_certificate() {
     let known = [("sslmode", "verify-full"), ("sslrootcert", authority.pem.as_str())];
     let (own, others) = (authority.sign(&user), Authority::new().sign(&user));
     write(&world, "test-hba.conf", &rules).await;
-    world.execute("ALTER SYSTEM SET hba_file = 'test-hba.conf'").await;
-    server.restart(testkit::ShutdownMode::Fast).await;
+    let data = world
+        .ask("SELECT current_setting('data_directory')")
+        .await
+        .expect("its directory");
+    world
+        .execute(&format!("ALTER SYSTEM SET hba_file = '{data}/test-hba.conf'"))
+        .await;
+    server.restart(local_server::ShutdownMode::Fast).await;
     let with = |signed: &Signed| {
         [
             known.as_slice(),
@@ -200,7 +209,7 @@ async fn a_password_may_be_where_psql_looks_for_it() {
     };
     let passwords = |name: &str, text: &str| {
         let path = world.file(name, text);
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         path
     };
     let right = passwords("right", &line(&credentials.password));
@@ -228,14 +237,14 @@ async fn a_password_may_be_where_psql_looks_for_it() {
         .exits(0);
     // A file that everybody can read is used, and said.
     fs::write(staging.join(".postgres.psw"), &credentials.password).unwrap();
-    fs::set_permissions(staging.join(".postgres.psw"), PermissionsExt::from_mode(0o644)).unwrap();
+    fs::set_permissions(staging.join(".postgres.psw"), Permissions::from_mode(0o644)).unwrap();
     let outcome = world
         .bare(&["status"])
         .run()
         .exits(0)
         .says("every user of this machine can read this secret");
     assert!(!outcome.stderr.contains(&credentials.password), "{outcome:#?}");
-    fs::set_permissions(staging.join(".postgres.psw"), PermissionsExt::from_mode(0o600)).unwrap();
+    fs::set_permissions(staging.join(".postgres.psw"), Permissions::from_mode(0o600)).unwrap();
     let outcome = world.bare(&["status"]).run().exits(0);
     assert!(!outcome.stderr.contains("can read this secret"), "{outcome:#?}");
 }

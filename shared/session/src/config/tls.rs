@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use super::{ConfigError, read_trimmed, url, warn_if_others_read};
 
 /// How the server's certificate is checked, and by which our own is.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(super) struct Tls {
     mode: Option<PgSslMode>,
     /// Of whom the server's certificate must be; the public ones without.

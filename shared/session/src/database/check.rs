@@ -94,9 +94,11 @@ pub async fn check_again(options: &PgConnectOptions) -> Result<(), DatabaseError
 
 /// Checks that the settings of the session are those that were asked for, on which the protocols count.
 async fn check_settings(conn: &mut PgConnection, place: &str) -> Result<(), DatabaseError> {
-    let found: String = sqlx::query_scalar("SELECT pg_catalog.current_setting('idle_in_transaction_session_timeout')")
-        .fetch_one(conn)
+    // By the simple protocol: statements that another prepared would be in the way behind a pooler.
+    let row = sqlx::raw_sql("SELECT pg_catalog.current_setting('idle_in_transaction_session_timeout')").fetch_one(conn);
+    let found: String = row
         .await
+        .and_then(|row| row.try_get(0))
         .map_err(DatabaseError::Version)?;
     if found == IDLE_IN_TRANSACTION_TIMEOUT {
         return Ok(());
@@ -110,7 +112,7 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// What a pooler answers that passes no options on.
 const PROTOCOL_VIOLATION: &str = "08P01";
 
-async fn connect(options: &PgConnectOptions, place: &str) -> Result<PgConnection, DatabaseError> {
+pub(super) async fn connect(options: &PgConnectOptions, place: &str) -> Result<PgConnection, DatabaseError> {
     connect_in_time(options).await.map_err(|source| {
         let place = place.to_owned();
         if crate::sqlstate(&source).as_deref() == Some(PROTOCOL_VIOLATION) {

@@ -5,7 +5,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 
-use super::{DatabaseError, Purpose, check, place};
+use super::{
+    DatabaseError, Purpose,
+    check::{check, connect},
+    place,
+};
 use crate::describe_error;
 
 /// How bad it is.
@@ -73,16 +77,9 @@ const SESSIONS_OF_A_WORKER: i64 = 14;
 pub async fn examine(options: &PgConnectOptions) -> Vec<Finding> {
     let place = place(options);
     let mut findings = Vec::new();
-    let mut conn = match PgConnection::connect_with(options).await {
+    let mut conn = match connect(options, &place).await {
         Ok(conn) => conn,
-        Err(error) => {
-            let remedy = "see where it is looked for (README.md, Configuration), whether the server runs there, and what its log says";
-            return vec![Finding::fault(
-                "connection",
-                format!("the database {place} cannot be reached: {}", describe_error(&error)),
-                remedy,
-            )];
-        }
+        Err(error) => return vec![remedied("connection", &error)],
     };
     findings.push(Finding::good("connection", format!("the database {place} answers")));
     for looked in [
@@ -154,7 +151,7 @@ async fn durability(conn: &mut PgConnection) -> Result<Finding, sqlx::Error> {
         Finding::warning(
             "durability",
             format!("off: {}", off.join(", ")),
-            "turn them on: without the first two a crash of the machine loses what was committed, without the last the queue grows slow",
+            "turn them on: a crash loses what was committed, or the queue grows slow",
         )
     })
 }
@@ -176,7 +173,7 @@ async fn clock(conn: &mut PgConnection) -> Result<Finding, sqlx::Error> {
                 apart.abs(),
                 if apart > 0.0 { "behind" } else { "before" }
             ),
-            "set it (chrony, systemd-timesyncd): imports go by the server's, but receivers refuse notifications that are 5 minutes off",
+            "set it (chrony, systemd-timesyncd): receivers refuse notifications that are 5 minutes off",
         )
     })
 }
@@ -218,7 +215,7 @@ async fn transactions(conn: &mut PgConnection) -> Result<Finding, sqlx::Error> {
         Some((pid, age)) if age > LONG_TRANSACTION => Finding::warning(
             "transactions",
             format!("the process {pid} has one open for {:.0} minutes", age / 60.0),
-            "end it, or wait: as long as it lasts, nothing that was deleted is cleared away, and the queue grows slow",
+            "end it, or wait: nothing that was deleted is cleared away meanwhile, and the queue grows slow",
         ),
         _ => Finding::good("transactions", "none is open for long"),
     })
@@ -260,6 +257,9 @@ async fn privileges(options: &PgConnectOptions) -> Vec<Finding> {
 
 fn remedied(subject: &'static str, error: &DatabaseError) -> Finding {
     let remedy = match error {
+        DatabaseError::Connect { .. } => {
+            "see where it is looked for (README.md, Configuration), and what the server's log says"
+        }
         DatabaseError::NotMigrated { .. } => {
             "run `enqueue migrate`, as the role that owns the schemas or is to own them"
         }

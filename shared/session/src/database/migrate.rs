@@ -179,13 +179,14 @@ mod tests {
                 "migration {} is not all ASCII",
                 file.version
             );
-            assert!(
-                !sent.sql.as_str().contains("?"),
-                "migration {}: what is this?",
-                file.version
-            );
             if file.version > LAST_BEYOND_ASCII {
                 assert_eq!(file.sql.as_str(), sent.sql.as_str());
+            } else {
+                assert!(
+                    !sent.sql.as_str().contains("?"),
+                    "migration {}: what is this?",
+                    file.version
+                );
             }
         }
     }
