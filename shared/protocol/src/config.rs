@@ -16,6 +16,9 @@ pub enum Mending {
     /// The fence waits for chunks that are being loaded (`chunks::close_open`). Without it: it leaves out what is locked, as SKIP LOCKED does,
     /// payloads too.
     FenceWaits,
+    /// Everybody takes locks in the order deletions, import, chunk (`undo::fence`, `requests::keep`, `delete_chunk`). Without it: who closes chunks locks
+    /// the import first, and then waits for the deletions that run.
+    LocksInOrder,
     /// Whoever ends an import locks it by one statement and looks at its chunks by another (`completion`). Without it: one statement does both.
     EndLooksAfterLock,
     /// Whoever ends a load or a deletion looks after its commit (`load_chunk::run`, `delete_chunk::run`). Without it: before, in the transaction.
@@ -55,7 +58,7 @@ pub enum Begin {
 }
 
 /// How often each of the things may happen that nobody wants, or that nobody has to ask for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// A process is killed: its sessions close, its transaction is rolled back.
     pub crashes: u8,
@@ -76,6 +79,23 @@ pub struct Limits {
     pub silences: u8,
     /// The answer to a submitter's commit is lost.
     pub answers_lost: u8,
+}
+
+impl Limits {
+    /// Nothing of all that.
+    pub const NONE: Self = Self {
+        crashes: 0,
+        freezes: 0,
+        lost: 0,
+        doubled: 0,
+        failures: 0,
+        edits: 0,
+        cancels: 0,
+        keeps: 0,
+        retries: 0,
+        silences: 0,
+        answers_lost: 0,
+    };
 }
 
 /// The model: what is checked.

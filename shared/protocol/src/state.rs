@@ -395,3 +395,23 @@ pub(crate) fn bit(chunk: u8) -> u8 {
 pub(crate) fn ordinals() -> impl Iterator<Item = u8> {
     (0..).take(CHUNKS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_shared_locks_go_together() {
+        use Lock::{Alone, None, Shared};
+        for (lock, with, conflicts) in [
+            (Shared, Shared, false),
+            (Shared, Alone, true),
+            (Alone, Shared, true),
+            (Alone, Alone, true),
+            (Alone, None, false),
+            (Shared, None, false),
+        ] {
+            assert_eq!(lock.conflicts(with), conflicts, "{lock:?} beside {with:?}");
+        }
+    }
+}

@@ -106,25 +106,25 @@ impl Protocol {
 
     pub(crate) fn closing_step(&self, state: &mut State, who: Who) -> Option<()> {
         let at = match state.session(who).at {
-            // sessions::hold_deletions: pg_advisory_xact_lock.
             At::Holding(why) => {
-                if !state.deletions_free(who, Lock::Alone) {
-                    return None;
+                if self.has(Mending::LocksInOrder) {
+                    state.hold_deletions(who)?;
+                } else {
+                    state.lock_import(who)?;
                 }
-                state.session_mut(who).holds.deletions = Lock::Alone;
                 At::Locking(why)
             }
-            // imports::lock: SELECT state FROM import WHERE id = $1 FOR UPDATE; then how it stands, by a statement of its own; and what the
-            // UPDATE of the chunks sees when it begins.
+            // imports::lock; then how it stands, by a statement of its own; and what the UPDATE of the chunks sees when it begins.
             At::Locking(why) => {
-                if !state.import_free(who, Lock::Alone) {
-                    return None;
+                if self.has(Mending::LocksInOrder) || why == Closing::SplitFailed {
+                    state.lock_import(who)?;
+                } else {
+                    state.hold_deletions(who)?;
                 }
                 let Some(open) = self.to_close(state, who, why) else {
                     state.done(who);
                     return Some(());
                 };
-                state.session_mut(who).holds.import = Lock::Alone;
                 At::Closing { why, open }
             }
             At::Closing { why, open: 0 } => {
@@ -217,6 +217,22 @@ impl Protocol {
                 state.transition(ImportEvent::SplitFailed);
             }
         }
+    }
+}
+
+impl State {
+    /// `sessions::hold_deletions`: `pg_advisory_xact_lock`.
+    fn hold_deletions(&mut self, who: Who) -> Option<()> {
+        self.deletions_free(who, Lock::Alone).then_some(())?;
+        self.session_mut(who).holds.deletions = Lock::Alone;
+        Some(())
+    }
+
+    /// `imports::lock`: `SELECT state FROM import WHERE id = $1 FOR UPDATE`.
+    fn lock_import(&mut self, who: Who) -> Option<()> {
+        self.import_free(who, Lock::Alone).then_some(())?;
+        self.session_mut(who).holds.import = Lock::Alone;
+        Some(())
     }
 }
 

@@ -1,8 +1,6 @@
 //! What goes wrong without a precaution, which shows that the model would see it; and where another one stands behind it.
 
-mod check;
-
-use check::{NONE, STORED, SUBMITTED, breaks, holds, sticks};
+use super::check::{STORED, SUBMITTED, breaks, holds, keeps, sticks};
 use protocol::{
     AGREE, ALONE, Begin, CANCELLED_EMPTY, ENDED_CLOSED, FENCED, LOADED_WHOLE, Limits, Mending, NOT_STUCK, ONCE,
     OTHERS_STAY, OWN_LEASE, Protocol, UNDO_DECIDES, UNDO_ENDS,
@@ -10,7 +8,10 @@ use protocol::{
 
 /// One chunk is enough.
 const ONE: Protocol = Protocol { parts: 1, ..STORED };
-const DOUBLED: Limits = Limits { doubled: 1, ..NONE };
+const DOUBLED: Limits = Limits {
+    doubled: 1,
+    ..Limits::NONE
+};
 
 fn without(without: &'static [Mending], limits: Limits, protocol: Protocol) -> Protocol {
     Protocol {
@@ -48,21 +49,27 @@ fn a_chunk_is_loaded_twice_if_nobody_looks_at_its_state() {
 fn a_claim_that_is_not_first_keeps_no_rival_from_writing() {
     use Mending::{ClaimIsFirst, OneTransaction};
     breaks("claim last", without(&[ClaimIsFirst], DOUBLED, STORED), ALONE);
-    let crash = Limits { crashes: 1, ..NONE };
+    let crash = Limits {
+        crashes: 1,
+        ..Limits::NONE
+    };
     let apart = without(&[ClaimIsFirst, OneTransaction], crash, ONE);
     breaks("claim in another transaction", apart.clone(), ONCE);
     breaks("claim in another transaction", apart, AGREE);
     // All other properties hold, as they do not of the one below.
     for property in [ONCE, LOADED_WHOLE, AGREE, CANCELLED_EMPTY, FENCED] {
         let limits = Limits { cancels: 1, ..DOUBLED };
-        check::keeps("claim last", without(&[ClaimIsFirst], limits, STORED), property);
+        keeps("claim last", without(&[ClaimIsFirst], limits, STORED), property);
     }
 }
 
 /// A chunk that is being loaded is left out, the import ends as cancelled, and then its rows are committed.
 #[test]
 fn rows_stay_if_the_fence_does_not_wait_for_loads() {
-    let limits = Limits { cancels: 1, ..NONE };
+    let limits = Limits {
+        cancels: 1,
+        ..Limits::NONE
+    };
     for property in [CANCELLED_EMPTY, FENCED, ENDED_CLOSED] {
         breaks("fence", without(&[Mending::FenceWaits], limits, STORED), property);
     }
@@ -76,13 +83,13 @@ fn an_import_ends_too_soon_if_one_statement_locks_and_looks() {
     let limits = Limits {
         failures: 1,
         retries: 1,
-        ..NONE
+        ..Limits::NONE
     };
     breaks("stale end of loading", without(WITHOUT, limits, STORED), ENDED_CLOSED);
     let limits = Limits {
         cancels: 2,
         edits: 1,
-        ..NONE
+        ..Limits::NONE
     };
     breaks("stale end of an undo", without(WITHOUT, limits, ONE), UNDO_ENDS);
 }
@@ -90,16 +97,23 @@ fn an_import_ends_too_soon_if_one_statement_locks_and_looks() {
 /// The last two chunks are loaded at the same time, and neither worker sees the other's. Maintenance stands behind it.
 #[test]
 fn nobody_ends_an_import_if_all_look_before_they_commit() {
-    let alone = without(&[Mending::LooksAfterCommit, Mending::EndsUnnoticed], NONE, STORED);
+    let alone = without(
+        &[Mending::LooksAfterCommit, Mending::EndsUnnoticed],
+        Limits::NONE,
+        STORED,
+    );
     sticks("look before the commit", &alone);
     breaks("look before the commit", alone, NOT_STUCK);
-    let helped = without(&[Mending::LooksAfterCommit], NONE, STORED);
+    let helped = without(&[Mending::LooksAfterCommit], Limits::NONE, STORED);
     holds("look before the commit, and maintenance", helped, &["loaded"]);
 }
 
 #[test]
 fn a_lost_job_is_the_end_without_maintenance() {
-    let limits = Limits { lost: 1, ..NONE };
+    let limits = Limits {
+        lost: 1,
+        ..Limits::NONE
+    };
     let protocol = without(&[Mending::RenewsWakeups], limits, STORED);
     sticks("lost job", &protocol);
     breaks("lost job", protocol, NOT_STUCK);
@@ -107,7 +121,10 @@ fn a_lost_job_is_the_end_without_maintenance() {
 
 #[test]
 fn a_worker_that_dies_before_its_look_is_the_end_without_maintenance() {
-    let limits = Limits { crashes: 1, ..NONE };
+    let limits = Limits {
+        crashes: 1,
+        ..Limits::NONE
+    };
     let protocol = without(&[Mending::EndsUnnoticed], limits, STORED);
     sticks("unnoticed end", &protocol);
     breaks("unnoticed end", protocol, NOT_STUCK);
@@ -118,7 +135,7 @@ fn a_frozen_worker_keeps_all_waiting_if_nobody_ends_its_session() {
     let limits = Limits {
         freezes: 1,
         cancels: 1,
-        ..NONE
+        ..Limits::NONE
     };
     let protocol = without(&[Mending::EndsSessions], limits, ONE);
     sticks("frozen worker", &protocol);
@@ -127,7 +144,10 @@ fn a_frozen_worker_keeps_all_waiting_if_nobody_ends_its_session() {
 
 #[test]
 fn a_stream_without_its_submitter_stays_if_nobody_cancels_it() {
-    let limits = Limits { crashes: 1, ..NONE };
+    let limits = Limits {
+        crashes: 1,
+        ..Limits::NONE
+    };
     let stream = Protocol {
         begin: Begin::Submitted { resumable: false },
         ..SUBMITTED
@@ -140,7 +160,7 @@ fn rows_of_others_go_if_a_deletion_asks_for_ids_alone() {
     let limits = Limits {
         edits: 1,
         cancels: 1,
-        ..NONE
+        ..Limits::NONE
     };
     breaks("by ids", without(&[Mending::DeletesOwnRows], limits, ONE), OTHERS_STAY);
 }
@@ -151,10 +171,23 @@ fn rows_go_after_the_end_if_a_deletion_does_not_hold_the_import() {
     let limits = Limits {
         cancels: 1,
         keeps: 1,
-        ..NONE
+        ..Limits::NONE
     };
     let protocol = without(&[Mending::DeletionHoldsImport], limits, ONE);
     breaks("deletion without locks", protocol, UNDO_DECIDES);
+}
+
+/// `keep` has the import and waits for a deletion, which has joined the others and waits for the import. (The server would end one of them.)
+#[test]
+fn two_wait_for_one_another_if_locks_are_taken_in_another_order() {
+    let limits = Limits {
+        cancels: 1,
+        keeps: 1,
+        ..Limits::NONE
+    };
+    let protocol = without(&[Mending::LocksInOrder], limits, ONE);
+    sticks("order of locks", &protocol);
+    breaks("order of locks", protocol, NOT_STUCK);
 }
 
 /// A job of an undo that was stopped is delivered when another one was just asked for.
@@ -163,7 +196,7 @@ fn rows_go_before_the_fence_if_a_deletion_does_not_ask_for_it() {
     let limits = Limits {
         cancels: 2,
         keeps: 1,
-        ..NONE
+        ..Limits::NONE
     };
     let protocol = without(&[Mending::DeletionNeedsFence], limits, ONE);
     breaks("late job", protocol, UNDO_DECIDES);
@@ -177,7 +210,7 @@ fn a_deletion_may_be_done_twice() {
         keeps: 1,
         edits: 1,
         doubled: 1,
-        ..NONE
+        ..Limits::NONE
     };
     let protocol = without(&[Mending::DeletionLooks], limits, ONE);
     holds("deletion without a look", protocol, &["cancelled", "kept", "loaded"]);
@@ -187,13 +220,19 @@ fn a_deletion_may_be_done_twice() {
 #[test]
 fn a_chunk_comes_too_late_if_its_batch_does_not_lock_the_import() {
     const WITHOUT: &[Mending] = &[Mending::BatchLocksImport];
-    let limits = Limits { cancels: 1, ..NONE };
+    let limits = Limits {
+        cancels: 1,
+        ..Limits::NONE
+    };
     breaks(
         "batch beside a cancel",
         without(WITHOUT, limits, SUBMITTED),
         ENDED_CLOSED,
     );
-    let limits = Limits { silences: 1, ..NONE };
+    let limits = Limits {
+        silences: 1,
+        ..Limits::NONE
+    };
     breaks(
         "batch beside a takeover",
         without(WITHOUT, limits, SUBMITTED),
@@ -206,10 +245,13 @@ fn a_chunk_comes_too_late_if_its_batch_does_not_lock_the_import() {
 #[test]
 fn a_former_submitter_goes_on_if_nobody_asks_who_it_is() {
     use Mending::{BatchLooksWhatIsStored, BatchNamesSubmitter};
-    let limits = Limits { silences: 1, ..NONE };
+    let limits = Limits {
+        silences: 1,
+        ..Limits::NONE
+    };
     let protocol = without(&[BatchNamesSubmitter], limits, SUBMITTED);
     breaks("former submitter", protocol.clone(), OWN_LEASE);
-    check::keeps("former submitter", protocol, ONCE);
+    keeps("former submitter", protocol, ONCE);
     let protocol = without(&[BatchNamesSubmitter, BatchLooksWhatIsStored], limits, SUBMITTED);
     breaks("former submitter that does not look", protocol, ONCE);
 }
@@ -218,7 +260,7 @@ fn a_former_submitter_goes_on_if_nobody_asks_who_it_is() {
 fn a_batch_is_stored_twice_if_its_answer_is_lost_and_nobody_looks() {
     let limits = Limits {
         answers_lost: 1,
-        ..NONE
+        ..Limits::NONE
     };
     let protocol = without(&[Mending::BatchLooksWhatIsStored], limits, SUBMITTED);
     breaks("answer lost", protocol.clone(), ONCE);

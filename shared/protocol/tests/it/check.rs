@@ -5,25 +5,11 @@ use std::time::Instant;
 use protocol::{Begin, Explored, Limits, Protocol, explore};
 use stateright::{Checker as _, HasDiscoveries, Model as _};
 
-pub const NONE: Limits = Limits {
-    crashes: 0,
-    freezes: 0,
-    lost: 0,
-    doubled: 0,
-    failures: 0,
-    edits: 0,
-    cancels: 0,
-    keeps: 0,
-    retries: 0,
-    silences: 0,
-    answers_lost: 0,
-};
-
 /// An import of two chunks that loads.
 pub const STORED: Protocol = Protocol {
     begin: Begin::Stored,
     parts: 2,
-    limits: NONE,
+    limits: Limits::NONE,
     without: &[],
 };
 
@@ -35,7 +21,6 @@ pub const SUBMITTED: Protocol = Protocol {
 };
 
 /// Every property holds in every state, there is a way to an end from each, and imports end in these ways and in no others.
-#[allow(dead_code)]
 pub fn holds(name: &str, protocol: Protocol, ends: &[&str]) {
     let begin = Instant::now();
     let Explored {
@@ -65,7 +50,6 @@ pub fn holds(name: &str, protocol: Protocol, ends: &[&str]) {
 }
 
 /// The checker finds a way to a state in which the property does not hold.
-#[allow(dead_code)]
 pub fn breaks(name: &str, protocol: Protocol, property: &'static str) {
     let checker = protocol
         .checker()
@@ -86,7 +70,6 @@ pub fn breaks(name: &str, protocol: Protocol, property: &'static str) {
 }
 
 /// There are states from which no end can be reached any more.
-#[allow(dead_code)]
 pub fn sticks(name: &str, protocol: &Protocol) {
     let Explored { states, stuck, way, .. } = explore(protocol);
     let Some(way) = way else {
@@ -99,7 +82,6 @@ pub fn sticks(name: &str, protocol: &Protocol) {
 }
 
 /// The property holds in every state, whatever may be said of others.
-#[allow(dead_code)]
 pub fn keeps(name: &str, protocol: Protocol, property: &'static str) {
     let checker = protocol.checker().spawn_bfs().join();
     assert!(

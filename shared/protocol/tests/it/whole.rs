@@ -1,8 +1,6 @@
 //! With all precautions nothing goes wrong, whatever happens in whichever order.
 
-mod check;
-
-use check::{NONE, STORED, SUBMITTED, holds};
+use super::check::{STORED, SUBMITTED, holds};
 use protocol::{Begin, Limits, Protocol};
 
 #[test]
@@ -12,7 +10,7 @@ fn chunks_are_loaded_once_whoever_dies_or_stands_still() {
         freezes: 1,
         lost: 1,
         doubled: 1,
-        ..NONE
+        ..Limits::NONE
     };
     holds("load", Protocol { limits, ..STORED }, &["loaded"]);
 }
@@ -24,7 +22,7 @@ fn what_failed_is_tried_again() {
         retries: 1,
         freezes: 1,
         doubled: 1,
-        ..NONE
+        ..Limits::NONE
     };
     holds("retry", Protocol { limits, ..STORED }, &["failed", "loaded"]);
 }
@@ -35,7 +33,7 @@ fn a_cancel_leaves_nothing_whoever_dies_or_stands_still() {
         cancels: 1,
         crashes: 1,
         freezes: 1,
-        ..NONE
+        ..Limits::NONE
     };
     holds("cancel", Protocol { limits, ..STORED }, &["cancelled", "loaded"]);
 }
@@ -48,7 +46,7 @@ fn a_cancel_leaves_nothing_of_what_failed_or_was_retried() {
         retries: 1,
         lost: 1,
         doubled: 1,
-        ..NONE
+        ..Limits::NONE
     };
     let protocol = Protocol { limits, ..STORED };
     holds("cancel, failed", protocol, &["cancelled", "failed", "loaded"]);
@@ -60,7 +58,7 @@ fn what_was_edited_stays_and_an_undo_can_be_stopped_and_asked_for_again() {
         cancels: 2,
         keeps: 1,
         edits: 1,
-        ..NONE
+        ..Limits::NONE
     };
     let protocol = Protocol { limits, ..STORED };
     holds("undo, two chunks", protocol, &["cancelled", "kept", "loaded"]);
@@ -95,7 +93,7 @@ fn a_submission_is_taken_over_and_nothing_of_it_is_stored_twice() {
         freezes: 1,
         silences: 1,
         answers_lost: 1,
-        ..NONE
+        ..Limits::NONE
     };
     let protocol = Protocol {
         parts: 2,
@@ -122,7 +120,7 @@ fn a_submission_may_be_cancelled_or_fail_while_others_load_it() {
         cancels: 1,
         failures: 1,
         silences: 1,
-        ..NONE
+        ..Limits::NONE
     };
     let ends = &["cancelled", "failed", "loaded"];
     let protocol = Protocol {
@@ -150,7 +148,7 @@ fn a_stream_without_its_submitter_is_cancelled() {
         crashes: 1,
         freezes: 1,
         silences: 1,
-        ..NONE
+        ..Limits::NONE
     };
     let protocol = Protocol {
         begin: Begin::Submitted { resumable: false },
