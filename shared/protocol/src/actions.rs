@@ -25,6 +25,8 @@ pub enum Action {
     /// The server ends the session of a process that stands still: because maintenance says so (`sessions::terminate`), or because it idles in a
     /// transaction (`idle_in_transaction_session_timeout`).
     EndSession(Who),
+    /// Maintenance finds a job that nobody is at.
+    FindForgotten,
     /// Maintenance cancels a stream whose submitter is gone.
     Abandon,
     /// A submitter's lease runs out, because it stands still or is dead.
@@ -44,6 +46,8 @@ pub enum Action {
     Wake(Who),
     Lose(Job),
     Double(Job),
+    /// A worker's last commits are lost with a restart of the server, and it goes on.
+    LoseWord(Who),
     Edit(u8),
     Cancel,
     Keep,
@@ -63,6 +67,7 @@ impl Action {
                 | Self::Notice
                 | Self::Rescue(_)
                 | Self::EndSession(_)
+                | Self::FindForgotten
                 | Self::Abandon
                 | Self::LeaseOver
                 | Self::TakeOver
@@ -105,6 +110,13 @@ impl Protocol {
             }
             if state.left.freezes > 0 {
                 actions.push(Action::Freeze(who));
+            }
+            let commits = matches!(
+                session.at,
+                At::Claimed { wrote: true, .. } | At::Erased { .. } | At::Closing { open: 0, .. }
+            );
+            if state.left.words_lost > 0 && commits && session.job.is_some() {
+                actions.push(Action::LoseWord(who));
             }
         }
         for job in Queue::kinds().filter(|&job| state.queue.count(job) > 0) {
@@ -151,6 +163,10 @@ impl Protocol {
             Action::Notice => self.notice(state),
             Action::Rescue(who) => state.rescue(who),
             Action::EndSession(who) => state.end_session(who),
+            Action::FindForgotten => {
+                let job = state.forgotten.take()?;
+                state.queue.push(job);
+            }
             Action::Abandon => self.abandon(state)?,
             Action::LeaseOver => state.import.lease_over = true,
             Action::TakeOver => self.take_over(state)?,
@@ -181,6 +197,7 @@ impl Protocol {
                 state.left.doubled -= 1;
                 state.queue.push(job);
             }
+            Action::LoseWord(who) => state.lose_word(who)?,
             Action::Edit(chunk) => state.edit(chunk)?,
             Action::Cancel => self.cancel(state)?,
             Action::Keep => self.keep(state),
@@ -211,6 +228,7 @@ impl Model for Protocol {
             chunks: [None; _],
             rows: [Rows::default(); _],
             queue: Queue::default(),
+            forgotten: None,
             sessions: [Session::IDLE; _],
             left: self.limits,
             seen: Seen::default(),

@@ -25,6 +25,9 @@ pub enum Mending {
     LooksAfterCommit,
     /// What waits without a live job gets one (`maintenance::renew_wakeups`).
     RenewsWakeups,
+    /// A job is found that a living worker holds although nobody is at it any more. **The code does this only where its chunk is done**
+    /// (`wakeups::end_forgotten`); while there is something to do, `wakeups::missing` takes the job for a live one.
+    FindsForgotten,
     /// What ended unnoticed is ended (`completion::finish_unnoticed`).
     EndsUnnoticed,
     /// Sessions of those that are silent are ended (`sessions::terminate`).
@@ -68,6 +71,9 @@ pub struct Limits {
     pub lost: u8,
     /// A job is delivered twice.
     pub doubled: u8,
+    /// The server restarts and has lost both what a job did, a load, a deletion or a fence, and the word that the job is done, for neither waits for
+    /// the disk; and the worker's session outlives that.
+    pub words_lost: u8,
     /// A chunk's load, or the source, fails for good.
     pub failures: u8,
     /// Somebody edits a row of the import.
@@ -88,6 +94,7 @@ impl Limits {
         freezes: 0,
         lost: 0,
         doubled: 0,
+        words_lost: 0,
         failures: 0,
         edits: 0,
         cancels: 0,

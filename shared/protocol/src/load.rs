@@ -143,6 +143,15 @@ impl State {
         }
     }
 
+    /// What a worker was about to commit was committed and is lost, as is the word that its job is done. The worker is done, and the queue says
+    /// that it has the job.
+    pub(crate) fn lose_word(&mut self, who: Who) -> Option<()> {
+        self.left.words_lost -= 1;
+        self.forgotten = Some(self.session(who).job?);
+        self.done(who);
+        Some(())
+    }
+
     /// Somebody edits a chunk's row, which has another `xmin` from then on. One that a deletion has locked is gone when the lock is.
     pub(crate) fn edit(&mut self, chunk: u8) -> Option<()> {
         let is_locked = self

@@ -12,6 +12,9 @@ impl Protocol {
         if self.has(Mending::RenewsWakeups) {
             actions.extend(Queue::kinds().filter(|&job| state.is_missing(job)).map(Action::Renew));
         }
+        if self.has(Mending::FindsForgotten) && state.forgotten.is_some() {
+            actions.push(Action::FindForgotten);
+        }
         let ended = state.looks_ended(Ending::Loading) || state.looks_ended(Ending::Undo);
         if self.has(Mending::EndsUnnoticed) && ended && state.session(Who::Maintenance).at == At::Idle {
             actions.push(Action::Notice);
@@ -64,6 +67,7 @@ impl State {
         };
         waits
             && self.queue.count(job) == 0
+            && self.forgotten != Some(job)
             && !self
                 .sessions
                 .iter()

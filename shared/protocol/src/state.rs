@@ -21,6 +21,8 @@ pub struct State {
     /// Of each chunk, what is in the target.
     pub(crate) rows: [Rows; CHUNKS],
     pub(crate) queue: Queue,
+    /// A job that a living worker holds, and that nobody is at.
+    pub(crate) forgotten: Option<Job>,
     pub(crate) sessions: [Session; SESSIONS],
     /// What may still happen.
     pub(crate) left: crate::Limits,

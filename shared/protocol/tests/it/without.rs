@@ -119,6 +119,21 @@ fn a_lost_job_is_the_end_without_maintenance() {
     breaks("lost job", protocol, NOT_STUCK);
 }
 
+/// What the code does not have: it finds such a job when its chunk is done, and else when the worker's session ends.
+#[test]
+fn what_is_lost_with_the_word_of_it_waits_for_its_worker_to_end() {
+    let limits = Limits {
+        words_lost: 1,
+        cancels: 1,
+        ..Limits::NONE
+    };
+    let protocol = without(&[Mending::FindsForgotten], limits, STORED);
+    sticks("lost word", &protocol);
+    breaks("lost word", protocol, NOT_STUCK);
+    let found = without(&[], limits, STORED);
+    holds("lost word that is found", found, &["cancelled", "loaded"]);
+}
+
 #[test]
 fn a_worker_that_dies_before_its_look_is_the_end_without_maintenance() {
     let limits = Limits {
