@@ -296,6 +296,23 @@ async fn a_long_history_is_pruned_and_disturbs_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_lost_with_its_work_is_given_again_while_its_worker_lives() {
+    let world = World::new().await;
+    let id = world.submit("a.csv", &orders("A", 300), &[]);
+    // As a restart leaves it that took what a load had done together with the word that it was done: held for long by one that lives.
+    world
+        .execute(
+            "INSERT INTO apalis.workers (id, worker_type, storage_name, last_seen)
+             VALUES ('one that lives', 'pg_import', 'PostgresStorage', now() + interval '1 hour');
+             UPDATE apalis.jobs SET status = 'Running', lock_by = 'one that lives', lock_at = now() - interval '40 minutes'",
+        )
+        .await;
+    let _worker = world.worker(&[]).start();
+    until_true("all is loaded", async || world.state(id).await == "loaded").await;
+    assert_eq!(world.count("public.sale_order").await, 300);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_end_the_server_never_heard_of_is_ended_while_its_worker_lives() {
     let world = World::new().await;
     let worker = world.worker(&[]).start();

@@ -97,6 +97,9 @@ pub async fn push_behind(tx: &mut PgConnection, job: Job, delay: Duration) -> Re
     set_jobs(tx, &[job], ids).await
 }
 
+/// How long a worker that lives may hold a job: longer than any may take, and wait to run alone. What waits for it longer waits for a worker that
+/// knows nothing of it any more: a crash of the server lost what was done, and that the job was.
+const HELD_AT_MOST: Duration = Duration::from_secs(1_800);
 /// How long what a job is about is done before the job counts as forgotten: by far longer than it takes to say that it is.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(10);
 
@@ -192,9 +195,11 @@ pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, Le
                SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS q ON q.id = j.lock_by
                WHERE j.id = w.job_id
                  AND (j.status = 'Pending'
-                      OR j.status IN ('Queued', 'Running') AND q.last_seen > now() - $1 * interval '1 second'))
-           LIMIT $2"#,
+                      OR j.status IN ('Queued', 'Running') AND q.last_seen > now() - $1 * interval '1 second'
+                         AND j.lock_at > now() - $2 * interval '1 second'))
+           LIMIT $3"#,
         queue::stale_after().as_secs_f64(),
+        HELD_AT_MOST.as_secs_f64(),
         limit
     )
     .fetch_all(&mut *conn)

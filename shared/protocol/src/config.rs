@@ -25,8 +25,8 @@ pub enum Mending {
     LooksAfterCommit,
     /// What waits without a live job gets one (`maintenance::renew_wakeups`).
     RenewsWakeups,
-    /// A job is found that a living worker holds although nobody is at it any more. **The code does this only where its chunk is done**
-    /// (`wakeups::end_forgotten`); while there is something to do, `wakeups::missing` takes the job for a live one.
+    /// A job is found that a living worker holds although nobody is at it any more (`wakeups::end_forgotten` where its chunk is done, else
+    /// `wakeups::missing`, after longer than any job may take).
     FindsForgotten,
     /// What ended unnoticed is ended (`completion::finish_unnoticed`).
     EndsUnnoticed,
