@@ -141,6 +141,17 @@ impl Hosts {
         standby
     }
 
+    /// From here on nothing is acknowledged that the standby does not have.
+    async fn acknowledge_synchronously(&self) {
+        self.world
+            .execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            .await;
+        self.world.execute("SELECT pg_reload_conf()").await;
+        self.world
+            .until_some("pg_stat_replication WHERE sync_state = 'sync'")
+            .await;
+    }
+
     /// Waits until the standby has all that was written so far.
     async fn until_replicated(&self) {
         let end = self.world.ask("SELECT pg_current_wal_lsn()").await.expect("a place");
@@ -452,8 +463,7 @@ async fn a_worker_on_a_slow_and_lossy_link_does_its_part() {
     let Some(hosts) = Hosts::start(&HOSTS).await else {
         return;
     };
-    // There and back.
-    if !hosts.network.disturb("w1", "delay 100ms loss 1%") {
+    if !hosts.network.disturb("w1") {
         return;
     }
     let world = &hosts.world;
@@ -463,6 +473,13 @@ async fn a_worker_on_a_slow_and_lossy_link_does_its_part() {
     world.until_some("pgimport.import_chunk WHERE state = 'loaded'").await;
     let _others = ["w2", "w3"].map(|host| hosts.worker(host, &["--concurrency", "2"]).start());
     hosts.assert_exact(&[import], &[&file]).await;
+    println!(
+        "a worker on a slow and lossy link loaded {} of 40 chunks; {}",
+        world
+            .count(&format!("pgimport.import_chunk WHERE worker LIKE '%:{}:%'", slow.pid()))
+            .await,
+        hosts.network.lost("w1")
+    );
     assert!(slow.ended().is_none(), "{}", slow.words());
 }
 
@@ -474,9 +491,7 @@ async fn a_failover_to_a_synchronous_standby_loses_nothing() {
     let world = &hosts.world;
     let (file, other) = (world.csv_file(20_000).await, world.csv_file(40_000).await);
     let _standby = hosts.start_standby().await;
-    world.execute("ALTER SYSTEM SET synchronous_standby_names = '*'").await;
-    world.execute("SELECT pg_reload_conf()").await;
-    world.until_some("pg_stat_replication WHERE sync_state = 'sync'").await;
+    hosts.acknowledge_synchronously().await;
 
     // One import was acknowledged, another one is being submitted.
     let acknowledged = hosts.submit(&file, "200").await;
@@ -585,4 +600,40 @@ async fn what_a_failover_to_a_standby_that_lagged_lost_is_told_and_can_be_submit
         .assert_exact(&[kept_id, anew[0], anew[1]], &[kept, lost, halved])
         .await;
     drop(worker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_waits_for_a_synchronous_standby_that_is_cut_off() {
+    let Some(hosts) = Hosts::start(&FAILOVER_HOSTS).await else {
+        return;
+    };
+    let world = &hosts.world;
+    let file = world.csv_file(5_000).await;
+    let _standby = hosts.start_standby().await;
+    hosts.acknowledge_synchronously().await;
+    let worker = hosts.worker("w1", &["--concurrency", "1"]).start();
+    world.until_working(&worker).await;
+    let cut = hosts.cut(DB2).await;
+    // Its commit waits for an answer of the standby, and it for an answer to its commit, until it tries again.
+    let submitter = hosts
+        .enqueue(&["-i", file.path(), "--chunk-rows", "200", "--wait"])
+        .start();
+    submitter.until_says("trying again").await;
+    println!(
+        "a synchronous standby cut off: a submission tried again after {} s",
+        hosts.seconds(&cut, "clock_timestamp()").await
+    );
+    assert_eq!(submitter.stdout(), "");
+    hosts.network.heal(DB2);
+    let healed = hosts.now().await;
+    let finished = submitter.finished().await;
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    println!(
+        "a synchronous standby cut off: all was loaded {} s after its link was back",
+        hosts
+            .seconds(&healed, "SELECT max(ended_at) FROM pgimport.import")
+            .await
+    );
+    assert_eq!(world.count("pgimport.import").await, 1);
+    hosts.assert_exact(&[finished.id()], &[&file]).await;
 }

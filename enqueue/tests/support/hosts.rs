@@ -34,6 +34,9 @@ fsync = off
 max_connections = 200
 shared_buffers = '64MB'
 track_commit_timestamp = on
+wal_sender_timeout = '5s'
+wal_receiver_timeout = '5s'
+wal_retrieve_retry_interval = '1s'
 log_line_prefix = '%m [%p] %a '
 ";
 
@@ -42,6 +45,15 @@ const RULES: &str = "
 host all all 10.77.0.0/24 trust
 host replication all 10.77.0.0/24 trust
 ";
+
+/// Ways to make a link slow and lossy, best first.
+const DISTURBANCES: [(&str, &str); 2] = [
+    ("200 ms there and back and a loss of 1 %", "netem delay 100ms loss 1%"),
+    (
+        "256 kbit/s and a loss of what is too much",
+        "tbf rate 256kbit burst 2kb limit 6kb",
+    ),
+];
 
 /// Waits until this process lets go of its standard input, by whatever end, and removes what there was.
 const CLEANER: &str = r#"
@@ -179,17 +191,36 @@ impl Network {
         ip(&format!("-n {} {words}", self.namespace(SWITCH))).unwrap();
     }
 
-    /// Makes a host's link slow and lossy, in both directions; `false` where the kernel cannot.
-    pub fn disturb(&self, host: &str, how: &str) -> bool {
+    /// Makes a host's link slow and lossy in both directions, in the first way that the kernel knows.
+    pub fn disturb(&self, host: &str) -> bool {
         let ends = [(self.namespace(host), "eth0"), (self.namespace(SWITCH), host)];
-        for (namespace, device) in ends {
-            let words = format!("netns exec {namespace} tc qdisc add dev {device} root netem {how}");
-            if let Err(reason) = ip(&words) {
-                println!("skipped: no link can be made slow: {reason}");
-                return false;
+        for (what, discipline) in DISTURBANCES {
+            let disturbed = ends.iter().try_for_each(|(namespace, device)| {
+                ip(&format!(
+                    "netns exec {namespace} tc qdisc add dev {device} root {discipline}"
+                ))
+            });
+            match disturbed {
+                Ok(()) => {
+                    println!("a link with {what}");
+                    return true;
+                }
+                Err(reason) => println!("skipped: a link with {what}: {reason}"),
             }
         }
-        true
+        false
+    }
+
+    /// Packets that were lost on a disturbed link.
+    pub fn lost(&self, host: &str) -> String {
+        let ends = [(self.namespace(host), "eth0"), (self.namespace(SWITCH), host)];
+        let lost = ends.map(|(namespace, device)| {
+            let words = ["netns", "exec", &namespace, "tc", "-s", "qdisc", "show", "dev", device];
+            let text = run("ip", &words).unwrap();
+            let (_, rest) = text.split_once("dropped ").expect("statistics");
+            rest.split(',').next().expect("a number").to_owned()
+        });
+        format!("{} of its packets and {} of those for it were lost", lost[0], lost[1])
     }
 
     /// Takes a host's power away: nobody hears a last word of it, and nothing of its connections is left.
