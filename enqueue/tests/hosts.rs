@@ -75,12 +75,16 @@ impl Hosts {
         self.world.ask(&sql).await.expect("some seconds")
     }
 
-    /// Waits until a process works under another name than this one, and returns how long that took since an instant.
-    async fn until_back(&self, worker: &Proc, name: &str, since: &str) -> String {
-        let renamed = format!("pgimport.worker WHERE pid = {} AND name <> '{name}'", worker.pid());
-        self.world.until_some(&renamed).await;
-        self.seconds(since, &format!("SELECT max(started_at) FROM {renamed}"))
-            .await
+    /// Waits until the database hears a worker again, and returns how long that took since an instant: under its name of before where the
+    /// others did not notice its silence, under another one where they did.
+    async fn until_heard(&self, worker: &Proc, since: &str) -> String {
+        self.world
+            .until_some(&format!(
+                "pgimport.worker WHERE pid = {} AND last_seen > timestamptz '{since}'",
+                worker.pid()
+            ))
+            .await;
+        self.seconds(since, "clock_timestamp()").await
     }
 
     /// How long it took since an instant until the last of these chunks was committed.
@@ -202,7 +206,7 @@ async fn the_chunk_of_a_worker_that_is_cut_off_in_its_middle_is_loaded_by_anothe
     let healed = hosts.now().await;
     println!(
         "a worker cut off in the middle of a chunk: it was back {} s after its link, although one of its threads hangs",
-        hosts.until_back(&cut_off, &name, &healed).await
+        hosts.until_heard(&cut_off, &healed).await
     );
     world.assert_loaded_once(&[&file]).await;
     cut_off.kill();
@@ -248,7 +252,7 @@ async fn a_worker_that_was_cut_off_for_long_comes_back_and_works() {
     let healed = hosts.now().await;
     println!(
         "a worker cut off: it was back {} s after its link",
-        hosts.until_back(&cut_off, &name, &healed).await
+        hosts.until_heard(&cut_off, &healed).await
     );
     world.assert_loaded_once(&[&file]).await;
     // What is loaded from here on is loaded by it.
@@ -304,9 +308,70 @@ async fn a_commit_whose_answer_is_lost_counts_once() {
     let healed = hosts.now().await;
     println!(
         "a worker cut off in its commit: it was back {} s after its link",
-        hosts.until_back(&cut_off, &name, &healed).await
+        hosts.until_heard(&cut_off, &healed).await
     );
     hosts.assert_exact(&[import], &[&file]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_heals_about_when_a_worker_counts_as_dead_does_no_harm() {
+    let Some(hosts) = Hosts::start(&HOSTS).await else {
+        return;
+    };
+    let world = &hosts.world;
+    let workers = ["w1", "w2"].map(|host| hosts.worker(host, &["--concurrency", "2"]).start());
+    for worker in &workers {
+        world.until_working(worker).await;
+    }
+    let [flaky, other] = workers;
+    let (mut imports, mut files) = (Vec::new(), Vec::new());
+    for milliseconds in [4000, 4400, 4800, 5200] {
+        let file = world.csv_file(20_000).await;
+        imports.push(hosts.submit(&file, "500").await);
+        files.push(file);
+        hosts.network.cut("w1");
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        hosts.network.heal("w1");
+        let healed = hosts.now().await;
+        println!(
+            "a worker cut off for {milliseconds} ms: the database heard it {} s after its link was back",
+            hosts.until_heard(&flaky, &healed).await
+        );
+    }
+    for &import in &imports {
+        world.until_state(import, "loaded").await;
+    }
+    other.terminate();
+    assert_eq!(other.finished().await.code, Some(0));
+    let file = world.csv_file(5_000).await;
+    imports.push(hosts.submit(&file, "500").await);
+    files.push(file);
+    hosts.assert_exact(&imports, &files.iter().collect::<Vec<_>>()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_starts_while_the_databases_host_is_lost_works_once_it_is_back() {
+    let Some(mut hosts) = Hosts::start(&HOSTS).await else {
+        return;
+    };
+    let held = Held::take(&hosts.world, "LOCK TABLE pgimport._sqlx_migrations").await;
+    let worker = hosts.worker("w1", &[]).start();
+    hosts
+        .world
+        .until_some("pg_stat_activity WHERE application_name LIKE 'pg_import-worker%' AND wait_event_type = 'Lock'")
+        .await;
+    // Its question has arrived, and was acknowledged too: nobody asks again, and nobody is left who knows of it.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    hosts.network.power_off(DB);
+    drop(held);
+    hosts.network.power_on(DB);
+    hosts.server = hosts.network.start_server(DB);
+    drop(hosts.network.until_accepting(DB).await);
+    let back = hosts.now().await;
+    println!(
+        "a worker that started while the database's host was lost: it worked after {} s",
+        hosts.until_heard(&worker, &back).await
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

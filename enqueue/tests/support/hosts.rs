@@ -4,7 +4,10 @@
 
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::{PermissionsExt as _, chown, symlink},
+    os::unix::{
+        fs::{PermissionsExt as _, chown, symlink},
+        process::CommandExt as _,
+    },
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -127,6 +130,8 @@ impl Network {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            // What a terminal says to us is not for it.
+            .process_group(0)
             .spawn()
             .map_err(|error| error.to_string())?;
         let network = Self {
