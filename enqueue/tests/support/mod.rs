@@ -8,6 +8,7 @@ pub mod checks;
 mod commands;
 pub mod csv;
 pub mod faults;
+pub mod hosts;
 pub mod page;
 pub mod process;
 pub mod receiver;
@@ -64,8 +65,12 @@ impl World {
     }
 
     pub async fn on(server: &TestServer) -> Self {
+        Self::of(server.create_database().await)
+    }
+
+    pub fn of(db: TestDb) -> Self {
         Self {
-            db: server.create_database().await,
+            db,
             dir: open_directory(),
             made: AtomicU32::new(0),
         }

@@ -100,6 +100,25 @@ impl Call {
         self
     }
 
+    /// Has another program begin it in its own place, so that the process is the same: `ip netns exec`, `setpriv`.
+    pub fn through(mut self, program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .arg(self.command.get_program())
+            .args(self.command.get_args())
+            .current_dir(&self.dir)
+            .stdin(Stdio::null());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        self.command = command;
+        self
+    }
+
     /// Gives it these bytes as standard input.
     pub fn input(mut self, bytes: impl AsRef<[u8]>) -> Self {
         let mut file = tempfile::tempfile().unwrap();

@@ -129,10 +129,7 @@ impl TestServer {
             database: name,
             ..self.credentials().clone()
         };
-        let pool = PgPoolOptions::new()
-            .max_connections(5)
-            .connect_lazy_with(credentials.connect_options());
-        TestDb { credentials, pool }
+        TestDb::at(credentials)
     }
 
     async fn admin(&self) -> PgConnection {
@@ -168,6 +165,24 @@ impl TestDb {
     /// A new database on the server that the tests of this process share.
     pub async fn create() -> Self {
         TestServer::shared().await.create_database().await
+    }
+
+    /// A database of a server that a test started itself, which is migrated here.
+    ///
+    /// # Panics
+    /// When it cannot be migrated.
+    pub async fn migrate(credentials: Credentials) -> Self {
+        database::migrate(&credentials.connect_options())
+            .await
+            .expect("to migrate the database");
+        Self::at(credentials)
+    }
+
+    fn at(credentials: Credentials) -> Self {
+        let pool = PgPoolOptions::new()
+            .max_connections(5)
+            .connect_lazy_with(credentials.connect_options());
+        Self { credentials, pool }
     }
 
     #[must_use]

@@ -1,10 +1,16 @@
 //! What must be true of a database before it is used: its version, that it takes changes, and the role's privileges.
 
+use std::time::Duration;
+
 use model::PROTOCOL;
 use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
+use tokio::time::timeout;
 
 use super::{DatabaseError, IDLE_IN_TRANSACTION_TIMEOUT, connect_in_time, migrate::MIGRATOR, place};
 use crate::quote_identifier;
+
+/// How long a check may take, the connection included.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a process is about to do with a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +71,10 @@ impl Purpose {
 /// # Errors
 /// [`DatabaseError`], saying what to do.
 pub async fn check(options: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
+    in_time(check_all(options, purpose)).await
+}
+
+async fn check_all(options: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
     let place = place(options);
     let mut conn = connect(options, &place).await?;
     check_settings(&mut conn, &place).await?;
@@ -85,11 +95,22 @@ pub async fn check(options: &PgConnectOptions, purpose: Purpose) -> Result<PgCon
 /// # Errors
 /// [`DatabaseError`], saying what to do.
 pub async fn check_again(options: &PgConnectOptions) -> Result<(), DatabaseError> {
-    let place = place(options);
-    let mut conn = connect(options, &place).await?;
-    check_writable(&mut conn, &place).await?;
-    drop(conn.close().await);
-    Ok(())
+    in_time(async {
+        let place = place(options);
+        let mut conn = connect(options, &place).await?;
+        check_writable(&mut conn, &place).await?;
+        drop(conn.close().await);
+        Ok(())
+    })
+    .await
+}
+
+/// A server whose machine was lost after it had the question never answers, and nothing else says so.
+async fn in_time<T>(check: impl Future<Output = Result<T, DatabaseError>>) -> Result<T, DatabaseError> {
+    timeout(CHECK_TIMEOUT, check).await.unwrap_or_else(|_| {
+        let silence = std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer");
+        Err(DatabaseError::Version(sqlx::Error::Io(silence)))
+    })
 }
 
 /// Checks that the settings of the session are those that were asked for, on which the protocols count.
