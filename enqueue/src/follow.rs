@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io::IsTerminal as _,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -56,6 +57,9 @@ impl Display {
         let (done, total, what) = amounts(status, progress);
         self.speed.add(status.state, done, Instant::now());
         let mut text = format!("{}/{} {what}", group(done), group(total));
+        if status.state == ImportState::Splitting {
+            text.push_str(&format!(", {} read", group(status.records)));
+        }
         if let Some(per_s) = self.speed.per_s() {
             text.push_str(&format!(", {}/s", words::rate(per_s)));
             // Of a source that is still read nobody knows how much is left, unless its size says it.
@@ -163,6 +167,21 @@ pub async fn warn_when_alone(open: &Open) -> std::convert::Infallible {
         output::insist("NO WORKER IS ALIVE: start one (`worker`) or this waits for ever");
     }
     std::future::pending().await
+}
+
+/// Shows how far an import is while this process reads its source. Never returns: it runs beside that.
+pub async fn while_reading(open: &Open, progress: &Progress, display: &Mutex<Display>) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(SHOW).await;
+        let Some(&import) = progress.own_import.get() else {
+            continue;
+        };
+        // What keeps the question from being answered is for whoever reads to tell.
+        let status = async { read::status(&mut *open.connection().await?, import).await };
+        if let (Ok(Some(status)), Ok(mut display)) = (status.await, display.lock()) {
+            display.show(&status, Some(progress));
+        }
+    }
 }
 
 /// Follows an import until its state is final, through restarts of the database.

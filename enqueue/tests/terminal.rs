@@ -66,6 +66,25 @@ async fn a_followed_import_shows_a_bar_and_ends_with_a_summary() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_read_shows_a_bar_too_whether_it_is_followed_or_not() {
+    let world = World::new().await;
+    for (name, follow) in [("a", None), ("b", Some("--wait"))] {
+        // It pauses half-way, for there is nobody who loads.
+        let file = world.file(&format!("{name}.csv"), orders(name, 100_000));
+        let arguments = ["-i", &file, "--max-pending", "64K", "--chunk-rows", "1000"];
+        let mut terminal = world.terminal(&[&arguments, follow.as_slice()].concat());
+        terminal.exp_string("splitting").unwrap();
+        terminal.exp_regex("0/[0-9,]+ records, [1-9][0-9,]* read").unwrap();
+        let worker = world.two_workers();
+        let last = if follow.is_some() { "undo" } else { "\n" };
+        terminal.exp_string(last).unwrap();
+        terminal.exp_eof().unwrap();
+        assert_eq!(exit_code(&mut terminal), 0);
+        drop(worker);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_undoes_ones_own_import_and_follows_its_deletions() {
     let world = World::new().await;
     let file = world.file("orders.csv", orders("mine", 1_000));

@@ -1,4 +1,4 @@
-use std::{path::PathBuf, sync::Mutex};
+use std::{io::IsTerminal as _, path::PathBuf, sync::Mutex};
 
 use indicatif::HumanBytes;
 use ledger::read::ImportStatus;
@@ -104,18 +104,27 @@ async fn submit(args: &SubmitArgs, sources: Vec<Source>, open: &Open, signals: &
             }
         };
     }
+    // In a pipe, only those who follow it want to hear of it.
+    let follows = args.wait || local;
+    let shows = follows || std::io::stderr().is_terminal();
     let submitted = tokio::select! {
         submitted = begin(args, &submission, &request) => submitted,
+        never = follow::while_reading(open, &progress, &display), if shows => match never {},
         asked = signals.next() => {
             drop(submission);
+            finish(&display);
             return interrupted(args, open, signals, asked, &progress).await;
         }
     };
     let submitted = match submitted {
         Ok(submitted) => submitted,
-        Err(error) => return stopped(args, open, &progress, error).await,
+        Err(error) => {
+            finish(&display);
+            return stopped(args, open, &progress, error).await;
+        }
     };
-    if !(args.wait || local) {
+    if !follows {
+        finish(&display);
         return answer(args, open, submitted.import, false).await;
     }
     let mut display = display.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -132,6 +141,12 @@ async fn submit(args: &SubmitArgs, sources: Vec<Source>, open: &Open, signals: &
         }
     }
     answer(args, open, submitted.import, true).await
+}
+
+fn finish(display: &Mutex<Display>) {
+    if let Ok(display) = display.lock() {
+        display.finish();
+    }
 }
 
 /// Says what would come of it, and leaves no trace.
