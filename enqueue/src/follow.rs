@@ -58,15 +58,14 @@ impl Display {
         self.speed.add(status.state, done, Instant::now());
         let mut text = format!("{}/{} {what}", group(done), group(total));
         if status.state == ImportState::Splitting {
-            text.push_str(&format!(", {} read", group(status.records)));
+            text.push_str(&format!(", {} read", read_so_far(status, progress)));
         }
         if let Some(per_s) = self.speed.per_s() {
             text.push_str(&format!(", {}/s", words::rate(per_s)));
-            // Of a source that is still read nobody knows how much is left, unless its size says it.
+            // Of a source that is still read a guess at its records is too rough for it.
             #[expect(clippy::cast_precision_loss, reason = "a guess")]
             let left = total.saturating_sub(done) as f64 / per_s;
-            let is_known = status.state != ImportState::Splitting || total > status.records;
-            if is_known && left >= 1.0 {
+            if status.state != ImportState::Splitting && left >= 1.0 {
                 text.push_str(&format!(", {} left", words::duration(left)));
             }
         }
@@ -154,6 +153,17 @@ fn amounts(status: &ImportStatus, progress: Option<&Progress>) -> (u64, u64, &'s
             (done, total, "records")
         }
         _ => (done, total, "records"),
+    }
+}
+
+/// How much of a source is read: a part of it, where its size is known, so that the line fits 80 columns.
+fn read_so_far(status: &ImportStatus, progress: Option<&Progress>) -> String {
+    match (status.size_bytes, progress.map(Progress::bytes)) {
+        (Some(size), Some(read)) if size > 0 => {
+            let percent = u128::from(read.min(size)) * 100 / u128::from(size);
+            format!("{percent} %")
+        }
+        _ => group(status.records),
     }
 }
 

@@ -74,7 +74,7 @@ async fn a_source_that_is_read_shows_a_bar_too_whether_it_is_followed_or_not() {
         let arguments = ["-i", &file, "--max-pending", "64K", "--chunk-rows", "1000"];
         let mut terminal = world.terminal(&[&arguments, follow.as_slice()].concat());
         terminal.exp_string("splitting").unwrap();
-        terminal.exp_regex("0/[0-9,]+ records, [1-9][0-9,]* read").unwrap();
+        terminal.exp_regex("0/[0-9,]+ records, [1-9][0-9]* % read").unwrap();
         let worker = world.two_workers();
         let last = if follow.is_some() { "undo" } else { "\n" };
         terminal.exp_string(last).unwrap();
