@@ -86,6 +86,27 @@ async fn who_asks_for_more_or_less_has_four_times_as_much_or_a_quarter() {
         .says("expected low, normal or high");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn imports_of_which_few_chunks_are_in_line_have_their_share_and_no_more() {
+    let world = World::new().await;
+    let submit = |name: &str, arguments: &[&str]| world.submit(&format!("{name}.csv"), &orders(name, 4_000), arguments);
+    let normal = submit("n", &[]);
+    let wide = submit("w", &["--max-parallel", "16"]);
+    let low: Vec<i64> = ["a", "b", "c"]
+        .iter()
+        .map(|name| submit(name, &["--priority", "low", "--max-parallel", "1"]))
+        .collect();
+    world.worker(&["--drain", "--concurrency", "1"]).run().exits(0);
+    let order = finished(&world, 0).await;
+    assert_eq!(order.len(), 200);
+    let of_wide = before_the_end(&order, normal, wide);
+    assert!((30..=40).contains(&of_wide), "{of_wide}: {order:?}");
+    for low in low {
+        let of_low = before_the_end(&order, normal, low);
+        assert!((6..=15).contains(&of_low), "{of_low}: {order:?}");
+    }
+}
+
 /// How many chunks of an import were worked on at once, at most.
 async fn most_at_once(world: &World, id: i64) -> i64 {
     world

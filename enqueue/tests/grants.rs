@@ -69,7 +69,14 @@ async fn a_role_that_is_missing_is_named_and_nobody_gets_anything() {
         ])
         .run()
         .exits(1)
-        .says("cannot grant the role 'no such role' what it needs: it must be there (CREATE ROLE)");
+        .says("there is no role 'no such role' to grant anything to: CREATE ROLE");
+    for nobody in ["public", &"y".repeat(80)] {
+        world
+            .enqueue(&["migrate", "--grant-submitter", nobody])
+            .run()
+            .exits(1)
+            .says("there is no role");
+    }
     assert_eq!(held(&world, &role).await, Vec::<String>::new());
 }
 
@@ -142,6 +149,9 @@ async fn each_role_does_its_work_and_is_refused_the_rest() {
                 "INSERT INTO pgimport.import_reject (import_id, ordinal) VALUES (1, 0)",
                 "DELETE FROM pgimport.worker",
                 "TRUNCATE pgimport.import",
+                "UPDATE pgimport.import SET turn = 9000000000 WHERE id = 1",
+                "UPDATE pgimport.import SET stride = 1 WHERE id = 1",
+                "UPDATE pgimport.import SET max_parallel = 200 WHERE id = 1",
                 "SELECT * FROM pgimport.audit",
                 "DROP TRIGGER guard ON pgimport.import",
                 "CREATE TABLE pgimport.mine (n int)",

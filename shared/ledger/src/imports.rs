@@ -20,6 +20,7 @@ pub use splitting::{
     Abandoned, LEASE, abandoned, count_batch, current_turn, finish_split, lock_for_submitter, may_take_over,
     renew_lease, take_over,
 };
+pub(crate) use splitting::{Window, lock_window, take_turns};
 pub(crate) use undo::set_cancel_job;
 pub use undo::{
     Fence, clear_key, find_newer_replacing, find_older_loaded, lock_for_deletion, lock_for_fence, looks_undone,

@@ -12,20 +12,23 @@ use sqlx::{Connection as _, PgConnection};
 use crate::{
     LedgerError,
     chunks::{self, Undecided},
-    imports,
+    imports::{self, Window},
 };
 
 /// Jobs added by one statement.
 const JOBS_AT_ONCE: usize = 5_000;
 
-/// Adds jobs for chunks and imports that are there, within the caller's transaction. What waited already is at the front of the line.
+/// Adds jobs for chunks and imports that are there, within the caller's transaction. What waited already is at the front of the line, and a load
+/// that is tried again after a pause before it.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<(), LedgerError> {
-    let mut turns = match jobs.iter().any(|job| matches!(job, Job::LoadChunk(_))) {
-        true => Turns::new(imports::current_turn(tx).await?, Priority::Normal.stride().into()),
-        false => Turns::none(),
+    let loads = jobs.iter().any(|job| matches!(job, Job::LoadChunk(_)));
+    let mut turns = match (loads, delay.is_zero()) {
+        (true, true) => Turns::new(imports::current_turn(tx).await?, Priority::Normal.stride().into()),
+        (true, false) => Turns::again(),
+        (false, _) => Turns::none(),
     };
     for part in jobs.chunks(JOBS_AT_ONCE) {
         let ids = queue::push(tx, part, &mut turns, delay).await?;
@@ -42,19 +45,11 @@ pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Resul
 /// [`LedgerError`] from the database.
 pub async fn advance(conn: &mut PgConnection, import: ImportId) -> Result<(), LedgerError> {
     let mut tx = conn.begin().await?;
-    let open = sqlx::query!(
-        r#"SELECT c.ordinal, c.state AS "state: ChunkState", c.job_id IS NOT NULL AS "has_job!"
-           FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
-           WHERE c.import_id = $1 AND i.state IN ('splitting', 'loading') AND (i.ordered OR i.max_parallel IS NOT NULL)
-             AND c.ordinal IN (
-                 SELECT o.ordinal FROM pgimport.import_chunk AS o
-                 WHERE o.import_id = $1 AND (o.state = 'pending' OR o.state = 'failed' AND i.ordered)
-                 ORDER BY o.ordinal LIMIT CASE WHEN i.ordered THEN 1 ELSE i.max_parallel END)
-           FOR UPDATE OF c SKIP LOCKED"#,
-        import.0
-    )
-    .fetch_all(&mut *tx)
-    .await?;
+    let open = match imports::lock_window(&mut tx, import).await? {
+        None => Vec::new(),
+        Some(Window::Ordered) => first_in_order(&mut tx, import).await?,
+        Some(Window::Parallel(most)) => first_pending(&mut tx, import, most).await?,
+    };
     // Somebody may hold one, who loads it or adds its job.
     let waiting = open
         .iter()
@@ -70,9 +65,49 @@ pub async fn advance(conn: &mut PgConnection, import: ImportId) -> Result<(), Le
     if open.iter().any(|chunk| chunk.state == ChunkState::Failed) {
         chunks::fail_blocked(&mut tx, Some(import)).await?;
     } else if !jobs.is_empty() {
-        push(&mut tx, &jobs, Duration::ZERO).await?;
+        let mut turns = imports::take_turns(&mut tx, import, jobs.len()).await?;
+        let ids = queue::push(&mut tx, &jobs, &mut turns, Duration::ZERO).await?;
+        set_jobs(&mut tx, &jobs, ids).await?;
     }
     Ok(tx.commit().await?)
+}
+
+/// A chunk that may be in line.
+struct OpenChunk {
+    ordinal: i32,
+    state: ChunkState,
+    has_job: bool,
+}
+
+/// The first chunk that is not loaded, unless somebody holds it.
+async fn first_in_order(conn: &mut PgConnection, import: ImportId) -> Result<Vec<OpenChunk>, LedgerError> {
+    Ok(sqlx::query_as!(
+        OpenChunk,
+        r#"SELECT c.ordinal, c.state AS "state: ChunkState", c.job_id IS NOT NULL AS "has_job!"
+           FROM pgimport.import_chunk AS c
+           WHERE c.import_id = $1 AND c.state IN ('pending', 'failed')
+             AND c.ordinal = (SELECT min(o.ordinal) FROM pgimport.import_chunk AS o WHERE o.import_id = $1 AND o.state IN ('pending', 'failed'))
+           FOR UPDATE OF c SKIP LOCKED"#,
+        import.0
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The first chunks that are pending, but for those that somebody holds.
+async fn first_pending(conn: &mut PgConnection, import: ImportId, most: i64) -> Result<Vec<OpenChunk>, LedgerError> {
+    Ok(sqlx::query_as!(
+        OpenChunk,
+        r#"SELECT c.ordinal, c.state AS "state: ChunkState", c.job_id IS NOT NULL AS "has_job!"
+           FROM pgimport.import_chunk AS c
+           WHERE c.import_id = $1 AND c.state = 'pending' AND c.ordinal = ANY (ARRAY(
+                 SELECT o.ordinal FROM pgimport.import_chunk AS o WHERE o.import_id = $1 AND o.state = 'pending' ORDER BY o.ordinal LIMIT $2))
+           FOR UPDATE OF c SKIP LOCKED"#,
+        import.0,
+        most
+    )
+    .fetch_all(conn)
+    .await?)
 }
 
 /// Adds the jobs of an undo that is fenced, in the order of its chunks, within the caller's transaction.

@@ -27,6 +27,8 @@ pub const MISSED_HEARTBEATS: u32 = 5;
 
 /// Deletions and cancels go first: people wait for them, and every chunk loaded meanwhile would have to be deleted too.
 const PRIORITY_UNDO: i32 = 10;
+/// Loads that are tried again: they had their turn.
+const PRIORITY_AGAIN: i32 = 2;
 /// Of the load whose turn is 0. Others are behind it by as much as their turns are.
 const PRIORITY_LOAD: i32 = 1;
 /// What only newer workers can do is behind all that any can.
@@ -132,7 +134,8 @@ impl Job {
 /// loaded by turns.
 #[derive(Debug)]
 pub struct Turns {
-    first: i64,
+    /// `None` where all go before the line.
+    first: Option<i64>,
     stride: i64,
     taken: HashMap<ImportId, i64>,
 }
@@ -142,9 +145,18 @@ impl Turns {
     #[must_use]
     pub fn new(first: i64, stride: i64) -> Self {
         Self {
-            first,
+            first: Some(first),
             stride,
             taken: HashMap::new(),
+        }
+    }
+
+    /// Before the line, for what had its turn already.
+    #[must_use]
+    pub fn again() -> Self {
+        Self {
+            first: None,
+            ..Self::new(0, 0)
         }
     }
 
@@ -156,8 +168,11 @@ impl Turns {
 
     /// The priority of an import's next chunk.
     fn take(&mut self, import: ImportId) -> i32 {
+        let Some(first) = self.first else {
+            return PRIORITY_AGAIN;
+        };
         let taken = self.taken.entry(import).or_default();
-        let turn = self.first.saturating_add(*taken);
+        let turn = first.saturating_add(*taken);
         *taken = taken.saturating_add(self.stride);
         let priority = i64::from(PRIORITY_LOAD).saturating_sub(turn);
         // Whoever is so far behind is the last of those that anybody can do.

@@ -274,7 +274,7 @@ impl Environment {
         let dir = self.staging_dir()?;
         let credentials = Credentials::read_or(&dir, &self.postgres)?;
         let password_file = dir.join(PASSWORD_FILE);
-        let options = if password_file.exists() || self.postgres.password.is_some() {
+        let options = if password_file.symlink_metadata().is_ok() || self.postgres.password.is_some() {
             if credentials.password != DEFAULT_PASSWORD {
                 warn_if_others_read(&password_file);
             }

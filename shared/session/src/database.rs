@@ -136,8 +136,10 @@ pub enum DatabaseError {
         role: String,
         remedy: String,
     },
+    #[error("there is no role '{role}' to grant anything to: CREATE ROLE")]
+    NoRole { role: String },
     #[error(
-        "cannot grant the role '{role}' what it needs: it must be there (CREATE ROLE), and the role that migrates must own the schemas pgimport and apalis"
+        "cannot grant the role '{role}' what it needs: the role that migrates must own the schemas pgimport and apalis"
     )]
     Grant { role: String, source: sqlx::Error },
     #[error(

@@ -526,6 +526,10 @@ impl<'a> Submission<'a> {
                 (self.observe)(Event::Superseded { import: superseded });
             }
         }
+        // As it was submitted, which may have been by another process, with other options.
+        let advances = self
+            .through_outages(async |conn| Ok(imports::read(conn, import).await?.is_some_and(|import| import.advances)))
+            .await?;
         let producer = Producer::start(prepared.chunks);
         let _ = self.progress.read.set(producer.progress());
         let notify = |notice| (self.observe)(Event::Intake(notice));
@@ -535,7 +539,7 @@ impl<'a> Submission<'a> {
             submitter: &self.name,
             max_pending: request.max_pending,
             rejects: prepared.aim.spec.rejects,
-            advances: prepared.aim.spec.conflict.is_ordered() || request.share.max_parallel.is_some(),
+            advances,
             sweeps: prepared.aim.spec.conflict.missing().is_some(),
             notify: &notify,
         };

@@ -54,11 +54,49 @@ pub async fn count_batch(
     let row = sqlx::query!(
         r#"UPDATE pgimport.import
            SET chunk_count = chunk_count + $2::bigint, record_count = record_count + $3,
-               turn = greatest(turn, pgimport.current_turn()) + $2::bigint * stride
+               turn = CASE WHEN ordered OR max_parallel IS NOT NULL THEN turn
+                           ELSE greatest(turn, pgimport.current_turn()) + $2::bigint * stride END
            WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride"#,
         import.0,
         chunks,
         records
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(Turns::new(row.first, row.stride.into()))
+}
+
+/// How many of an import's chunks may be in line at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// One, the first in the source's order that is not loaded.
+    Ordered,
+    /// So many.
+    Parallel(i64),
+}
+
+/// Locks an import that loads and of which not all chunks may be in line at once; `None` of any other.
+pub(crate) async fn lock_window(conn: &mut PgConnection, import: ImportId) -> Result<Option<Window>, LedgerError> {
+    let row = sqlx::query!(
+        "SELECT ordered, max_parallel FROM pgimport.import
+         WHERE id = $1 AND state IN ('splitting', 'loading') AND (ordered OR max_parallel IS NOT NULL) FOR NO KEY UPDATE",
+        import.0
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.and_then(|row| match (row.ordered, row.max_parallel) {
+        (true, _) => Some(Window::Ordered),
+        (false, most) => most.map(|most| Window::Parallel(most.into())),
+    }))
+}
+
+/// Takes turns for chunks of an import that was locked by [`lock_window`].
+pub(crate) async fn take_turns(conn: &mut PgConnection, import: ImportId, chunks: usize) -> Result<Turns, LedgerError> {
+    let row = sqlx::query!(
+        r#"UPDATE pgimport.import SET turn = greatest(turn, pgimport.current_turn()) + $2::bigint * stride
+           WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride"#,
+        import.0,
+        signed::<u64, i64>("the number of chunks", chunks as u64)?
     )
     .fetch_one(conn)
     .await?;

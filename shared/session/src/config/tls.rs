@@ -26,7 +26,8 @@ impl Tls {
                 expected: url::SSL_MODES,
             })
         });
-        let file = |name: &str| Some(dir.join(name)).filter(|path| path.exists());
+        // A link that leads nowhere is there, too, and an error when it is read.
+        let file = |name: &str| Some(dir.join(name)).filter(|path| path.symlink_metadata().is_ok());
         let key = file(".postgres.sslkey");
         if let Some(key) = &key {
             warn_if_others_read(key);

@@ -187,7 +187,7 @@ fn now() -> f64 {
 async fn sessions(conn: &mut PgConnection) -> Result<Finding, sqlx::Error> {
     let (most, used): (i64, i64) = sqlx::query_as(
         "SELECT pg_catalog.current_setting('max_connections')::bigint - pg_catalog.current_setting('superuser_reserved_connections')::bigint,
-             (SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend')",
+             (SELECT coalesce(sum(numbackends), 0)::bigint FROM pg_catalog.pg_stat_database)",
     )
     .fetch_one(conn)
     .await?;
@@ -204,6 +204,15 @@ async fn sessions(conn: &mut PgConnection) -> Result<Finding, sqlx::Error> {
 }
 
 async fn transactions(conn: &mut PgConnection) -> Result<Finding, sqlx::Error> {
+    let sees: bool = sqlx::query_scalar("SELECT pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')")
+        .fetch_one(&mut *conn)
+        .await?;
+    if !sees {
+        return Ok(Finding::good(
+            "transactions",
+            "those of other roles cannot be seen (it takes pg_read_all_stats)",
+        ));
+    }
     let oldest: Option<(i32, f64)> = sqlx::query_as(
         "SELECT pid, extract(epoch FROM pg_catalog.clock_timestamp() - xact_start)::float8 FROM pg_catalog.pg_stat_activity
          WHERE xact_start IS NOT NULL AND datname = pg_catalog.current_database() AND pid <> pg_catalog.pg_backend_pid()
@@ -264,6 +273,7 @@ fn remedied(subject: &'static str, error: &DatabaseError) -> Finding {
             "run `enqueue migrate`, as the role that owns the schemas or is to own them"
         }
         DatabaseError::Newer { .. } => "update this program",
+        DatabaseError::ReadOnly { .. } => "turn default_transaction_read_only off, for the role or the database",
         DatabaseError::Standby { .. } => "name the primary",
         DatabaseError::Pooler { .. } => "name the server itself",
         _ => "docs/PRIVILEGES.md has what each role needs",

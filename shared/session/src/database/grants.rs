@@ -73,6 +73,12 @@ pub async fn grant(options: &PgConnectOptions, roles: &[(Duty, String)]) -> Resu
     let mut conn = connect_in_time(&options).await.map_err(connect)?;
     let mut tx = conn.begin().await.map_err(connect)?;
     for (duty, role) in roles {
+        // A name in quotes may be cut, or be PUBLIC all the same.
+        let known =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1::pg_catalog.text)");
+        if !known.bind(role).fetch_one(&mut *tx).await.map_err(connect)? {
+            return Err(DatabaseError::NoRole { role: role.clone() });
+        }
         for privileges in duty.privileges() {
             let grant = format!("GRANT {privileges} TO {}", quote_identifier(role));
             let granted = sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut *tx).await;
