@@ -81,6 +81,12 @@ impl Open {
         &self.database.options
     }
 
+    /// How a session is opened.
+    #[must_use]
+    pub fn session(&self) -> &PgConnectOptions {
+        &self.session
+    }
+
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.database.is_local()

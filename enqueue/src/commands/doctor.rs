@@ -1,44 +1,34 @@
 use ledger::{
+    LedgerError,
     read::{self, Overview},
     workers,
 };
-use model::{ImportState, ProcessName};
-use rand::RngExt as _;
-use session::database::{
-    self, Commit,
-    doctor::{Finding, Verdict, examine},
-};
-use sqlx::{Connection as _, PgConnection};
+use model::ImportState;
+use session::database::doctor::{Finding, Verdict, examine};
+use sqlx::PgConnection;
 
 use crate::{
     cli::DoctorArgs,
+    database::Open,
     output::{self, Exit},
 };
 
-/// What the names of its sessions begin with.
-const ROLE: &str = "pg_import-doctor";
 /// **Seconds** after which somebody should have been told.
 const TOLD_AFTER: f64 = 900.0;
 
 pub async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
-    let database = args.connect.find().await?;
-    let name = ProcessName::new(ROLE, &session::host_name(), std::process::id(), rand::rng().random());
-    let options = database::session(database.options.clone(), &name, Commit::Durable);
-    let mut findings = examine(&options).await;
+    let open = Open::find(&args.connect).await?;
+    let mut findings = examine(open.session()).await;
     // What the ledger says, once it can be read.
     if findings.iter().all(|finding| finding.verdict < Verdict::Fault) {
-        match PgConnection::connect_with(&options).await {
-            Ok(mut conn) => {
-                let of_ledger = look(&mut conn, database.is_local()).await;
-                findings.extend(of_ledger.unwrap_or_else(|error| {
-                    vec![Finding::warning(
-                        "ledger",
-                        session::describe_error(error.as_ref()),
-                        "docs/PRIVILEGES.md has what a role needs to look",
-                    )]
-                }));
-                drop(conn.close().await);
-            }
+        match open.connection().await {
+            Ok(mut conn) => findings.extend(look(&mut conn, open.is_local()).await.unwrap_or_else(|error| {
+                vec![Finding::warning(
+                    "ledger",
+                    session::describe_error(&error),
+                    "docs/PRIVILEGES.md has what a role needs to look",
+                )]
+            })),
             Err(error) => findings.push(Finding::fault(
                 "connection",
                 session::describe_error(&error),
@@ -46,7 +36,7 @@ pub async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
             )),
         }
     }
-    database.release().await;
+    open.close().await;
     if args.json {
         output::print_json(&findings)?;
     } else {
@@ -60,7 +50,7 @@ pub async fn run(args: DoctorArgs) -> anyhow::Result<Exit> {
 }
 
 /// Who works, and what waits for somebody.
-async fn look(conn: &mut PgConnection, local: bool) -> anyhow::Result<Vec<Finding>> {
+async fn look(conn: &mut PgConnection, local: bool) -> Result<Vec<Finding>, LedgerError> {
     let alive = workers::list(conn).await?;
     let overview = read::overview(conn).await?;
     let others: Vec<String> = alive

@@ -8,7 +8,6 @@ use submit::{
     requests,
     submission::{Event, KeyChoice, Progress, Request, Submission, Submitted},
 };
-
 use worker::notify::{SECRET_FILE, SECRET_VARIABLE};
 
 use crate::{

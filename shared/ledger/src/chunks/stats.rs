@@ -174,6 +174,20 @@ pub struct Totals {
     pub rows_missing: u64,
 }
 
+impl Totals {
+    /// Rows put into the target that were not there.
+    #[must_use]
+    pub fn rows_inserted(&self) -> u64 {
+        self.rows_loaded.saturating_sub(self.rows_updated)
+    }
+
+    /// Rows that an undo took out, and did not restore.
+    #[must_use]
+    pub fn rows_taken_out(&self) -> u64 {
+        self.rows_deleted.saturating_sub(self.rows_restored)
+    }
+}
+
 /// Adds up all chunks of an import: what it costs grows with them, so that it is done once, where an import ends. What is asked again and
 /// again is in [`read`](crate::read).
 ///
