@@ -1,4 +1,4 @@
-//! Which files are meant by what was named: a file, a directory, or a pattern.
+//! What is meant by what was named: a file, a directory, an object, all objects whose names begin so, or a pattern.
 
 use std::{
     collections::HashSet,
@@ -7,39 +7,82 @@ use std::{
 };
 
 use anyhow::Context as _;
+use object_source::{Address, Object, ObjectError, Stores};
+use source::Source;
 
 use crate::output;
 
-/// The files in the order in which they were named, those of a directory or a pattern by their names; none twice.
-///
-/// A directory stands for the files in it, but for hidden ones and those of directories below. A name that is no file is left as it is: to
-/// open it tells what is wrong.
-pub fn expand(inputs: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// What is to be read, in the order in which it was named; what a directory, a beginning or a pattern stands for, by its names; nothing twice.
+pub async fn find(inputs: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
+    let stores = Stores::default();
+    let mut sources = Vec::new();
     for input in inputs {
-        if input.is_dir() {
-            files
-                .extend(in_directory(input).with_context(|| format!("cannot read the directory {}", input.display()))?);
-        } else if input.exists() {
-            files.push(input.clone());
-        } else {
-            match pattern(input) {
-                Some(pattern) => {
-                    let found = fitting(pattern)?;
-                    if found.is_empty() {
-                        output::say(&format!("no file is like '{pattern}'"));
-                    }
-                    files.extend(found);
-                }
-                None => files.push(input.clone()),
-            }
+        let address = input.to_str().map(Address::parse).transpose()?.flatten();
+        match address {
+            None => sources.extend(files(input)?.into_iter().map(Source::File)),
+            Some(address) => sources.extend(objects(&stores, &address).await?.into_iter().map(Source::Object)),
         }
     }
     // However it is spelled, and through whatever link.
     let mut seen = HashSet::new();
-    files.retain(|file| seen.insert(file.canonicalize().unwrap_or_else(|_| file.clone())));
-    Ok(files)
+    sources.retain(|source| seen.insert(source.describe()));
+    Ok(sources)
 }
+
+/// What is meant by a name that stands for one file or object.
+pub async fn find_one(input: &Path) -> anyhow::Result<Source> {
+    match input.to_str().map(Address::parse).transpose()?.flatten() {
+        None => Ok(Source::File(input.to_owned())),
+        Some(address) => Ok(Source::Object(Stores::default().find(&address).await?)),
+    }
+}
+
+/// The objects under an address. Where the name ends with a slash, those below it, but for hidden ones.
+async fn objects(stores: &Stores, address: &Address) -> anyhow::Result<Vec<Object>> {
+    if address.is_prefix() {
+        let hidden = |key: &str| key.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
+        return Ok(stores.list(address, |key| !hidden(key)).await?);
+    }
+    let pattern = address.key().find(['*', '?', '[']).filter(|_| address.can_list());
+    match (stores.find(address).await, pattern) {
+        (Err(ObjectError::Missing { .. }), Some(wild)) => {
+            let pattern = glob::Pattern::new(address.key()).with_context(|| format!("'{address}' is no pattern"))?;
+            let fits = |key: &str| pattern.matches_with(key, PATTERNS);
+            let beginning = address.with_key(address.key().get(..wild).unwrap_or_default());
+            let found = stores.list(&beginning, fits).await?;
+            if found.is_empty() {
+                output::say(&format!("no object is like '{address}'"));
+            }
+            Ok(found)
+        }
+        (found, _) => Ok(vec![found?]),
+    }
+}
+
+/// The files that are meant by one name: in a directory those in it, but for hidden ones and those of directories below. A name that is no file is left
+/// as it is: to open it tells what is wrong.
+fn files(input: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if input.is_dir() {
+        return in_directory(input).with_context(|| format!("cannot read the directory {}", input.display()));
+    }
+    match pattern(input).filter(|_| !input.exists()) {
+        Some(pattern) => {
+            let found = fitting(pattern)?;
+            if found.is_empty() {
+                output::say(&format!("no file is like '{pattern}'"));
+            }
+            Ok(found)
+        }
+        None => Ok(vec![input.to_owned()]),
+    }
+}
+
+/// How patterns are read: a star stands for a part of one name.
+const PATTERNS: glob::MatchOptions = glob::MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
 
 fn in_directory(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -60,11 +103,7 @@ fn pattern(input: &Path) -> Option<&str> {
 }
 
 fn fitting(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
-    let options = glob::MatchOptions {
-        require_literal_leading_dot: true,
-        ..glob::MatchOptions::new()
-    };
-    let paths = glob::glob_with(pattern, options).with_context(|| format!("'{pattern}' is no pattern"))?;
+    let paths = glob::glob_with(pattern, PATTERNS).with_context(|| format!("'{pattern}' is no pattern"))?;
     let mut files = Vec::new();
     for path in paths {
         let path = path.with_context(|| format!("cannot look for '{pattern}'"))?;
@@ -79,25 +118,35 @@ fn fitting(pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn directories_and_patterns_stand_for_their_files() {
+    #[tokio::test]
+    async fn directories_and_patterns_stand_for_their_files() {
         let dir = tempfile::tempdir().unwrap();
         for name in ["b.csv", "a.csv", ".hidden", "c.txt"] {
             fs::write(dir.path().join(name), "").unwrap();
         }
         fs::create_dir(dir.path().join("below")).unwrap();
-        let names = |inputs: &[&str]| -> Vec<String> {
-            let inputs: Vec<PathBuf> = inputs.iter().map(|input| dir.path().join(input)).collect();
-            let files = expand(&inputs).unwrap();
-            files
-                .iter()
-                .map(|file| file.strip_prefix(dir.path()).unwrap().display().to_string())
-                .collect()
-        };
-        assert_eq!(names(&[""]), ["a.csv", "b.csv", "c.txt"]);
-        assert_eq!(names(&["b.csv", "*.csv"]), ["b.csv", "a.csv"]);
-        assert_eq!(names(&["*", "below/../a.csv"]), ["a.csv", "b.csv", "c.txt"]);
-        assert_eq!(names(&["none.csv", "none*"]), ["none.csv"]);
-        assert_eq!(names(&["below"]), [""; 0]);
+        let below = dir.path().canonicalize().unwrap();
+        for (inputs, expected) in [
+            (vec![""], vec!["a.csv", "b.csv", "c.txt"]),
+            (vec!["b.csv", "*.csv"], vec!["b.csv", "a.csv"]),
+            (vec!["*", "below/../a.csv"], vec!["a.csv", "b.csv", "c.txt"]),
+            (vec!["none.csv", "none*"], vec!["none.csv"]),
+            (vec!["below"], vec![]),
+        ] {
+            let paths: Vec<PathBuf> = inputs.iter().map(|input| below.join(input)).collect();
+            let names = find(&paths).await.unwrap().into_iter().map(|source| match source {
+                Source::File(path) => path.strip_prefix(&below).unwrap().display().to_string(),
+                other => other.describe(),
+            });
+            assert_eq!(names.collect::<Vec<_>>(), expected, "{inputs:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_of_an_object_is_said() {
+        for (input, words) in [("ftp://host/a.csv", "s3://bucket/key"), ("s3:///a", "bucket")] {
+            let error = find(&[PathBuf::from(input)]).await.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

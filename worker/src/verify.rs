@@ -3,7 +3,7 @@
 mod file;
 mod source_text;
 
-use std::{collections::HashMap, io, path::PathBuf};
+use std::{collections::HashMap, io};
 
 use ledger::{
     LedgerError, before,
@@ -15,7 +15,7 @@ use ledger::{
 };
 use model::{ChunkKey, ChunkKind, ChunkState, ImportId};
 use serde::Serialize;
-use source::{SourceError, fingerprint};
+use source::{Fingerprint, Source, SourceError};
 use sqlx::PgConnection;
 use target::{Target, TargetError, UndoTarget};
 
@@ -133,8 +133,10 @@ pub enum VerifyError {
     Shape(#[from] ShapeError),
     #[error(transparent)]
     Source(#[from] SourceError),
-    #[error("cannot read {path}")]
-    Read { path: PathBuf, source: io::Error },
+    #[error("{origin} can be read only once: name a file, or an object")]
+    Stream { origin: String },
+    #[error("cannot read {origin}")]
+    Read { origin: String, source: io::Error },
     #[error("cannot compare with the table")]
     Compare(#[from] sqlx::Error),
     #[error(transparent)]
@@ -190,7 +192,7 @@ impl Verification {
 ///
 /// # Errors
 /// [`VerifyError`], when something cannot be read. What differs is no error.
-pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) -> Result<Verification, VerifyError> {
+pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[Source]) -> Result<Verification, VerifyError> {
     let import = imports::read(conn, id).await?.ok_or(VerifyError::Missing(id))?;
     let spec = import.spec()?;
     let target = UndoTarget::describe(conn, &import.target, import.target_oid).await?;
@@ -251,15 +253,15 @@ pub async fn verify(conn: &mut PgConnection, id: ImportId, files: &[PathBuf]) ->
 async fn find_inputs(
     inputs: &[Input],
     import: &Import,
-    files: &[PathBuf],
+    files: &[Source],
     report: &mut Verification,
-) -> Result<HashMap<u32, PathBuf>, VerifyError> {
-    let mut given: HashMap<String, PathBuf> = HashMap::new();
-    for path in files {
-        let path = path.clone();
-        let (path, found) =
-            tokio::task::spawn_blocking(move || fingerprint(&path).map(|found| (path, found))).await??;
-        given.insert(found.hash, path);
+) -> Result<HashMap<u32, Source>, VerifyError> {
+    let mut given: HashMap<String, Source> = HashMap::new();
+    for source in files {
+        let source = source.clone();
+        let (source, found) =
+            tokio::task::spawn_blocking(move || known(&source).map(|found| (source, found))).await??;
+        given.insert(found.hash, source);
     }
     let mut fingerprints: Vec<String> = inputs.iter().map(|input| input.fingerprint.clone()).collect();
     if fingerprints.is_empty() {
@@ -268,15 +270,15 @@ async fn find_inputs(
     }
     let mut found = HashMap::new();
     for (number, expected) in (0..).zip(&fingerprints) {
-        if let Some(path) = given.get(expected) {
-            found.insert(number, path.clone());
+        if let Some(source) = given.get(expected) {
+            found.insert(number, source.clone());
         }
     }
-    for (hash, path) in &given {
+    for (hash, source) in &given {
         report.differ(
             DifferenceKind::Fingerprint,
             u64::from(!fingerprints.contains(hash)),
-            || format!("{} has other content than import {}", path.display(), import.id),
+            || format!("{} has other content than import {}", source.describe(), import.id),
         );
     }
     let missing = fingerprints.len().saturating_sub(found.len());
@@ -286,6 +288,20 @@ async fn find_inputs(
         });
     }
     Ok(found)
+}
+
+/// By what a source is known: it has to be one that can be read again.
+fn known(source: &Source) -> Result<Fingerprint, VerifyError> {
+    match source.fingerprint()? {
+        Some(found) => Ok(found),
+        None => {
+            // To open a directory, or what is not there, says what is wrong with it.
+            source.open()?;
+            Err(VerifyError::Stream {
+                origin: source.describe(),
+            })
+        }
+    }
 }
 
 /// A chunk, for people; with its file, where the import has several.

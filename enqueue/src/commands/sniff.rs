@@ -7,6 +7,7 @@ use submit::sniff::{self, Finding};
 
 use crate::{
     cli::SniffArgs,
+    inputs,
     options::{self, Words},
     output::{self, Exit, group},
 };
@@ -16,7 +17,7 @@ const SHOWN_CHARS: usize = 24;
 
 pub async fn run(args: SniffArgs) -> anyhow::Result<Exit> {
     let (source, name) = match &args.file {
-        Some(path) if path.as_os_str() != "-" => (Source::File(path.clone()), Some(path.display().to_string())),
+        Some(path) if path.as_os_str() != "-" => (inputs::find_one(path).await?, Some(path.display().to_string())),
         _ => (Source::StandardInput, None),
     };
     let finding = tokio::task::spawn_blocking(move || sniff::sniff(&source)).await??;

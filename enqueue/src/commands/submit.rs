@@ -1,4 +1,4 @@
-use std::{io::IsTerminal as _, path::PathBuf, sync::Mutex};
+use std::{io::IsTerminal as _, sync::Mutex};
 
 use indicatif::HumanBytes;
 use ledger::read::ImportStatus;
@@ -43,32 +43,42 @@ async fn submit_inputs(args: &SubmitArgs, open: &Open, signals: &mut Signals) ->
     if args.input.iter().all(|input| input.as_os_str() == "-") {
         return submit(args, vec![Source::StandardInput], open, signals).await;
     }
-    let files = inputs::expand(&args.input)?;
-    if files.is_empty() && !args.each {
+    let sources = tokio::select! {
+        found = inputs::find(&args.input) => found?,
+        _ = signals.next() => {
+            output::say("interrupted: nothing was stored");
+            return Ok(Exit::Cancelled);
+        }
+    };
+    if sources.is_empty() && !args.each {
         let named: Vec<String> = args.input.iter().map(|input| input.display().to_string()).collect();
         anyhow::bail!("no file to load: there is none in {}", named.join(", "));
     }
     if args.each {
-        return submit_each(args, files, open, signals).await;
+        return submit_each(args, sources, open, signals).await;
     }
-    submit(args, files.into_iter().map(Source::File).collect(), open, signals).await
+    submit(args, sources, open, signals).await
 }
 
-/// One import after the other. A file that cannot be submitted is said, and keeps no other from it.
+/// One import after the other. What cannot be submitted is said, and keeps no other from it.
 async fn submit_each(
     args: &SubmitArgs,
-    files: Vec<PathBuf>,
+    sources: Vec<Source>,
     open: &Open,
     signals: &mut Signals,
 ) -> anyhow::Result<Exit> {
     // An inbox is empty most of the time.
-    if files.is_empty() {
+    if sources.is_empty() {
         output::say("no file to load");
     }
     let mut outcome = Exit::Done;
-    for file in files {
-        output::say(&file.display().to_string());
-        let exit = match submit(args, vec![Source::File(file)], open, signals).await {
+    for source in sources {
+        let name = match &source {
+            Source::File(path) => path.display().to_string(),
+            other => other.describe(),
+        };
+        output::say(&name);
+        let exit = match submit(args, vec![source], open, signals).await {
             // A person wants to stop.
             Ok(Exit::Cancelled) => return Ok(Exit::Cancelled),
             Ok(exit) => exit,

@@ -1,4 +1,5 @@
-//! Where the bytes come from: a file, standard input or an upload, hashed as they are read, then decompressed and decoded to UTF-8, or made into text.
+//! Where the bytes come from: a file, an object, standard input or an upload, hashed as they are read, then decompressed and decoded to UTF-8, or made
+//! into text.
 
 #![warn(clippy::unwrap_used)]
 
@@ -17,6 +18,7 @@ use std::{
 };
 
 use model::{Container, TextSpec};
+use object_source::Object;
 use raw::RawReader;
 
 pub use compression::{Compression, DecompressError};
@@ -31,6 +33,8 @@ pub use text::{EncodingError, MARK_BYTES, encoding_name, marked_encoding};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     File(PathBuf),
+    /// Pinned to what it was when it was found.
+    Object(Object),
     StandardInput,
     Stream(Stream),
 }
@@ -49,7 +53,7 @@ pub enum SourceError {
 }
 
 impl Source {
-    /// The source for people, and for telling that it is the same again: an absolute path, 'standard input', or what a stream is called.
+    /// The source for people, and for telling that it is the same again: an absolute path, an address, 'standard input', or what a stream is called.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -58,6 +62,7 @@ impl Source {
                 .unwrap_or_else(|_| path.clone())
                 .display()
                 .to_string(),
+            Self::Object(object) => object.address().to_string(),
             Self::StandardInput => "standard input".to_owned(),
             Self::Stream(stream) => stream.name().to_owned(),
         }
@@ -72,12 +77,22 @@ impl Source {
         }
     }
 
-    /// Reads a regular file for its fingerprint; `None` for what can be read once.
+    /// Whether it can be read again: a regular file, or an object.
+    #[must_use]
+    pub fn can_be_read_again(&self) -> bool {
+        matches!(self, Self::Object(_)) || self.regular_file().is_some()
+    }
+
+    /// Reads a regular file for its fingerprint; an object has the one of what it is pinned to, which costs no reading; `None` for what can be read
+    /// once.
     ///
     /// # Errors
     /// [`SourceError`], naming the path.
     pub fn fingerprint(&self) -> Result<Option<Fingerprint>, SourceError> {
-        self.regular_file().map(fingerprint).transpose()
+        match self {
+            Self::Object(object) => Ok(Some(Fingerprint::of_object(object))),
+            _ => self.regular_file().map(fingerprint).transpose(),
+        }
     }
 
     /// Opens the source at its beginning, and takes its compression off, if it has one.
@@ -94,6 +109,7 @@ impl Source {
                     None,
                 )
             }
+            Self::Object(object) => (object.reader(), None),
             Self::File(path) if path.is_dir() => return Err(SourceError::Directory { path: path.clone() }),
             Self::File(path) => {
                 let of_open = |source| SourceError::Open {
@@ -113,16 +129,32 @@ impl Source {
     }
 }
 
-/// What the bytes of a source add up to.
+/// What the bytes of a source add up to, or what stands for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// BLAKE3, hexadecimal.
+    /// BLAKE3 of the bytes, hexadecimal; of an object, of its address and of what its store calls this content, behind [`OF_OBJECT`].
     pub hash: String,
     /// **Bytes**.
     pub size: u64,
 }
 
+/// What the fingerprint of an object begins with: it is not that of its bytes.
+pub const OF_OBJECT: &str = "object:";
+
 impl Fingerprint {
+    fn of_object(object: &Object) -> Self {
+        Self {
+            hash: format!("{OF_OBJECT}{}", object.identity()),
+            size: object.pin().size,
+        }
+    }
+
+    /// Whether it is that of the bytes.
+    #[must_use]
+    pub fn is_of_bytes(&self) -> bool {
+        !self.hash.starts_with(OF_OBJECT)
+    }
+
     /// That of several inputs, one after the other; of one, its own.
     #[must_use]
     pub fn of_all(inputs: &[Self]) -> Self {

@@ -85,7 +85,7 @@ pub fn sniff(source: &Source) -> Result<Finding, SniffError> {
         return Ok(of_parquet(sample, &columns));
     }
     let is_utf8 = std::str::from_utf8(&sample.lines).is_ok();
-    if sample.text.encoding.is_none() && !is_utf8 && source.regular_file().is_some() {
+    if sample.text.encoding.is_none() && !is_utf8 && source.can_be_read_again() {
         let usual = TextSpec {
             encoding: Some(USUAL_ENCODING.to_owned()),
             ..TextSpec::default()

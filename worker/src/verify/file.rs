@@ -2,12 +2,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    path::PathBuf,
     sync::Arc,
 };
 
 use ledger::{chunks::ChunkRow, rejects::Reject};
 use model::{ImportSpec, Position, Span, TextSpec};
+use source::Source;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use target::{Column, ColumnType, Conflict, Target, UndoTarget, quote_identifier};
 
@@ -28,7 +28,7 @@ use crate::{
 /// The files beside the table.
 pub(super) struct FileComparison {
     /// By the number of the input.
-    files: HashMap<u32, PathBuf>,
+    files: HashMap<u32, Source>,
     text: TextSpec,
     /// The input that is being read: chunks come in the order of the inputs.
     open: Option<(u32, SourceText)>,
@@ -40,7 +40,7 @@ pub(super) struct FileComparison {
 
 impl FileComparison {
     pub(super) fn new(
-        files: HashMap<u32, PathBuf>,
+        files: HashMap<u32, Source>,
         spec: &ImportSpec,
         about: &About,
         target: Target,
@@ -268,7 +268,7 @@ impl FileComparison {
         {
             return Some(text.clone());
         }
-        let text = SourceText::new(self.files.get(&input)?, &self.text);
+        let text = SourceText::new(self.files.get(&input)?.clone(), &self.text);
         self.open = Some((input, text.clone()));
         Some(text)
     }
@@ -285,7 +285,7 @@ impl FileComparison {
             let bounds = span.start.byte.unwrap_or(0)..span.end_byte.unwrap_or(0);
             let bytes = text
                 .read(bounds)
-                .map_err(|(path, source)| VerifyError::Read { path, source })?;
+                .map_err(|(origin, source)| VerifyError::Read { origin, source })?;
             // Values travel as arrays, whatever loaded them.
             let parsed = rows::parse(&bytes, &shape, span, Sink::arrays(&shape.columns));
             Ok(parsed.map(|mut parsed| {

@@ -1,19 +1,18 @@
-//! The text of a file, read again from span to span.
+//! The text of a source, read again from span to span.
 
 use std::{
     io::{self, Read as _},
     ops::Range,
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use model::TextSpec;
 use source::{Source, SourceReader};
 
-/// A file as the splitter read it. What is compressed or encoded otherwise can only be read forward, so spans had better ascend.
+/// A source as the splitter read it. What is compressed or encoded otherwise can only be read forward, so spans had better ascend.
 #[derive(Clone)]
 pub(super) struct SourceText {
-    path: PathBuf,
+    source: Source,
     spec: TextSpec,
     /// One span is read at a time.
     open: Arc<Mutex<Option<OpenText>>>,
@@ -26,9 +25,9 @@ struct OpenText {
 }
 
 impl SourceText {
-    pub(super) fn new(path: &Path, spec: &TextSpec) -> Self {
+    pub(super) fn new(source: Source, spec: &TextSpec) -> Self {
         Self {
-            path: path.to_owned(),
+            source,
             spec: spec.clone(),
             open: Arc::default(),
         }
@@ -37,8 +36,8 @@ impl SourceText {
     /// The text of a span, or what there is of it.
     ///
     /// # Errors
-    /// From the file, with its path.
-    pub(super) fn read(&self, span: Range<u64>) -> Result<Vec<u8>, (PathBuf, io::Error)> {
+    /// From the source, with what it is called.
+    pub(super) fn read(&self, span: Range<u64>) -> Result<Vec<u8>, (String, io::Error)> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         // After an error, or for an earlier span, from the beginning.
         let text = open.take().filter(|text| text.at <= span.start);
@@ -52,13 +51,13 @@ impl SourceText {
             text.at = span.end.max(span.start);
             Ok((text, bytes))
         });
-        let (text, bytes) = read.map_err(|error| (self.path.clone(), error))?;
+        let (text, bytes) = read.map_err(|error| (self.source.describe(), error))?;
         *open = Some(text);
         Ok(bytes)
     }
 
     fn begin(&self) -> io::Result<OpenText> {
-        let opened = Source::File(self.path.clone()).open().map_err(io::Error::other)?;
+        let opened = self.source.open().map_err(io::Error::other)?;
         let reader = opened.decode(&self.spec).map_err(io::Error::other)?;
         Ok(OpenText { reader, at: 0 })
     }

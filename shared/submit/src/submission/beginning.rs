@@ -98,7 +98,7 @@ pub(crate) fn open(source: &Source, reading: &Reading) -> Result<Beginning, Inpu
         // They were found before.
         FormatSpec::JsonLines(json) if !json.keys.is_empty() => (None, Vec::new()),
         // Somebody named the keys, and a stream is not waited for.
-        FormatSpec::JsonLines(_) if reading.fields.is_some() && source.regular_file().is_none() => (None, Vec::new()),
+        FormatSpec::JsonLines(_) if reading.fields.is_some() && !source.can_be_read_again() => (None, Vec::new()),
         FormatSpec::JsonLines(_) => (find_keys(&mut splitter, reading, &origin)?, Vec::new()),
     };
     Ok(Beginning {

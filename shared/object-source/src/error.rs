@@ -1,0 +1,58 @@
+//! Why an object cannot be read.
+
+use crate::{Address, AddressError};
+
+/// Why an object cannot be read, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error("{address} cannot be reached with the settings of the environment (AWS_…, GOOGLE_…, AZURE_…)")]
+    Settings {
+        address: Address,
+        source: object_store::Error,
+    },
+    #[error("there is no object {address}")]
+    Missing { address: Address },
+    #[error("{address} may not be read with the credentials of the environment (AWS_…, GOOGLE_…, AZURE_…)")]
+    Denied {
+        address: Address,
+        source: object_store::Error,
+    },
+    #[error("{address} changed since it was looked at first: submit it again")]
+    Changed { address: Address },
+    #[error(
+        "{address} is on a server that gives no parts of it (HTTP range requests): pipe it instead, as in `curl -fsS URL | enqueue`"
+    )]
+    NoRanges { address: Address },
+    #[error("{address}: objects cannot be listed there; name each of them")]
+    NoList { address: Address },
+    #[error("cannot read {address}")]
+    Read {
+        address: Address,
+        source: object_store::Error,
+    },
+}
+
+impl ObjectError {
+    /// Whether it may pass by itself, or where somebody mends the set-up: nothing is wrong with the object.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Settings { .. } | Self::Denied { .. } | Self::Read { .. })
+    }
+
+    pub(crate) fn of(address: &Address, source: object_store::Error) -> Self {
+        use object_store::Error as E;
+        let address = address.clone();
+        match source {
+            E::NotFound { .. } => Self::Missing { address },
+            E::Precondition { .. } => Self::Changed { address },
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Denied { address, source },
+            // The crate keeps to itself which error it is.
+            E::Generic { ref source, .. } if source.to_string().contains("non-partial response") => {
+                Self::NoRanges { address }
+            }
+            source => Self::Read { address, source },
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! An object as it was at one moment.
+
+use std::{io::Read, ops::Range, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
+
+use crate::{
+    Address, ObjectError,
+    address::Service,
+    read::{self, PART_BYTES},
+    stores::runtime,
+};
+
+/// What an object was when it was looked at: another content has another pin, as far as its store can tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// **Bytes**.
+    pub size: u64,
+    /// What the store calls this content (RFC 9110, `ETag`); some HTTP servers say none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// **Milliseconds** since 1970 at which it was last written, where that is all that tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<i64>,
+}
+
+/// An object, and what it was when it was found.
+#[derive(Clone)]
+pub struct Object {
+    address: Address,
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    pin: Pin,
+    runtime: Handle,
+}
+
+/// How often a part is asked for whose answers break off, beyond what the store's client tries by itself.
+const TRIES: u32 = 5;
+/// The wait before the second try; doubled with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+impl Pin {
+    pub(crate) fn of(meta: &ObjectMeta) -> Self {
+        let modified = meta.last_modified.timestamp_millis();
+        Self {
+            size: meta.size,
+            etag: meta.e_tag.clone(),
+            modified: (meta.e_tag.is_none() && modified != 0).then_some(modified),
+        }
+    }
+
+    /// By which a server compares; a weak one (`W/"…"`) it would never find to be the same.
+    fn strong_etag(&self) -> Option<String> {
+        self.etag.clone().filter(|etag| !etag.starts_with("W/"))
+    }
+}
+
+impl Object {
+    pub(crate) fn new(address: Address, store: Arc<dyn ObjectStore>, path: Path, pin: Pin) -> Self {
+        Self {
+            address,
+            store,
+            path,
+            pin,
+            runtime: runtime(),
+        }
+    }
+
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    #[must_use]
+    pub fn pin(&self) -> &Pin {
+        &self.pin
+    }
+
+    /// What tells it from all others, and from what will be under its address: BLAKE3, hexadecimal, of address and pin.
+    #[must_use]
+    pub fn identity(&self) -> String {
+        let Pin { size, etag, modified } = &self.pin;
+        let mut hasher = blake3::Hasher::new();
+        let parts = [
+            self.address.to_string(),
+            size.to_string(),
+            etag.clone().unwrap_or_default(),
+            modified.map(|at| at.to_string()).unwrap_or_default(),
+        ];
+        for part in parts {
+            // Told apart by their lengths.
+            hasher.update(&part.len().to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    /// These **bytes** of it, as it was when it was found.
+    ///
+    /// # Errors
+    /// [`ObjectError`]; [`ObjectError::Changed`] when something else is there by now.
+    pub async fn range(&self, range: Range<u64>) -> Result<Bytes, ObjectError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let (mut tried, mut pause) = (1, FIRST_PAUSE);
+        loop {
+            match self.try_range(range.clone()).await {
+                Err(ObjectError::Read { .. }) if tried < TRIES => {}
+                outcome => return outcome,
+            }
+            tokio::time::sleep(pause).await;
+            (tried, pause) = (tried + 1, pause * 2);
+        }
+    }
+
+    async fn try_range(&self, range: Range<u64>) -> Result<Bytes, ObjectError> {
+        let of_store = |source| ObjectError::of(&self.address, source);
+        let options = GetOptions {
+            if_match: self.pin.strong_etag(),
+            range: Some(GetRange::Bounded(range.clone())),
+            ..GetOptions::default()
+        };
+        let changed = || ObjectError::Changed {
+            address: self.address.clone(),
+        };
+        let found = match self.store.get_opts(&self.path, options).await {
+            // It may be shorter by now: then no part is there, or another one than was asked for.
+            Err(source) => {
+                let error = of_store(source);
+                let is_gone = matches!(error, ObjectError::Read { .. })
+                    && look(&*self.store, &self.address, &self.path)
+                        .await
+                        .is_ok_and(|meta| Pin::of(&meta) != self.pin);
+                return Err(if is_gone { changed() } else { error });
+            }
+            Ok(found) => found,
+        };
+        // Not every server looks at conditions.
+        if Pin::of(&found.meta) != self.pin {
+            return Err(changed());
+        }
+        let bytes = found.bytes().await.map_err(of_store)?;
+        if bytes.len() as u64 == range.end - range.start {
+            Ok(bytes)
+        } else {
+            Err(changed())
+        }
+    }
+
+    /// Reads it from its beginning, in large parts, some of them ahead. To be read where blocking is allowed.
+    #[must_use]
+    pub fn reader(&self) -> Box<dyn Read + Send> {
+        Box::new(read::Reader::start(self, 0..self.pin.size))
+    }
+
+    /// Reads these **bytes** of it, as [`Object::reader`].
+    #[must_use]
+    pub fn reader_of(&self, range: Range<u64>) -> Box<dyn Read + Send> {
+        Box::new(read::Reader::start(self, range.start..range.end.min(self.pin.size)))
+    }
+
+    pub(crate) fn parts(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let end = range.end;
+        let starts = std::iter::successors(Some(range.start), |start| start.checked_add(PART_BYTES));
+        starts
+            .take_while(move |&start| start < end)
+            .map(move |start| start..(start + PART_BYTES).min(end))
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+}
+
+/// What is under an address.
+pub(crate) async fn look(store: &dyn ObjectStore, address: &Address, path: &Path) -> Result<ObjectMeta, ObjectError> {
+    let of_store = |source| ObjectError::of(address, source);
+    let head = GetOptions {
+        head: true,
+        ..GetOptions::default()
+    };
+    if address.service != Service::Http {
+        return Ok(store.get_opts(path, head).await.map_err(of_store)?.meta);
+    }
+    // Whether the server gives parts is known by asking for one; an object without a byte has none.
+    let first = GetOptions {
+        range: Some(GetRange::Bounded(0..1)),
+        ..GetOptions::default()
+    };
+    match store.get_opts(path, first).await.map_err(of_store) {
+        Ok(found) => Ok(found.meta),
+        Err(error @ (ObjectError::Missing { .. } | ObjectError::Denied { .. })) => Err(error),
+        Err(error) => match store.get_opts(path, head).await {
+            Ok(found) if found.meta.size == 0 => Ok(found.meta),
+            _ => Err(error),
+        },
+    }
+}
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Object")
+            .field("address", &self.address)
+            .field("pin", &self.pin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        self.address == other.address && self.pin == other.pin
+    }
+}
+
+impl Eq for Object {}
