@@ -10,14 +10,14 @@ pub enum ObjectError {
     #[error("{address} cannot be reached with the settings of the environment (AWS_…, GOOGLE_…, AZURE_…)")]
     Settings {
         address: Address,
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     #[error("there is no object {address}")]
     Missing { address: Address },
     #[error("{address} may not be read with the credentials of the environment (AWS_…, GOOGLE_…, AZURE_…)")]
     Denied {
         address: Address,
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     #[error("{address} changed since it was looked at first: submit it again")]
     Changed { address: Address },
@@ -30,7 +30,7 @@ pub enum ObjectError {
     #[error("cannot read {address}")]
     Read {
         address: Address,
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
 }
 
@@ -47,12 +47,18 @@ impl ObjectError {
         match source {
             E::NotFound { .. } => Self::Missing { address },
             E::Precondition { .. } => Self::Changed { address },
-            E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Denied { address, source },
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => Self::Denied {
+                address,
+                source: Box::new(source),
+            },
             // The crate keeps to itself which error it is.
             E::Generic { ref source, .. } if source.to_string().contains("non-partial response") => {
                 Self::NoRanges { address }
             }
-            source => Self::Read { address, source },
+            source => Self::Read {
+                address,
+                source: Box::new(source),
+            },
         }
     }
 }

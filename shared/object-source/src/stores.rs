@@ -90,7 +90,7 @@ impl Stores {
         }
         let store = open(address).map_err(|source| ObjectError::Settings {
             address: address.clone(),
-            source,
+            source: Box::new(source),
         })?;
         opened.insert(address.store.clone(), Arc::clone(&store));
         Ok(store)
@@ -142,7 +142,7 @@ fn path(address: &Address) -> Result<Path, ObjectError> {
     };
     path.map_err(|source| ObjectError::Read {
         address: address.clone(),
-        source: source.into(),
+        source: Box::new(source.into()),
     })
 }
 
