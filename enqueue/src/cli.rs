@@ -11,7 +11,7 @@ use std::{ffi::OsString, net::SocketAddr, num::NonZeroU16, path::PathBuf, time::
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use connect::ConnectArgs;
 use manual::ManualCommand;
-use model::{IdentityChoice, ImportId, ImportState, Limit, LoadMethod, NotifyUrl, NotifyUrlError, Priority};
+use model::{IdentityChoice, ImportId, ImportState, Limit, LoadMethod, NotifyUrl, NotifyUrlError, Priority, QueueName};
 use session::logging::LogFormat;
 
 pub use conflict::ConflictArgs;
@@ -38,6 +38,7 @@ pub use values::ValuesArgs;
   enqueue -i stock.csv -d , --table shop.stock --create-table --primary-key product,day
                                                … into a table that is made for it; --dry-run only shows the SQL
   enqueue -i mended.csv --like 7               the same table and options as import 7
+  enqueue -i history.csv --queue nightly       for the workers that serve that queue: worker --queue nightly
   id=$(enqueue -i orders.csv)                  the import's id, alone on standard output
   enqueue cancel $id                           take exactly its rows out again
   enqueue serve                                a page that shows all of this in a browser
@@ -170,6 +171,9 @@ pub struct SubmitArgs {
     /// Chunks that are loaded at once, at most
     #[arg(long, value_name = "N")]
     pub max_parallel: Option<NonZeroU16>,
+    /// The queue to wait in, of which only workers that serve it take anything: --queue nightly
+    #[arg(long, value_name = "NAME", default_value_t = QueueName::default())]
+    pub queue: QueueName,
     /// With more rejected records the import fails: --max-rejects 100 or --max-rejects 0.5%
     #[arg(long, value_name = "N|N%")]
     pub max_rejects: Option<Limit>,

@@ -1,8 +1,8 @@
 //! The database as a command uses it: a pool of sessions, and with the private server a worker in this process.
 
 use connect::{ConnectArgs, Database};
-use ledger::read::ImportStatus;
-use model::ProcessName;
+use ledger::{imports, read::ImportStatus};
+use model::{ProcessName, QueueName};
 use rand::RngExt as _;
 use session::database::{self, Commit, Purpose};
 use session::retry::{MaybeTransient, through_outages};
@@ -130,13 +130,22 @@ impl Open {
         PgConnection::connect_with(&options).await
     }
 
-    /// Starts a worker in this process, if the server is the private one: it has no others.
-    pub fn start_local_worker(&mut self) {
+    /// Starts a worker in this process, if the server is the private one: it has no others, so that this one serves every queue that an
+    /// import is in, and `queue`.
+    pub async fn start_local_worker(&mut self, queue: Option<&QueueName>) {
         if !self.is_local() {
             return;
         }
+        let known = async { imports::known_queues(&mut *self.connection().await?).await };
+        // What keeps the question from being answered is for the worker to tell.
+        let mut queues = known.await.unwrap_or_default();
+        queues.push(QueueName::default());
+        queues.extend(queue.cloned());
+        queues.sort_unstable();
+        queues.dedup();
         let stop = CancellationToken::new();
         let config = WorkerConfig {
+            queues,
             notify: self.notify.clone(),
             ..WorkerConfig::new(self.options().clone())
         };

@@ -167,14 +167,17 @@ fn read_so_far(status: &ImportStatus, progress: Option<&Progress>) -> String {
     }
 }
 
-/// Says once that no worker is alive, should that be so; for a person who waits. Never returns: it runs beside what is waited for.
-pub async fn warn_when_alone(open: &Open) -> std::convert::Infallible {
+/// Says once that no worker serves an import's queue, should that be so; for a person who waits. Never returns: it runs beside what is
+/// waited for.
+pub async fn warn_when_alone(open: &Open, import: ImportId) -> std::convert::Infallible {
     // A worker that is starting gets this time.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let alive = async { ledger::workers::count_alive(&mut *open.connection().await?).await };
+    let unserved = async { ledger::workers::unserved_queue(&mut *open.connection().await?, import).await };
     // What keeps the question from being answered is for the follower to tell.
-    if !open.is_local() && matches!(alive.await, Ok(0)) {
-        output::insist("NO WORKER IS ALIVE: start one (`worker`) or this waits for ever");
+    if !open.is_local()
+        && let Ok(Some(queue)) = unserved.await
+    {
+        output::insist(&output::no_worker(&queue));
     }
     std::future::pending().await
 }

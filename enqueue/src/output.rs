@@ -6,8 +6,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use ledger::read::ImportStatus;
-use model::{Delimiter, ImportId, ImportState};
+use ledger::{read::ImportStatus, workers::WorkerStatus};
+use model::{Delimiter, ImportId, ImportState, QueueName, words};
 
 pub use model::words::{escape, group};
 
@@ -175,6 +175,9 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
         "rows",
         format!("{} into {}{renamed}", group(status.loaded), escape(&status.target)),
     );
+    if !status.queue.is_default() {
+        line("queue", status.queue.to_string());
+    }
     let (updated, unchanged, skipped) = (status.updated, status.unchanged, status.skipped);
     if updated + unchanged + skipped > 0 {
         line("inserted", group(status.inserted));
@@ -246,6 +249,24 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
         _ => line("undo", again(&format!("cancel {id}"), local)),
     }
     lines.join("\n")
+}
+
+/// Says that nobody loads what waits in a queue.
+#[must_use]
+pub fn no_worker(queue: &QueueName) -> String {
+    format!(
+        "NO WORKER SERVES THE QUEUE '{queue}': start one (`{}`) or this waits for ever",
+        queue.worker_command()
+    )
+}
+
+/// Which queues a worker serves, unless that is the default one alone.
+#[must_use]
+pub fn serves(worker: &WorkerStatus) -> String {
+    match worker.queues.as_slice() {
+        [queue] if queue.is_default() => String::new(),
+        queues => format!("  serves {}", words::list(queues)),
+    }
 }
 
 /// Says that there is no such import.

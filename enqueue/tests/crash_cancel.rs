@@ -132,7 +132,7 @@ async fn a_submission_that_is_cancelled_stops_and_says_so() {
     let submitter = world
         .enqueue(&["-i", file.path(), "--chunk-rows", "200", "--max-pending", "1K"])
         .start();
-    submitter.until_says("NO WORKER IS ALIVE").await;
+    submitter.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     let import = world.latest_import().await;
     assert_eq!(world.state(import).await, "splitting");
     assert_eq!(world.run(&["cancel", &import.to_string()]).await.code, Some(0));
@@ -213,7 +213,7 @@ async fn a_forced_submission_that_died_is_undone_and_can_be_made_again() {
     let mut submitter = world
         .enqueue(&[&command[..], &["--max-pending", "1K"]].concat())
         .start();
-    submitter.until_says("NO WORKER IS ALIVE").await;
+    submitter.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     let import = world.latest_import().await;
     submitter.kill();
     assert_eq!(world.state(import).await, "splitting");
@@ -237,7 +237,7 @@ async fn a_file_that_changes_while_it_is_read_fails_its_import() {
     let submitter = world
         .enqueue(&["-i", file.path(), "--chunk-rows", "2000", "--max-pending", "1K"])
         .start();
-    submitter.until_says("NO WORKER IS ALIVE").await;
+    submitter.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     let mut append = std::fs::OpenOptions::new()
         .append(true)
         .open(&file.path)

@@ -27,6 +27,9 @@ async fn keda_counts_what_waits_and_what_is_worked_on_and_nothing_else() {
         count.fetch_one(&pool).await.expect("a count")
     };
     assert_eq!(wanted().await, 0);
+    // What is for workers of another queue.
+    world.submit("n.csv", &orders("N", 500), &["--queue", "nightly"]);
+    assert_eq!(wanted().await, 0);
     let id = world.submit("a.csv", &orders("A", 500), &[]);
     assert_eq!(wanted().await, 6);
     let mut worker = world

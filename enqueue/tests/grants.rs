@@ -15,6 +15,8 @@ async fn held(world: &World, role: &Role) -> Vec<String> {
              UNION ALL
              SELECT format('%s %s.%s', a.privilege_type, t.attrelid::regclass, t.attname) FROM pg_attribute AS t, aclexplode(t.attacl) AS a
              WHERE a.grantee = {oid}
+             UNION ALL
+             SELECT format('%s %s', a.privilege_type, p.oid::regprocedure) FROM pg_proc AS p, aclexplode(p.proacl) AS a WHERE a.grantee = {oid}
              ORDER BY 1"
         ))
         .await
@@ -152,6 +154,7 @@ async fn each_role_does_its_work_and_is_refused_the_rest() {
                 "UPDATE pgimport.import SET turn = 9000000000 WHERE id = 1",
                 "UPDATE pgimport.import SET stride = 1 WHERE id = 1",
                 "UPDATE pgimport.import SET max_parallel = 200 WHERE id = 1",
+                "UPDATE pgimport.import SET queue = 'other' WHERE id = 1",
                 "SELECT * FROM pgimport.audit",
                 "DROP TRIGGER guard ON pgimport.import",
                 "CREATE TABLE pgimport.mine (n int)",
@@ -178,6 +181,7 @@ async fn each_role_does_its_work_and_is_refused_the_rest() {
                 "SELECT url FROM pgimport.import_notification",
                 "SELECT * FROM pgimport.import_registry",
                 "SELECT * FROM apalis.jobs",
+                "SELECT pgimport.current_turn('default')",
                 "UPDATE pgimport.import SET state = 'cancelling'",
                 "INSERT INTO pgimport.import_event (import_id, event, to_state) VALUES (1, 'cancel', 'loaded')",
                 "SELECT * FROM public.sale_order",

@@ -619,7 +619,7 @@ async fn what_a_failover_to_a_standby_that_lagged_lost_is_told_and_can_be_submit
     // It waits after its first batch, for nobody works.
     let command = ["-i", halved.path(), "--chunk-rows", "200", "--max-pending", "64K"];
     let submitter = hosts.enqueue(&command).start();
-    submitter.until_says("NO WORKER IS ALIVE").await;
+    submitter.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     let halved_id = world.latest_import().await;
     hosts.until_replicated().await;
 

@@ -250,7 +250,7 @@ async fn an_import_of_several_files_goes_on_where_its_submitter_was_killed() {
         "1K",
     ];
     let mut submitter = world.enqueue(&command).start();
-    submitter.until_says("NO WORKER IS ALIVE").await;
+    submitter.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     let worker = world.worker(&[]).start();
     // Some of the second file is stored, and not all of it.
     world.until_some("pgimport.import_chunk WHERE input = 1").await;
@@ -298,7 +298,7 @@ async fn a_file_that_changes_before_its_turn_fails_the_import() {
             "1K",
         ])
         .start();
-    submitter.until_says("NO WORKER IS ALIVE").await;
+    submitter.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     let mut append = fs::OpenOptions::new().append(true).open(&b.path).unwrap();
     append.write_all(b"S;late;2025-01-01;1\n").unwrap();
     let _worker = world.worker(&[]).start();

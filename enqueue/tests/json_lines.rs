@@ -150,7 +150,7 @@ async fn another_submission_goes_on_where_one_was_killed() {
     let mut submitter = world
         .enqueue(&[&command[..], &["--max-pending", "1K"]].concat())
         .start();
-    submitter.until_says("NO WORKER IS ALIVE").await;
+    submitter.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     let import = world.latest_import().await;
     submitter.kill();
     let _worker = world.worker(&[]).start();

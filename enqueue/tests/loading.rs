@@ -34,7 +34,7 @@ async fn whoever_waits_is_told_that_no_worker_is_alive() {
     let world = World::new().await;
     let file = world.file("orders.csv", orders("A", 3));
     let waiting = world.enqueue(&["-i", &file, "--wait"]).start();
-    waiting.until_says("NO WORKER IS ALIVE").await;
+    waiting.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     world.drain();
     waiting.finish().exits(0);
 }
@@ -235,7 +235,7 @@ async fn a_submission_waits_for_workers_and_says_when_there_is_none() {
     let submitting = world
         .enqueue(&["-i", &file, "--max-pending", "64K", "--chunk-rows", "20000"])
         .start();
-    submitting.until_says("NO WORKER IS ALIVE").await;
+    submitting.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     assert_json(&world.status(1), &json!({"state": "splitting", "loaded": 0}));
     let _worker = world.worker(&[]).start();
     let output = submitting.finish().exits(0);

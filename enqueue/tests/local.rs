@@ -145,6 +145,22 @@ fn query_without_local() -> [&'static str; 4] {
 }
 
 #[test]
+fn the_worker_within_serves_whichever_queue_an_import_is_in() {
+    let machine = Machine::new();
+    machine
+        .run(&["--local", "-i", &sample(), "--queue", "nightly", "--json"])
+        .exits(0)
+        .says("import 1: loaded");
+    let again = machine.run(&["--local", "-i", &sample(), "--queue", "other"]).exits(0);
+    assert_eq!(again.id(), 1);
+    let undone = machine.run(&["cancel", "1", "--local", "--json"]).exits(0).json();
+    assert_json(
+        &undone,
+        &json!({"state": "cancelled", "deleted": 1000, "queue": "nightly"}),
+    );
+}
+
+#[test]
 fn local_submissions_share_the_server_and_exit_with_3_on_rejects() {
     let machine = Machine::new();
     let path = machine.0.path();

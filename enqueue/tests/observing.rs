@@ -142,7 +142,7 @@ async fn a_status_says_when_what_happened_and_puts_errors_together() {
         .replacen(";19\n", "\n", 1);
     let id = world.submit("a.csv", &content, &[]).to_string();
     let waiting = world.enqueue(&["status", &id]).run().exits(0).stdout;
-    assert!(waiting.contains("NO WORKER IS ALIVE"), "{waiting}");
+    assert!(waiting.contains("NO WORKER SERVES THE QUEUE 'default'"), "{waiting}");
     world.drain();
     let status = world.enqueue(&["status", &id]).run().exits(0).stdout;
     for expected in [

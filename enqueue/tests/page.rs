@@ -617,7 +617,7 @@ async fn a_database_that_is_away_is_said_and_found_again() {
     page.get(&format!("/imports/{id}"))
         .await
         .is(StatusCode::OK)
-        .has("No worker is alive");
+        .has("No worker serves the queue");
     // What the page had open is gone with it.
     server.restart(local_server::ShutdownMode::Immediate).await;
     until("the page finds the database", async || {

@@ -53,7 +53,7 @@ async fn rows_are_those_of_the_same_text_also_where_a_submitter_was_killed() {
     let mut submitter = world
         .enqueue(&[&command[..], &["--max-pending", "1K"]].concat())
         .start();
-    submitter.until_says("NO WORKER IS ALIVE").await;
+    submitter.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     submitter.kill();
     let _worker = world.worker(&[]).start();
     let again = world.run(&command).await.exits(0).says("going on in its place");

@@ -145,7 +145,7 @@ async fn an_interrupted_submission_is_taken_over_by_its_own_role_alone() {
         "1",
     ];
     let mut submitting = company.call(alice, &arguments).start();
-    submitting.until_says("NO WORKER IS ALIVE").await;
+    submitting.until_says("NO WORKER SERVES THE QUEUE 'default'").await;
     submitting.kill();
     world
         .execute("UPDATE pgimport.import SET lease_until = now() - interval '1 second'")

@@ -29,7 +29,7 @@ use std::{
 use ledger::read::{ImportStatus, status};
 use model::{
     CompletionSpec, CsvDialect, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadMethod, LoadSpec,
-    ProcessName, RejectsSpec, Replace, Share, SplitSpec, TextSpec, UndoSpec, ValuesSpec,
+    ProcessName, QueueName, RejectsSpec, Replace, Share, SplitSpec, TextSpec, UndoSpec, ValuesSpec,
 };
 use proptest::{
     collection::{btree_map, btree_set, vec},
@@ -566,6 +566,7 @@ impl<'a> Lane<'a> {
             max_pending: 1 << 30,
             notify: None,
             share: Share::default(),
+            queue: QueueName::default(),
         };
         let name = ProcessName::new("pg_import-enqueue", "test", std::process::id(), rand::random());
         let (progress, observe) = (Progress::default(), |_: Event| {});

@@ -18,7 +18,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use ledger::LedgerError;
+use ledger::{LedgerError, wakeups};
 use model::{ChunkKey, ImportId, Limit, ProcessName};
 use queue::{Job, JobError};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
@@ -180,8 +180,8 @@ impl JobContext {
     }
 }
 
-/// Does a job as the queue delivered it.
-pub async fn run(context: &JobContext, arguments: &[u8]) {
+/// Does a job as the queue delivered it, as one of `job_type`.
+pub async fn run(context: &JobContext, job_type: &str, arguments: &[u8]) {
     let job = match Job::from_bytes(arguments) {
         Ok(job) => job,
         Err(error) => {
@@ -193,10 +193,29 @@ pub async fn run(context: &JobContext, arguments: &[u8]) {
                 error = session::describe_error(&error),
                 "a job is left to newer workers"
             );
-            outcome::leave_to_newer(context, arguments, chunk).await;
+            outcome::leave_to_newer(context, job_type, arguments, chunk).await;
             return;
         }
     };
+    match is_in_place(context, job, job_type).await {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::info!(
+                ?job,
+                job_type,
+                "a job in another queue than its import's was passed over"
+            );
+            return;
+        }
+        Err(error) => {
+            tracing::warn!(
+                ?job,
+                error = session::describe_error(&error),
+                "whose job it is could not be seen; it comes again"
+            );
+            return;
+        }
+    }
     match job {
         Job::LoadChunk(chunk) => load(context, chunk).await,
         Job::DeleteChunk(chunk) => {
@@ -207,6 +226,12 @@ pub async fn run(context: &JobContext, arguments: &[u8]) {
             do_and_settle(context, job, cancel_import::run(context, import)).await;
         }
     }
+}
+
+/// Whether a job is where it belongs. One that is not was added by a program of before, which knows one queue: maintenance adds it again,
+/// for a worker that serves its import's queue.
+async fn is_in_place(context: &JobContext, job: Job, job_type: &str) -> Result<bool, LedgerError> {
+    wakeups::is_in_place(&mut *context.pool.acquire().await?, job, job_type).await
 }
 
 /// Attempts from which on a chunk is taken for what ends its workers. One may be chance, as when the machine died; and chunks that are

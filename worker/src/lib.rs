@@ -11,6 +11,7 @@ pub mod load;
 mod maintenance;
 mod metrics;
 pub mod notify;
+pub mod queues;
 mod undo;
 mod verify;
 

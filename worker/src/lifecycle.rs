@@ -3,6 +3,7 @@
 //! The queue's workers end at the first database error, and under its own monitor a process can stay alive without one. So each session
 //! here is started anew, under a new name and after a growing pause, until the database was away for too long.
 
+mod fetch;
 mod session;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
 
 use ::session::database::{self, Commit, DatabaseError, Purpose};
 use ledger::LedgerError;
-use model::ProcessName;
+use model::{ProcessName, QueueName};
 use rand::RngExt as _;
 use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
@@ -39,6 +40,8 @@ pub struct WorkerConfig {
     pub connect: PgConnectOptions,
     /// Chunks that are written to their targets at once; half as many more are fetched and parsed meanwhile.
     pub concurrency: u32,
+    /// The queues that it serves, in turn; at least one.
+    pub queues: Vec<QueueName>,
     /// End when nothing is left to do.
     pub drain: bool,
     /// How long running chunks may take to finish after the worker was told to stop.
@@ -63,6 +66,7 @@ impl WorkerConfig {
         Self {
             connect,
             concurrency: default_concurrency(),
+            queues: vec![QueueName::default()],
             drain: false,
             shutdown_timeout: Duration::from_secs(30),
             give_up_after: Duration::from_secs(300),

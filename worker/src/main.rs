@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use worker::{
     WorkerConfig, default_concurrency,
     notify::{Networks, NotifyConfig},
+    queues::{self, QueueNames},
 };
 
 /// Loads the chunks of imports into their tables, on as many machines as you like
@@ -22,6 +23,8 @@ use worker::{
   worker                                 work until told to stop
   worker --drain                         work until nothing is left to do
   worker --concurrency 8                 load eight chunks at once
+  worker --queue nightly                 load what is submitted with enqueue --queue nightly, and nothing else
+  worker --queue nightly,default         … and what names no queue, by turns
   PG_IMPORT_STAGING=prod worker          work for the database of credentials/prod
   worker --listen 0.0.0.0:9187           … and answer Prometheus, and whoever asks whether it can work
 
@@ -36,7 +39,10 @@ struct Cli {
     /// Chunks to load at once, each in a session of its own; half as many more are read ahead [default: the number of cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=512))]
     concurrency: Option<u32>,
-    /// End when nothing is left to do
+    /// The queue to serve; several with commas, or one by one, are served by turns [default: default]
+    #[arg(long, value_name = "NAME", env = queues::QUEUES_VARIABLE)]
+    queue: Vec<QueueNames>,
+    /// End when nothing is left to do in its queues
     #[arg(long)]
     drain: bool,
     /// Seconds that running chunks get to finish after a signal
@@ -104,6 +110,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let database = cli.connect.find().await?;
     let config = WorkerConfig {
         concurrency: cli.concurrency.unwrap_or_else(default_concurrency),
+        queues: queues::named(cli.queue),
         drain: cli.drain,
         shutdown_timeout: Duration::from_secs(cli.shutdown_timeout),
         give_up_after: Duration::from_secs(cli.give_up_after),

@@ -41,7 +41,7 @@ async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::Done);
     }
-    open.start_local_worker();
+    open.start_local_worker(None).await;
     if !(args.wait || open.is_local()) {
         if args.json {
             output::print_json(&follow::status(open, args.id).await?)?;
@@ -57,7 +57,7 @@ async fn cancel(args: &CancelArgs, open: &mut Open) -> anyhow::Result<Exit> {
     let mut display = Display::new();
     let status = tokio::select! {
         status = follow::to_end(open, args.id, &mut display, None) => status?,
-        never = follow::warn_when_alone(open) => match never {},
+        never = follow::warn_when_alone(open, args.id) => match never {},
         _ = signals.next() => {
             display.finish();
             output::say("detached: the deletions go on");

@@ -3,7 +3,7 @@ use ledger::{
     read::{self, Overview},
     workers,
 };
-use model::ImportState;
+use model::{ImportState, QueueName};
 use session::database::doctor::{Finding, Verdict, examine};
 use sqlx::PgConnection;
 
@@ -73,7 +73,20 @@ async fn look(conn: &mut PgConnection, local: bool) -> Result<Vec<Finding>, Ledg
             "update them: what only newer workers can do waits for those",
         ),
     };
-    Ok(vec![workers, imports(&overview), notifications(&overview)])
+    let mut findings = vec![workers, imports(&overview), notifications(&overview)];
+    // One that is missing altogether is said already.
+    if !(alive.is_empty() || local) {
+        findings.extend(overview.unserved.iter().map(unserved));
+    }
+    Ok(findings)
+}
+
+fn unserved(queue: &QueueName) -> Finding {
+    Finding::warning(
+        "queues",
+        format!("imports wait in '{queue}', which no worker serves"),
+        format!("start `{}`", queue.worker_command()),
+    )
 }
 
 fn imports(overview: &Overview) -> Finding {

@@ -18,14 +18,14 @@ pub async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
 async fn retry_and_follow(args: &RetryArgs, open: &mut Open) -> anyhow::Result<Exit> {
     let chunks = requests::retry(&mut *open.connection().await?, args.id).await?;
     output::say(&format!("import {}: {chunks} failed chunks are open again", args.id));
-    open.start_local_worker();
+    open.start_local_worker(None).await;
     if !(args.wait || open.is_local()) {
         return Ok(Exit::Done);
     }
     let mut display = Display::new();
     let status = tokio::select! {
         status = follow::to_end(open, args.id, &mut display, None) => status?,
-        never = follow::warn_when_alone(open) => match never {},
+        never = follow::warn_when_alone(open, args.id) => match never {},
     };
     output::say(&open.summary(&status));
     Ok(Exit::of(&status))

@@ -21,7 +21,7 @@ pub async fn run(args: ServeArgs) -> anyhow::Result<Exit> {
         );
     }
     let mut open = Open::find(&args.connect).await?;
-    open.start_local_worker();
+    open.start_local_worker(None).await;
     let outcome = serve(&args, &open, tokens).await;
     open.close().await;
     outcome

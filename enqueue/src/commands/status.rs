@@ -100,11 +100,11 @@ async fn details(open: &Open, status: &ImportStatus) -> anyhow::Result<Option<St
             }
         ));
     }
-    if !status.state.is_final() && !open.is_local() && workers::count_alive(&mut conn).await? == 0 {
-        lines.push(format!(
-            "  {:<9} NO WORKER IS ALIVE: start one (`worker`) or this waits for ever",
-            "waits"
-        ));
+    if !status.state.is_final()
+        && !open.is_local()
+        && let Some(queue) = workers::unserved_queue(&mut conn, status.import_id).await?
+    {
+        lines.push(format!("  {:<9} {}", "waits", output::no_worker(&queue)));
     }
     Ok((!lines.is_empty()).then(|| lines.join("\n")))
 }
@@ -139,9 +139,11 @@ fn table(imports: &[ImportStatus], workers: &[WorkerStatus], filtered: bool) -> 
             import.state.to_string()
         };
         let note = if import.unreadable.is_some() {
-            " (for newer workers)"
+            " (for newer workers)".to_owned()
+        } else if import.queue.is_default() {
+            String::new()
         } else {
-            ""
+            format!(" (queue {})", import.queue)
         };
         lines.push(format!(
             "{:>6} {state:<10} {:>13} {:>9}  {}{note}",
@@ -170,10 +172,11 @@ fn table(imports: &[ImportStatus], workers: &[WorkerStatus], filtered: bool) -> 
             format!("chunks {}", worker.chunks.join(" "))
         };
         lines.push(format!(
-            "  {}:{}  {doing} (seen {:.0} s ago)",
+            "  {}:{}  {doing} (seen {:.0} s ago){}",
             output::escape(&worker.host),
             worker.pid,
-            worker.silent_s
+            worker.silent_s,
+            output::serves(worker)
         ));
     }
     lines.join("\n")

@@ -27,7 +27,7 @@ pub async fn run(args: SubmitArgs) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let mut open = Open::find(&args.connect).await?;
     if !(args.check || args.create.dry_run) {
-        open.start_local_worker();
+        open.start_local_worker(Some(&args.queue)).await;
     }
     let outcome = match args.notify() {
         Ok(Some(_)) if open.cannot_notify() => Err(anyhow::anyhow!(
@@ -139,7 +139,7 @@ async fn submit(args: &SubmitArgs, sources: Vec<Source>, open: &Open, signals: &
     let mut display = display.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     tokio::select! {
         status = follow::to_end(open, submitted.import, &mut display, Some(&progress)) => { status?; }
-        never = follow::warn_when_alone(open) => match never {},
+        never = follow::warn_when_alone(open, submitted.import) => match never {},
         asked = signals.next() => {
             display.finish();
             match (asked, submitted.own) {
@@ -218,6 +218,7 @@ pub fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
             priority: args.priority,
             max_parallel: args.max_parallel,
         },
+        queue: args.queue.clone(),
         max_pending: args.max_pending,
         // It was looked at with the other arguments.
         notify: args.notify().ok().flatten(),
@@ -231,10 +232,9 @@ fn describe(event: &Event, local: bool) -> String {
             "{} wait for workers: reading pauses until they catch up",
             HumanBytes(*pending_bytes)
         ),
-        Event::Intake(Notice::NoWorkerAlive { pending_bytes }) => format!(
-            "{} wait, and NO WORKER IS ALIVE: start one (`worker`) or this waits for ever",
-            HumanBytes(*pending_bytes)
-        ),
+        Event::Intake(Notice::NoWorkerAlive { pending_bytes, queue }) => {
+            format!("{} wait, and {}", HumanBytes(*pending_bytes), output::no_worker(queue))
+        }
         Event::Intake(Notice::Waits(absence)) => absence.describe().to_owned(),
         Event::Existing { import, state } => {
             format!("the same rows were submitted before, as import {import} ({state}); --force loads them again")
@@ -364,7 +364,7 @@ async fn undo(args: &SubmitArgs, open: &Open, signals: &mut Signals, import: Imp
     let mut display = Display::new();
     tokio::select! {
         status = follow::to_end(open, import, &mut display, None) => { status?; }
-        never = follow::warn_when_alone(open) => match never {},
+        never = follow::warn_when_alone(open, import) => match never {},
         asked = signals.next() => {
             display.finish();
             if asked == Asked::Interrupt {

@@ -25,7 +25,7 @@ async fn list(open: &Open) -> anyhow::Result<Vec<WorkerStatus>> {
     Ok(workers::list(&mut *open.connection().await?).await?)
 }
 
-/// Fits 80 columns, unless a worker has many chunks, which come last.
+/// Fits 80 columns, unless a worker has many chunks, or other queues than the default one, which come last.
 fn table(workers: &[WorkerStatus]) -> String {
     if workers.is_empty() {
         return "no worker is alive: start one on any machine that reaches the database (`worker`)".to_owned();
@@ -41,12 +41,13 @@ fn table(workers: &[WorkerStatus]) -> String {
             chunks => chunks.join(" "),
         };
         lines.push(format!(
-            "{host:<24} {:>7} {:>7} {:>7} {:>8} {:>5.0} s  {chunks}",
+            "{host:<24} {:>7} {:>7} {:>7} {:>8} {:>5.0} s  {chunks}{}",
             worker.pid,
             output::escape(&worker.version),
             worker.concurrency,
             words::duration(worker.uptime_s),
-            worker.silent_s
+            worker.silent_s,
+            output::serves(worker)
         ));
     }
     lines.join("\n")

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{DEADLINE, LOOK, until, until_true};
 
 /// What a person's own settings are in; tests set theirs.
-const SETTINGS: [&str; 17] = [
+const SETTINGS: [&str; 18] = [
     "DATABASE_URL",
     "PGHOST",
     "PGPORT",
@@ -33,6 +33,7 @@ const SETTINGS: [&str; 17] = [
     "PG_IMPORT_NOTIFY",
     "PG_IMPORT_NOTIFY_ALLOW",
     "PG_IMPORT_NOTIFY_SECRET",
+    "PG_IMPORT_QUEUES",
     "RUST_LOG",
 ];
 

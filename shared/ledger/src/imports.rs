@@ -1,8 +1,8 @@
 //! Table `import`: what was submitted, and where it stands.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
-use model::{ImportId, ImportSpec, ImportState, ProcessName, Share};
+use model::{ImportId, ImportSpec, ImportState, ProcessName, QueueName, Share};
 use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
 use crate::{
@@ -40,6 +40,7 @@ pub struct NewImport<'a> {
     pub size_bytes: Option<u64>,
     pub submitter: &'a ProcessName,
     pub share: Share,
+    pub queue: &'a QueueName,
 }
 
 /// Adds an import in the state `splitting`, with the event of its submission, to the caller's transaction; `None` when its key is taken.
@@ -54,8 +55,9 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
     let id = sqlx::query_scalar!(
         "INSERT INTO pgimport.import
              (state, source, resumable, target, target_oid, id_column, columns, options, spec, spec_version, key, fingerprint, size_bytes,
-              submitter, lease_until, chunk_count, record_count, ordered, stride, max_parallel)
-         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, now() + $13 * interval '1 second', 0, 0, $14, $15, $16)
+              submitter, lease_until, chunk_count, record_count, ordered, stride, max_parallel,
+              queue)
+         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, now() + $13 * interval '1 second', 0, 0, $14, $15, $16, $17)
          ON CONFLICT (key) WHERE state <> 'cancelled' DO NOTHING
          RETURNING id",
         new.source,
@@ -73,7 +75,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
         LEASE.as_secs_f64(),
         new.spec.conflict.is_ordered(),
         new.share.priority.stride(),
-        new.share.max_parallel.map(|most| i32::from(most.get()))
+        new.share.max_parallel.map(|most| i32::from(most.get())),
+        new.queue.as_str()
     )
     .fetch_optional(&mut *conn)
     .await?
@@ -203,19 +206,20 @@ pub async fn looking_finished(conn: &mut PgConnection) -> Result<Vec<(ImportId, 
     Ok(rows.into_iter().map(|row| (ImportId(row.id), row.state)).collect())
 }
 
-/// Whether workers may have something to do: an import that loads or is cancelled, or one that is being split by somebody alive. What
-/// only newer workers can do does not count.
+/// Whether workers that serve `queues` may have something to do: an import that loads or is cancelled, or one that is being split by
+/// somebody alive. What only newer workers can do does not count.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn any_open(conn: &mut PgConnection) -> Result<bool, LedgerError> {
+pub async fn any_open(conn: &mut PgConnection, queues: &[QueueName]) -> Result<bool, LedgerError> {
     let rows = sqlx::query!(
         r#"SELECT i.state AS "state: ImportState", i.resumable, i.columns, i.id_column, i.options, i.spec, i.spec_version, i.undo,
                i.undo_version
            FROM pgimport.import AS i
-           WHERE i.state IN ('loading', 'cancelling')
+           WHERE i.queue = ANY ($1) AND (i.state IN ('loading', 'cancelling')
               OR i.state = 'splitting' AND (i.lease_until > pg_catalog.clock_timestamp() OR NOT i.resumable OR EXISTS (
-                  SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending'))"#
+                  SELECT FROM pgimport.import_chunk AS c WHERE c.import_id = i.id AND c.state = 'pending')))"#,
+        queues as &[QueueName]
     )
     .fetch_all(conn)
     .await?;
@@ -231,6 +235,35 @@ pub async fn any_open(conn: &mut PgConnection) -> Result<bool, LedgerError> {
         let undoing = row.state == ImportState::Cancelling;
         spec.read().is_ok() && (!undoing || read_undo(row.undo, row.undo_version).is_ok())
     }))
+}
+
+/// The queues of imports; those that are not there are left out.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn queues(
+    conn: &mut PgConnection,
+    imports: &[ImportId],
+) -> Result<HashMap<ImportId, QueueName>, LedgerError> {
+    let rows = sqlx::query!(
+        r#"SELECT id, queue AS "queue: QueueName" FROM pgimport.import WHERE id = ANY ($1)"#,
+        imports as &[ImportId]
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (ImportId(row.id), row.queue)).collect())
+}
+
+/// Every queue that an import was ever in, but for those of imports that were forgotten.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn known_queues(conn: &mut PgConnection) -> Result<Vec<QueueName>, LedgerError> {
+    Ok(
+        sqlx::query_scalar!(r#"SELECT DISTINCT queue AS "queue: QueueName" FROM pgimport.import"#)
+            .fetch_all(conn)
+            .await?,
+    )
 }
 
 /// Forgets an import that ended: its chunks, ranges and rejects go with it, its rows stay. `false` when it has not ended.

@@ -20,7 +20,7 @@ pub use targets::{TargetStatus, last_successes, targets};
 
 use std::time::Duration;
 
-use model::{ImportId, ImportState};
+use model::{ImportId, ImportState, QueueName};
 use serde::Serialize;
 use sqlx::PgConnection;
 
@@ -47,6 +47,8 @@ pub struct ImportStatus {
     pub target: String,
     /// The table's name when the import was submitted, if it has another now.
     pub renamed_from: Option<String>,
+    /// The queue whose workers load it, and undo it.
+    pub queue: QueueName,
     /// Records found so far.
     pub records: u64,
     /// Rows that were put into the target: those that were inserted, and those of others that were updated.
@@ -211,7 +213,7 @@ async fn statuses(
     let rows = sqlx::query!(
         r#"SELECT i.id, i.state AS "state: ImportState", i.source, i.resumable, i.target, i.columns, i.id_column, i.options, i.spec,
                i.spec_version, i.undo, i.undo_version, i.submitted_by::text, i.size_bytes, i.lease_until < clock_timestamp() AS "lease_expired!",
-               i.fenced_at IS NOT NULL AS "fenced!", i.chunk_count, i.record_count, i.totals,
+               i.fenced_at IS NOT NULL AS "fenced!", i.queue AS "queue: QueueName", i.chunk_count, i.record_count, i.totals,
                coalesce(i.cancel_error, i.error) AS error,
                coalesce((SELECT p.input + 1 FROM pgimport.import_input AS p WHERE p.import_id = i.id ORDER BY p.input DESC LIMIT 1), 1) AS "inputs!",
                to_char(i.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
@@ -332,6 +334,7 @@ async fn statuses(
             files: Vec::new(),
             renamed_from: (row.target != target).then_some(row.target),
             target,
+            queue: row.queue,
             records: totals.records,
             loaded: totals.rows_loaded,
             inserted: totals.rows_inserted(),

@@ -6,7 +6,7 @@ use crate::{
     LedgerError,
     number::{signed, unsigned},
 };
-use model::{PROTOCOL, ProcessName};
+use model::{ImportId, PROTOCOL, ProcessName, QueueName};
 
 /// A worker as it registers itself.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct NewWorker<'a> {
     pub host: &'a str,
     pub pid: u32,
     pub concurrency: u32,
+    /// Those whose jobs it takes.
+    pub queues: &'a [QueueName],
     /// The version of its program, for people.
     pub version: &'a str,
 }
@@ -25,13 +27,15 @@ pub struct NewWorker<'a> {
 /// [`LedgerError`] from the database.
 pub async fn register(conn: &mut PgConnection, worker: &NewWorker<'_>) -> Result<(), LedgerError> {
     sqlx::query!(
-        "INSERT INTO pgimport.worker (name, host, pid, concurrency, protocol, version) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO pgimport.worker (name, host, pid, concurrency, protocol, version, queues)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         worker.name.as_str(),
         worker.host,
         signed::<u32, i32>("a process's id", worker.pid)?,
         signed::<u32, i32>("a worker's concurrency", worker.concurrency)?,
         PROTOCOL,
-        worker.version
+        worker.version,
+        worker.queues as &[QueueName]
     )
     .execute(conn)
     .await?;
@@ -107,6 +111,40 @@ pub async fn count_alive(conn: &mut PgConnection) -> Result<u64, LedgerError> {
     unsigned("the number of workers", count)
 }
 
+/// The queue of an import, unless a worker lives that serves it; `None` also where there is no such import.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn unserved_queue(conn: &mut PgConnection, import: ImportId) -> Result<Option<QueueName>, LedgerError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT i.queue AS "queue: QueueName" FROM pgimport.import AS i
+           WHERE i.id = $1 AND NOT EXISTS (
+               SELECT FROM pgimport.worker AS w
+               WHERE i.queue = ANY (w.queues) AND w.last_seen > clock_timestamp() - $2 * interval '1 second')"#,
+        import.0,
+        queue::stale_after().as_secs_f64()
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// The queues in which imports wait for workers, and that no living worker serves.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn unserved_queues(conn: &mut PgConnection) -> Result<Vec<QueueName>, LedgerError> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT DISTINCT i.queue AS "queue: QueueName" FROM pgimport.import AS i
+           WHERE i.state IN ('splitting', 'loading', 'cancelling') AND i.queue <> ALL (ARRAY(
+               SELECT unnest(w.queues) FROM pgimport.worker AS w
+               WHERE w.last_seen > clock_timestamp() - $1 * interval '1 second'))
+           ORDER BY 1"#,
+        queue::stale_after().as_secs_f64()
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// A worker and what it is doing.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, utoipa::ToSchema)]
 pub struct WorkerStatus {
@@ -114,6 +152,8 @@ pub struct WorkerStatus {
     pub host: String,
     pub pid: i32,
     pub concurrency: i32,
+    /// Those whose imports it loads.
+    pub queues: Vec<QueueName>,
     /// The version of its program; empty for those of before.
     pub version: String,
     /// **Seconds** since it registered.
@@ -130,7 +170,7 @@ pub struct WorkerStatus {
 /// [`LedgerError`] from the database.
 pub async fn list(conn: &mut PgConnection) -> Result<Vec<WorkerStatus>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT w.name, w.host, w.pid, w.concurrency, w.version,
+        r#"SELECT w.name, w.host, w.pid, w.concurrency, w.queues AS "queues: Vec<QueueName>", w.version,
                extract(epoch FROM clock_timestamp() - w.started_at)::float8 AS "uptime_s!",
                extract(epoch FROM clock_timestamp() - w.last_seen)::float8 AS "silent_s!",
                ARRAY(SELECT c.import_id || '/' || c.ordinal
@@ -148,6 +188,7 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<WorkerStatus>, LedgerEr
             host: row.host,
             pid: row.pid,
             concurrency: row.concurrency,
+            queues: row.queues,
             version: row.version,
             uptime_s: row.uptime_s,
             silent_s: row.silent_s.max(0.0),

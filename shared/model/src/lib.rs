@@ -9,6 +9,7 @@ mod ids;
 mod import;
 mod notify;
 mod position;
+mod queue;
 mod share;
 mod spec;
 mod undo;
@@ -20,6 +21,7 @@ pub use ids::{ChunkKey, ImportId, ProcessName};
 pub use import::{IllegalTransition, ImportEvent, ImportState};
 pub use notify::{NotifyUrl, NotifyUrlError};
 pub use position::{Position, Span};
+pub use queue::{QueueName, QueueNameError};
 pub use share::{Priority, Share};
 pub use spec::{
     AddedColumn, AddedValue, AttributeSpec, BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container,
@@ -31,5 +33,5 @@ pub use spec::{
 pub use undo::{UNDO_VERSION, UndoSpec};
 
 /// What a program can live with, as the schema asks it: see `pgimport.oldest_protocol()`. Raised when what workers do beside one another
-/// changes.
-pub const PROTOCOL: i32 = 1;
+/// changes: since 2, workers know named queues.
+pub const PROTOCOL: i32 = 2;

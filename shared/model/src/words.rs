@@ -33,6 +33,13 @@ pub fn group(number: u64) -> String {
     grouped
 }
 
+/// Things one after the other, with commas.
+#[must_use]
+pub fn list(things: &[impl ToString]) -> String {
+    let words: Vec<String> = things.iter().map(ToString::to_string).collect();
+    words.join(", ")
+}
+
 /// A time in two units at most: `3 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`.
 #[must_use]
 pub fn duration(seconds: f64) -> String {

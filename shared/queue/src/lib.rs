@@ -11,10 +11,21 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use ulid::Ulid;
 
-use model::{ChunkKey, ImportId};
+use model::{ChunkKey, ImportId, QueueName};
 
-/// The name of our queue among those that share the schema `apalis`.
+/// What the jobs of our default queue are called in the schema `apalis`, which others may share, and all of our workers, whichever queues
+/// they serve.
 pub const QUEUE: &str = "pg_import";
+
+/// What the jobs of a queue are called, as `pgimport.job_type()` has it.
+#[must_use]
+pub fn job_type(queue: &QueueName) -> String {
+    if queue.is_default() {
+        QUEUE.to_owned()
+    } else {
+        format!("{QUEUE}/{queue}")
+    }
+}
 
 /// The channel on which the queue announces a new job that is due.
 pub const INSERT_CHANNEL: &str = "apalis::job::insert";
@@ -122,6 +133,15 @@ impl Job {
         Ok(envelope.job)
     }
 
+    /// The import that it is about.
+    #[must_use]
+    pub fn import(self) -> ImportId {
+        match self {
+            Self::LoadChunk(chunk) | Self::DeleteChunk(chunk) => chunk.import,
+            Self::CancelImport { import } => import,
+        }
+    }
+
     fn priority(self, turns: &mut Turns) -> i32 {
         match self {
             Self::LoadChunk(chunk) => turns.take(chunk.import),
@@ -130,10 +150,11 @@ impl Job {
     }
 }
 
-/// Where loads get into line. Each import takes turns of its own, from the first one on, so that imports which wait at the same time are
-/// loaded by turns.
+/// Where jobs get into the line of a queue. Each import takes turns of its own, from the first one on, so that imports which wait at the
+/// same time are loaded by turns.
 #[derive(Debug)]
 pub struct Turns {
+    queue: QueueName,
     /// `None` where all go before the line.
     first: Option<i64>,
     stride: i64,
@@ -143,8 +164,9 @@ pub struct Turns {
 impl Turns {
     /// From turn `first` on, each chunk `stride` behind the one before it.
     #[must_use]
-    pub fn new(first: i64, stride: i64) -> Self {
+    pub fn new(queue: QueueName, first: i64, stride: i64) -> Self {
         Self {
+            queue,
             first: Some(first),
             stride,
             taken: HashMap::new(),
@@ -153,17 +175,17 @@ impl Turns {
 
     /// Before the line, for what had its turn already.
     #[must_use]
-    pub fn again() -> Self {
+    pub fn again(queue: QueueName) -> Self {
         Self {
             first: None,
-            ..Self::new(0, 0)
+            ..Self::new(queue, 0, 0)
         }
     }
 
     /// For jobs that load nothing.
     #[must_use]
-    pub fn none() -> Self {
-        Self::new(0, 0)
+    pub fn none(queue: QueueName) -> Self {
+        Self::new(queue, 0, 0)
     }
 
     /// The priority of an import's next chunk.
@@ -182,7 +204,7 @@ impl Turns {
     }
 }
 
-/// Adds jobs within the caller's transaction, loads where `turns` says, due after `delay`; returns their ids in the order of `jobs`.
+/// Adds jobs of imports of one queue within the caller's transaction, where `turns` says, due after `delay`; returns their ids in the order of `jobs`.
 ///
 /// The clock is the database's, for a client's may run ahead; a second back where there is no delay, for the queue announces only jobs
 /// that are due when they are added, and counts in whole seconds.
@@ -196,23 +218,34 @@ pub async fn push(
     delay: Duration,
 ) -> Result<Vec<String>, QueueError> {
     let priorities: Vec<i32> = jobs.iter().map(|job| job.priority(turns)).collect();
-    insert(conn, &write(jobs)?, &priorities, delay).await
+    insert(conn, &job_type(&turns.queue), &write(jobs)?, &priorities, delay).await
 }
 
-/// Adds jobs again that only newer workers can do, behind all others.
+/// Adds jobs again that only newer workers can do, behind all others of their queue.
 ///
 /// # Errors
 /// [`QueueError`] from the database.
-pub async fn push_behind(conn: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<Vec<String>, QueueError> {
-    insert(conn, &write(jobs)?, &vec![PRIORITY_LEFT; jobs.len()], delay).await
+pub async fn push_behind(
+    conn: &mut PgConnection,
+    queue: &QueueName,
+    jobs: &[Job],
+    delay: Duration,
+) -> Result<Vec<String>, QueueError> {
+    let behind = vec![PRIORITY_LEFT; jobs.len()];
+    insert(conn, &job_type(queue), &write(jobs)?, &behind, delay).await
 }
 
-/// Adds a job again that this program could not read, as it came, behind all others.
+/// Adds a job again that this program could not read, as it came, behind all others of its type, which names its queue.
 ///
 /// # Errors
 /// [`QueueError`] from the database.
-pub async fn push_unread(conn: &mut PgConnection, job: &[u8], delay: Duration) -> Result<Vec<String>, QueueError> {
-    insert(conn, &[job.to_vec()], &[PRIORITY_LEFT], delay).await
+pub async fn push_unread(
+    conn: &mut PgConnection,
+    job_type: &str,
+    job: &[u8],
+    delay: Duration,
+) -> Result<Vec<String>, QueueError> {
+    insert(conn, job_type, &[job.to_vec()], &[PRIORITY_LEFT], delay).await
 }
 
 fn write(jobs: &[Job]) -> Result<Vec<Vec<u8>>, QueueError> {
@@ -232,6 +265,7 @@ fn write(jobs: &[Job]) -> Result<Vec<Vec<u8>>, QueueError> {
 /// again: retries are new jobs, so that they can wait.
 async fn insert(
     conn: &mut PgConnection,
+    job_type: &str,
     jobs: &[Vec<u8>],
     priorities: &[i32],
     delay: Duration,
@@ -247,7 +281,7 @@ async fn insert(
                                ELSE floor(extract(epoch FROM clock_timestamp())) - 1 END),
              j.priority
          FROM unnest($3::text[], $4::bytea[], $5::integer[]) AS j (id, job, priority)",
-        QUEUE,
+        job_type,
         delay.as_secs_f64(),
         &ids,
         jobs,
@@ -290,7 +324,7 @@ pub async fn keep_alive(conn: &mut PgConnection, names: &[String]) -> Result<(),
     Ok(())
 }
 
-/// Gives back the jobs of workers whose heartbeat is stale.
+/// Gives back the jobs of workers whose heartbeat is stale, whichever queue they are in.
 ///
 /// # Errors
 /// [`QueueError`] from the database.
@@ -323,7 +357,7 @@ pub struct HeldJob {
 pub async fn held(conn: &mut PgConnection, age: Duration, limit: i64) -> Result<Vec<HeldJob>, QueueError> {
     let rows = sqlx::query!(
         "SELECT id, job FROM apalis.jobs
-         WHERE job_type = $1 AND status IN ('Queued', 'Running') AND lock_at < now() - $2 * interval '1 second' ORDER BY lock_at LIMIT $3",
+         WHERE split_part(job_type, '/', 1) = $1 AND status IN ('Queued', 'Running') AND lock_at < now() - $2 * interval '1 second' ORDER BY lock_at LIMIT $3",
         QUEUE,
         age.as_secs_f64(),
         limit
@@ -358,7 +392,7 @@ pub async fn end(conn: &mut PgConnection, ids: &[String]) -> Result<u64, QueueEr
 pub async fn prune(conn: &mut PgConnection, limit: i64) -> Result<u64, QueueError> {
     let jobs = sqlx::query!(
         "DELETE FROM apalis.jobs WHERE id IN (
-             SELECT id FROM apalis.jobs WHERE job_type = $1 AND status IN ('Done', 'Failed', 'Killed') LIMIT $2
+             SELECT id FROM apalis.jobs WHERE split_part(job_type, '/', 1) = $1 AND status IN ('Done', 'Failed', 'Killed') LIMIT $2
              FOR UPDATE SKIP LOCKED)",
         QUEUE,
         limit
@@ -383,7 +417,7 @@ pub async fn prune(conn: &mut PgConnection, limit: i64) -> Result<u64, QueueErro
 pub async fn set_aside_unreadable(conn: &mut PgConnection) -> Result<u64, QueueError> {
     let done = sqlx::query!(
         "UPDATE apalis.jobs SET status = 'Killed', lock_by = NULL, lock_at = NULL
-         WHERE job_type = $1 AND status IN ('Pending', 'Queued', 'Running')
+         WHERE split_part(job_type, '/', 1) = $1 AND status IN ('Pending', 'Queued', 'Running')
            AND id !~ '^[0-7][0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{25}$'",
         QUEUE
     )
@@ -421,6 +455,12 @@ mod tests {
     }
 
     #[test]
+    fn the_jobs_of_the_default_queue_are_called_as_they_always_were() {
+        assert_eq!(job_type(&QueueName::default()), "pg_import");
+        assert_eq!(job_type(&"nightly".parse().unwrap()), "pg_import/nightly");
+    }
+
+    #[test]
     fn loads_of_imports_take_turns_and_undos_go_first() {
         let load = |import, ordinal| {
             Job::LoadChunk(ChunkKey {
@@ -428,7 +468,7 @@ mod tests {
                 ordinal,
             })
         };
-        let mut turns = Turns::new(100, 4);
+        let mut turns = Turns::new(QueueName::default(), 100, 4);
         let jobs = [
             load(1, 7),
             load(1, 8),
@@ -437,7 +477,7 @@ mod tests {
         ];
         let priorities: Vec<i32> = jobs.iter().map(|job| job.priority(&mut turns)).collect();
         assert_eq!(priorities, [-99, -103, -99, PRIORITY_UNDO]);
-        let mut late = Turns::new(i64::MAX - 1, 4);
+        let mut late = Turns::new(QueueName::default(), i64::MAX - 1, 4);
         assert_eq!([late.take(ImportId(1)), late.take(ImportId(1))], [i32::MIN + 1; 2]);
     }
 

@@ -114,6 +114,12 @@ fn text(overview: &Overview, successes: &[(String, f64)]) -> Result<String, Fail
         None,
         overview.workers as f64,
     );
+    level(
+        "unserved_queues",
+        "Queues in which imports wait, and that no worker serves",
+        None,
+        overview.unserved.len() as f64,
+    );
     let last = Family::<OfTable, Level>::default();
     registry.register_with_unit(
         "last_success_timestamp",
@@ -132,6 +138,7 @@ fn text(overview: &Overview, successes: &[(String, f64)]) -> Result<String, Fail
 #[cfg(test)]
 mod tests {
     use ledger::deliveries::Undelivered;
+    use model::QueueName;
 
     use super::*;
 
@@ -144,6 +151,7 @@ mod tests {
             chunks_failed: 0,
             oldest_pending_s: Some(1.5),
             workers: 2,
+            unserved: vec![QueueName::default()],
             undelivered: Undelivered {
                 waiting: 1,
                 oldest_s: 2.5,
@@ -160,6 +168,7 @@ mod tests {
             "pg_import_undelivered_notifications 1.0",
             "pg_import_undelivered_notifications_oldest_age_seconds 2.5",
             "pg_import_workers_alive 2.0",
+            "pg_import_unserved_queues 1.0",
             "pg_import_last_success_timestamp_seconds{table=\"shop.\\\"odd\\\"\"} 7.5",
             "# EOF",
         ] {

@@ -18,7 +18,7 @@ use ledger::{
     wakeups::advance,
     workers,
 };
-use model::{ChunkKey, Codec, ImportEvent, ImportId, ProcessName, RejectsSpec, UndoSpec};
+use model::{ChunkKey, Codec, ImportEvent, ImportId, ProcessName, QueueName, RejectsSpec, UndoSpec};
 use queue::{self, Job};
 use session::retry::{Absence, MaybeTransient, through_outages};
 use source::Fingerprint;
@@ -62,12 +62,12 @@ pub enum IntakeError {
 }
 
 /// Something a person wants to know while a submission waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// More payload is pending than allowed; the intake waits for workers.
     WaitsForWorkers { pending_bytes: u64 },
-    /// The same, and no worker is alive.
-    NoWorkerAlive { pending_bytes: u64 },
+    /// The same, and no worker is alive that serves the import's queue.
+    NoWorkerAlive { pending_bytes: u64, queue: QueueName },
     /// The database cannot be used for now; the intake tries again.
     Waits(Absence),
 }
@@ -302,15 +302,15 @@ impl Intake<'_> {
         let mut pause = FIRST_PRESSURE_INTERVAL;
         let mut renew_at = Instant::now() + LEASE_INTERVAL;
         loop {
-            let (pending, alive) = self
+            let (pending, unserved) = self
                 .through_outages(async |conn| {
                     let pending = chunks::pending_payload_bytes(conn, self.import).await?;
-                    let alive = if pending > self.max_pending {
-                        workers::count_alive(conn).await?
+                    let unserved = if pending > self.max_pending {
+                        workers::unserved_queue(conn, self.import).await?
                     } else {
-                        1
+                        None
                     };
-                    Ok((pending, alive))
+                    Ok((pending, unserved))
                 })
                 .await?;
             if pending <= self.max_pending {
@@ -318,12 +318,14 @@ impl Intake<'_> {
                 *told = told.filter(|&alive| alive);
                 return Ok(());
             }
-            if *told != Some(alive > 0) {
-                *told = Some(alive > 0);
-                (self.notify)(if alive > 0 {
-                    Notice::WaitsForWorkers { pending_bytes: pending }
-                } else {
-                    Notice::NoWorkerAlive { pending_bytes: pending }
+            if *told != Some(unserved.is_none()) {
+                *told = Some(unserved.is_none());
+                (self.notify)(match unserved {
+                    None => Notice::WaitsForWorkers { pending_bytes: pending },
+                    Some(queue) => Notice::NoWorkerAlive {
+                        pending_bytes: pending,
+                        queue,
+                    },
                 });
             }
             // The batch before has just renewed it.

@@ -333,6 +333,7 @@ impl<'a> Submission<'a> {
             size_bytes: fingerprint.map(|f| f.size),
             submitter: &self.name,
             share: request.share,
+            queue: &request.queue,
         };
         // This waits for a rival's batch, at worst one that is frozen.
         let Some(import) = imports::insert(conn, &new).await? else {

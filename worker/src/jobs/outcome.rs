@@ -221,11 +221,11 @@ async fn retry(
 
 /// Leaves a job of a kind that this program does not know to newer workers: it comes again after a while, to whoever takes it then. Where
 /// it names a chunk, it is the chunk's job from then on, so that nobody adds another one.
-pub(super) async fn leave_to_newer(context: &JobContext, arguments: &[u8], chunk: Option<ChunkKey>) {
+pub(super) async fn leave_to_newer(context: &JobContext, job_type: &str, arguments: &[u8], chunk: Option<ChunkKey>) {
     let push = async {
         let mut conn = context.pool.acquire().await?;
         let mut tx = conn.begin().await?;
-        let ids = queue::push_unread(&mut tx, arguments, left_for()).await?;
+        let ids = queue::push_unread(&mut tx, job_type, arguments, left_for()).await?;
         if let Some(chunk) = chunk {
             chunks::set_jobs(&mut tx, &[chunk], &ids).await?;
         }

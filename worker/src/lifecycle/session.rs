@@ -6,13 +6,14 @@ use apalis::prelude::{
     BackendExt as _, Codec, Data, IntervalStrategy, PollWith, Strategy, WorkerBuilder, WorkerBuilderExt as _,
     WorkerContext,
 };
-use apalis_postgres::{Config, PostgresStorage};
+use apalis_core::backend::queue::Queue as TaskQueue;
+use apalis_postgres::{Config, InsertEvent};
 use futures::channel::mpsc as wakeups;
 use ledger::{
     LedgerError, imports,
     workers::{self, NewWorker},
 };
-use model::ProcessName;
+use model::{ProcessName, QueueName};
 use queue::{self, HEARTBEAT, INSERT_CHANNEL, QUEUE};
 use session::database::{self, Commit};
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions, postgres::PgListener};
@@ -22,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{SessionError, WorkerConfig};
+use super::{SessionError, WorkerConfig, fetch::Queues};
 use crate::{
     jobs::{self, JobContext},
     maintenance,
@@ -114,6 +115,7 @@ impl Session {
             host: &session::host_name(),
             pid: std::process::id(),
             concurrency: config.concurrency,
+            queues: &config.queues,
             version: env!("CARGO_PKG_VERSION"),
         };
         workers::register(&mut heartbeat, &new).await?;
@@ -161,7 +163,8 @@ impl Session {
             listener,
             options,
         } = self;
-        tracing::info!(worker = %name, concurrency = config.concurrency, "worker ready");
+        let queues: Vec<&str> = config.queues.iter().map(QueueName::as_str).collect();
+        tracing::info!(worker = %name, concurrency = config.concurrency, queues = queues.join(","), "worker ready");
         let context = Arc::new(JobContext::new(
             pool.clone(),
             loaders.clone(),
@@ -177,7 +180,8 @@ impl Session {
         let mut helpers = JoinSet::new();
         // Kept beside the task: an ended stream of announcements would keep the interval from being asked.
         let _announcements = wakers.clone();
-        helpers.spawn(forward_announcements(listener, wakers));
+        let job_types: Arc<[String]> = config.queues.iter().map(queue::job_type).collect();
+        helpers.spawn(forward_announcements(listener, Arc::clone(&job_types), wakers));
         helpers.spawn(maintenance::run(pool.clone(), name.clone(), ended.clone()));
         let told = CancellationToken::new();
         let mut telling = JoinSet::new();
@@ -192,10 +196,10 @@ impl Session {
             Arc::clone(metrics),
             ended.clone(),
         ));
-        let mut queue = Queue::start(&queue_workers, wakeups, config.concurrency, &pool, context);
+        let mut queue = Queue::start(&queue_workers, &job_types, wakeups, config.concurrency, &pool, context);
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            () = drained(&pool, config.drain) => Ok(()),
+            () = drained(&pool, config) => Ok(()),
             Some(ended) = queue.workers.join_next() => Err(match ended {
                 Ok(Err(error)) => SessionError::Queue(error),
                 _ => SessionError::DeclaredDead,
@@ -243,6 +247,7 @@ struct Queue {
 impl Queue {
     fn start(
         names: &[String],
+        job_types: &[String],
         wakeups: Vec<wakeups::Receiver<()>>,
         concurrency: u32,
         pool: &PgPool,
@@ -250,10 +255,11 @@ impl Queue {
     ) -> Self {
         let (mut workers, mut stops) = (JoinSet::new(), Vec::new());
         let slots = split_evenly(jobs_at_once(concurrency), names.len());
-        for ((name, wakeups), slots) in std::iter::zip(names, wakeups).zip(slots) {
+        for (n, ((name, wakeups), slots)) in std::iter::zip(names, wakeups).zip(slots).enumerate() {
             let worker_context = WorkerContext::new(name);
             stops.push(worker_context.clone());
-            workers.spawn(work(worker_context, pool.clone(), wakeups, slots, Arc::clone(&context)));
+            let queues = Queues::new(pool, queue_config(), job_types, n);
+            workers.spawn(work(worker_context, queues, wakeups, slots, Arc::clone(&context)));
         }
         Self {
             workers,
@@ -279,38 +285,38 @@ impl Queue {
     }
 }
 
-/// Runs one of the queue's workers.
-async fn work(
-    name: WorkerContext,
-    pool: PgPool,
-    wakeups: wakeups::Receiver<()>,
-    concurrency: usize,
-    context: Arc<JobContext>,
-) -> Result<(), apalis::prelude::WorkerError> {
+fn queue_config() -> Config {
     // A batch of one: prefetched jobs would starve the heartbeats and acknowledgements of those that run.
-    let config = Config::default()
+    Config::default()
         .queue(QUEUE)
         .batch_size(1)
         // It need not say more often that it lives: `beat` does. What counts for its rescues is the product of the two.
         .heartbeat_interval(queue::stale_after())
-        .missed_heartbeats(1);
-    let storage = PostgresStorage::<Vec<u8>>::new(&pool)
-        .with_config(config)
-        .with_codec(AsTheyAre);
+        .missed_heartbeats(1)
+}
+
+/// Runs one of the queue's workers.
+async fn work(
+    name: WorkerContext,
+    queues: Queues,
+    wakeups: wakeups::Receiver<()>,
+    concurrency: usize,
+    context: Arc<JobContext>,
+) -> Result<(), apalis::prelude::WorkerError> {
     // Polling finds what waited or whose announcement was lost; the announcements make it quick.
     let strategy = Strategy::new()
         .stream(wakeups)
         .apply(IntervalStrategy::new(POLL_INTERVAL));
     let worker = WorkerBuilder::new(name)
-        .backend(PollWith::new(storage, strategy))
+        .backend(PollWith::new(queues.with_codec(AsTheyAre), strategy))
         .concurrency(concurrency)
         .data(context)
         .build(handle);
     worker.run().await
 }
 
-async fn handle(arguments: Vec<u8>, context: Data<Arc<JobContext>>) {
-    jobs::run(&context, &arguments).await;
+async fn handle(arguments: Vec<u8>, queue: TaskQueue, context: Data<Arc<JobContext>>) {
+    jobs::run(&context, queue.as_ref(), &arguments).await;
 }
 
 /// Leaves a job's bytes to the handler. An error of the queue's own codec would end the worker, and then, the job being given back, every
@@ -330,10 +336,18 @@ impl Codec<Vec<u8>> for AsTheyAre {
     }
 }
 
-/// Tells every one of the queue's workers of each announced job; the first to ask has it.
-async fn forward_announcements(mut listener: PgListener, mut wakers: Vec<wakeups::Sender<()>>) {
+/// Tells every one of the queue's workers of each job that is announced in a queue they serve; the first to ask has it.
+async fn forward_announcements(
+    mut listener: PgListener,
+    job_types: Arc<[String]>,
+    mut wakers: Vec<wakeups::Sender<()>>,
+) {
     // An error ends the announcements, not the work: the interval goes on, and a lost database ends the session elsewhere.
-    while listener.recv().await.is_ok() {
+    while let Ok(announced) = listener.recv().await {
+        let event = serde_json::from_str::<InsertEvent>(announced.payload());
+        if event.is_ok_and(|event| !job_types.contains(&event.job_type)) {
+            continue;
+        }
         for waker in &mut wakers {
             // Full means that it is awake.
             drop(waker.try_send(()));
@@ -377,17 +391,17 @@ async fn say_alive(conn: &mut PgConnection, name: &ProcessName, queue_workers: &
     workers::heartbeat(conn, name).await
 }
 
-/// Returns when nothing is left to do; never without `drain`.
-async fn drained(pool: &PgPool, drain: bool) {
+/// Returns when nothing is left to do in the worker's queues; never without `drain`.
+async fn drained(pool: &PgPool, config: &WorkerConfig) {
     loop {
         tokio::time::sleep(DRAIN_INTERVAL).await;
-        if !drain {
+        if !config.drain {
             std::future::pending::<()>().await;
         }
         let Ok(mut conn) = pool.acquire().await else {
             continue;
         };
-        if matches!(imports::any_open(&mut conn).await, Ok(false)) {
+        if matches!(imports::any_open(&mut conn, &config.queues).await, Ok(false)) {
             return;
         }
     }

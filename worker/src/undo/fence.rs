@@ -37,7 +37,7 @@ pub async fn set(conn: &mut PgConnection, import: ImportId) -> Result<Option<usi
         // What was loaded last may need what was loaded before it.
         undecided.reverse();
     }
-    wakeups::push_deletions(&mut tx, &undecided).await?;
+    wakeups::push_deletions(&mut tx, &row.queue, &undecided).await?;
     tx.commit().await?;
     Ok(Some(undecided.len()))
 }

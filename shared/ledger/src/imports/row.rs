@@ -1,6 +1,6 @@
 //! An import's row as it is read: in the form of whichever version wrote it.
 
-use model::{ImportId, ImportSpec, ImportState, SPEC_VERSION, UNDO_VERSION, UndoSpec, Version1};
+use model::{ImportId, ImportSpec, ImportState, QueueName, SPEC_VERSION, UNDO_VERSION, UndoSpec, Version1};
 use sqlx::{PgConnection, postgres::types::Oid};
 
 use crate::{LedgerError, Unreadable, number::unsigned_option};
@@ -30,6 +30,8 @@ pub struct Import {
     pub split: bool,
     /// Whether only some of its chunks are in line at once, and whoever ends one brings the next: see [`advance`](crate::wakeups::advance).
     pub advances: bool,
+    /// That all its jobs are in.
+    pub queue: QueueName,
     /// **Seconds** from submission to its end, or to now.
     pub elapsed_s: f64,
 }
@@ -110,7 +112,7 @@ pub async fn read(conn: &mut PgConnection, import: ImportId) -> Result<Option<Im
         r#"SELECT id, state AS "state: ImportState", source, resumable, target, target_oid, id_column, columns, options, spec, spec_version,
                undo, undo_version, submitted_by::text, cancelled_by::text, fingerprint, size_bytes,
                lease_until < pg_catalog.clock_timestamp() AS "lease_expired!", fenced_at IS NOT NULL AS "fenced!", split_at IS NOT NULL AS "split!",
-               ordered OR max_parallel IS NOT NULL AS "advances!",
+               ordered OR max_parallel IS NOT NULL AS "advances!", queue AS "queue: QueueName",
                extract(epoch FROM coalesce(ended_at, pg_catalog.clock_timestamp()) - created_at)::float8 AS "elapsed_s!"
            FROM pgimport.import WHERE id = $1"#,
         import.0
@@ -143,6 +145,7 @@ pub async fn read(conn: &mut PgConnection, import: ImportId) -> Result<Option<Im
             fenced: row.fenced,
             split: row.split,
             advances: row.advances,
+            queue: row.queue,
             elapsed_s: row.elapsed_s,
         })
     })

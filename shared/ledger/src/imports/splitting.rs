@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ImportId, ProcessName};
+use model::{ImportId, ProcessName, QueueName};
 use queue::Turns;
 use sqlx::PgConnection;
 
@@ -55,15 +55,15 @@ pub async fn count_batch(
         r#"UPDATE pgimport.import
            SET chunk_count = chunk_count + $2::bigint, record_count = record_count + $3,
                turn = CASE WHEN ordered OR max_parallel IS NOT NULL THEN turn
-                           ELSE greatest(turn, pgimport.current_turn()) + $2::bigint * stride END
-           WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride"#,
+                           ELSE greatest(turn, pgimport.current_turn(queue)) + $2::bigint * stride END
+           WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride, queue AS "queue: QueueName""#,
         import.0,
         chunks,
         records
     )
     .fetch_one(conn)
     .await?;
-    Ok(Turns::new(row.first, row.stride.into()))
+    Ok(Turns::new(row.queue, row.first, row.stride.into()))
 }
 
 /// How many of an import's chunks may be in line at once.
@@ -93,24 +93,26 @@ pub(crate) async fn lock_window(conn: &mut PgConnection, import: ImportId) -> Re
 /// Takes turns for chunks of an import that was locked by [`lock_window`].
 pub(crate) async fn take_turns(conn: &mut PgConnection, import: ImportId, chunks: usize) -> Result<Turns, LedgerError> {
     let row = sqlx::query!(
-        r#"UPDATE pgimport.import SET turn = greatest(turn, pgimport.current_turn()) + $2::bigint * stride
-           WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride"#,
+        r#"UPDATE pgimport.import SET turn = greatest(turn, pgimport.current_turn(queue)) + $2::bigint * stride
+           WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride, queue AS "queue: QueueName""#,
         import.0,
         signed::<u64, i64>("the number of chunks", chunks as u64)?
     )
     .fetch_one(conn)
     .await?;
-    Ok(Turns::new(row.first, row.stride.into()))
+    Ok(Turns::new(row.queue, row.first, row.stride.into()))
 }
 
-/// Where the line of loads is: what takes this turn is loaded next.
+/// Where the line of loads of a queue is: what takes this turn is loaded next.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn current_turn(conn: &mut PgConnection) -> Result<i64, LedgerError> {
-    Ok(sqlx::query_scalar!(r#"SELECT pgimport.current_turn() AS "turn!""#)
-        .fetch_one(conn)
-        .await?)
+pub async fn current_turn(conn: &mut PgConnection, queue: &QueueName) -> Result<i64, LedgerError> {
+    Ok(
+        sqlx::query_scalar!(r#"SELECT pgimport.current_turn($1) AS "turn!""#, queue.as_str())
+            .fetch_one(conn)
+            .await?,
+    )
 }
 
 /// Whose import was taken over.

@@ -195,6 +195,7 @@ fn figures(app: &App, status: &ImportStatus) -> Markup {
             dd { (words::escape(&status.target)) @if let Some(was) = &status.renamed_from { " (which was " (words::escape(was)) ")" } }
             dt { "Submitted" }
             dd { time datetime=(status.created_at) { (status.created_at) } @if let Some(by) = &status.submitted_by { " by " (words::escape(by)) } }
+            @if !status.queue.is_default() { dt { "Queue" } dd { (status.queue) } }
             @if !undone { dt { "Time" } dd { (words::duration(status.elapsed_s)) ", " (words::rate(status.mean_rows_per_s())) " rows/s" } }
         }
         table.figures { tbody {
@@ -248,8 +249,12 @@ fn workers_of(seen: &Seen) -> Markup {
                     li { (words::escape(&worker.host)) ":" (worker.pid) " loads " (if chunks.len() == 1 { "chunk " } else { "chunks " }) (chunks.join(", ")) }
                 }
             }
-        } @else if seen.status.chunks_pending > 0 && seen.workers.is_empty() {
-            p.failure role="alert" { "No worker is alive: " (words::group(seen.status.chunks_pending)) " chunks wait until one is started (" code { "worker" } ")." }
+        } @else if seen.status.chunks_pending > 0 && !seen.workers.iter().any(|worker| worker.queues.contains(&seen.status.queue)) {
+            @let queue = &seen.status.queue;
+            p.failure role="alert" {
+                "No worker serves the queue '" (queue) "': " (words::group(seen.status.chunks_pending)) " chunks wait until one is started ("
+                code { (queue.worker_command()) } ")."
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{extract::State, response::Response};
 use ledger::read::{self, ImportFilter, ImportStatus, Throughput};
 use maud::{Markup, html};
-use model::{ImportId, ImportState, words};
+use model::{ImportId, ImportState, QueueName, words};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -98,7 +98,8 @@ impl Wanted {
 struct Listed {
     imports: Vec<(ImportStatus, Option<Throughput>)>,
     more: bool,
-    workers: u64,
+    /// Queues in which imports wait for workers, and that none serves.
+    unserved: Vec<QueueName>,
 }
 
 async fn listed(app: &App, wanted: &Wanted) -> Result<Arc<Listed>, Failure> {
@@ -121,7 +122,7 @@ async fn listed(app: &App, wanted: &Wanted) -> Result<Arc<Listed>, Failure> {
         Ok(Listed {
             imports,
             more,
-            workers: ledger::workers::count_alive(&mut conn).await?,
+            unserved: ledger::workers::unserved_queues(&mut conn).await?,
         })
     };
     app.answers.get(format!("imports?{}", wanted.query()), find).await
@@ -175,8 +176,8 @@ fn form(app: &App, wanted: &Wanted) -> Markup {
 
 fn table(app: &App, wanted: &Wanted, listed: &Listed) -> Markup {
     html! {
-        @if listed.workers == 0 && listed.imports.iter().any(|(status, _)| !status.state.is_final()) {
-            p.failure role="alert" { "No worker is alive: what is submitted waits until one is started (" code { "worker" } ")." }
+        @for queue in &listed.unserved {
+            p.failure role="alert" { "No worker serves the queue '" (queue) "': what is submitted to it waits until one is started (" code { (queue.worker_command()) } ")." }
         }
         @if listed.imports.is_empty() {
             @if wanted.is_filtered() {
@@ -219,7 +220,9 @@ fn row(app: &App, status: &ImportStatus, speed: Option<&Throughput>) -> Markup {
         tr {
             th scope="row" data-label="Import" { a href=(path) { (status.import_id) } }
             td data-label="State" { (badge(status.state, state(status))) }
-            td.source data-label="Source" title=(words::escape(&status.source)) { (short_source(&status.source)) }
+            td.source data-label="Source" title=(words::escape(&status.source)) {
+                (short_source(&status.source)) @if !status.queue.is_default() { span.hint { " queue " (status.queue) } }
+            }
             td data-label="Table" { (words::escape(&status.target)) }
             td.progress data-label="Progress" {
                 @if moves { (bar(share(progress.done, progress.total))) }

@@ -42,7 +42,7 @@ fn body(app: &App, workers: &[WorkerStatus]) -> Markup {
             div.scroll tabindex="0" role="region" aria-label="Workers" {
                 table.workers {
                     thead { tr {
-                        th scope="col" { "Host" } th.number scope="col" { "Process" } th scope="col" { "Version" } th.number scope="col" { "At once" }
+                        th scope="col" { "Host" } th.number scope="col" { "Process" } th scope="col" { "Version" } th.number scope="col" { "At once" } th scope="col" { "Queues" }
                         th scope="col" { "Up for" } th scope="col" { "Last heard of" } th scope="col" { "Loads" }
                     } }
                     tbody {
@@ -53,6 +53,7 @@ fn body(app: &App, workers: &[WorkerStatus]) -> Markup {
                                 td.number data-label="Process" { (worker.pid) }
                                 td data-label="Version" { (words::escape(&worker.version)) }
                                 td.number data-label="At once" { (worker.concurrency) }
+                                td data-label="Queues" { (words::list(&worker.queues)) }
                                 td data-label="Up for" { (words::duration(worker.uptime_s)) }
                                 td data-label="Last heard of" {
                                     @if silent { strong { "silent for " (words::duration(worker.silent_s)) } } @else { (words::duration(worker.silent_s)) " ago" }

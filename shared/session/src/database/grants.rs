@@ -32,6 +32,7 @@ impl Duty {
                 "INSERT ON pgimport.import_notification",
                 "SELECT ON pgimport.notification_delivery",
                 "INSERT ON apalis.jobs",
+                "EXECUTE ON FUNCTION pgimport.current_turn(text)",
             ],
             Self::Worker => &[
                 "USAGE ON SCHEMA pgimport, apalis",
@@ -44,6 +45,7 @@ impl Duty {
                 "SELECT, INSERT, UPDATE, DELETE ON pgimport.import_registry, pgimport.worker, apalis.jobs, apalis.workers",
                 "INSERT ON pgimport.import_reject",
                 "SELECT, INSERT ON pgimport.import_event",
+                "EXECUTE ON FUNCTION pgimport.current_turn(text)",
             ],
             Self::Monitor => &[
                 "USAGE ON SCHEMA pgimport",

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use model::{
-    CompletionSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, NotifyUrl, RejectsSpec,
-    Share, SplitSpec, TextSpec, ValuesSpec,
+    CompletionSpec, Delimiter, FormatSpec, IdentityChoice, ImportId, ImportState, LoadSpec, NotifyUrl, QueueName,
+    RejectsSpec, Share, SplitSpec, TextSpec, ValuesSpec,
 };
 use source::Source;
 use target::{ConflictRequest, MappingRequest};
@@ -49,6 +49,8 @@ pub struct Request {
     pub completion: CompletionSpec,
     pub key: KeyChoice,
     pub share: Share,
+    /// Where a new import waits for workers.
+    pub queue: QueueName,
     /// **Bytes** of payload that may wait for workers.
     pub max_pending: u64,
     /// Whom to tell of the import's end.
