@@ -31,6 +31,8 @@ pub use values::ValuesArgs;
   enqueue -i orders.csv --local                without any database: a private one, and a worker in this process
   cat orders.csv | enqueue                     submit standard input
   enqueue -i day1.csv -i day2.csv              several files as one import; a directory or a 'pattern*' stands for its files
+  enqueue -i s3://bucket/2026/orders.csv       an object, read in parts; credentials from the environment (AWS_ACCESS_KEY_ID …)
+  enqueue -i s3://bucket/2026/ --by-reference  all objects below; no bytes are stored, workers read them
   enqueue -i inbox --each                      each file of a directory that was not submitted before as an import of its own
   enqueue sniff orders.csv                     how a file is written, and the command that loads it
   enqueue -i stock.csv -d , --table shop.stock --columns product,day,pieces
@@ -97,6 +99,11 @@ impl Cli {
         conflict.check(*load_method, *identity, *replace)?;
         self.submit.notify()?;
         let input = &self.submit.input;
+        if self.submit.by_reference && input.iter().any(|input| input.as_os_str() == "-") {
+            return Err(
+                "standard input can be read only once, not by workers: it cannot be loaded --by-reference".to_owned(),
+            );
+        }
         if (input.len() > 1 || self.submit.each) && input.iter().any(|input| input.as_os_str() == "-") {
             return Err("standard input can be read only once: it is an import of its own, without --each".to_owned());
         }
@@ -138,9 +145,16 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct SubmitArgs {
-    /// The file, compressed or not; standard input without. Several, a directory or a 'pattern*' are one import
+    /// The file, or an object as s3://bucket/key, gs://, az:// or https://; compressed or not; standard input without. Several, a directory, all
+    /// below s3://bucket/folder/ or a 'pattern*' are one import
     #[arg(short, long, value_name = "FILE")]
     pub input: Vec<PathBuf>,
+    /// Store no bytes: workers read objects, or files that they see under the same path, themselves: -i s3://bucket/key --by-reference
+    ///
+    /// The source must stay as it is until it is loaded; one that changed is refused. It takes UTF-8 text that is not compressed, and workers that
+    /// are allowed to read it (worker --allow-reference). Where each record is a line (JSON Lines, or CSV with --quote none) workers split it, too.
+    #[arg(long, requires = "input")]
+    pub by_reference: bool,
     /// Each file is an import of its own; those that were submitted before are passed over: -i inbox --each
     #[arg(long, requires = "input", conflicts_with_all = ["key", "replace"])]
     pub each: bool,

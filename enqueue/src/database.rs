@@ -9,7 +9,7 @@ use session::retry::{MaybeTransient, through_outages};
 use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use worker::{WorkerConfig, WorkerError, notify::NotifyConfig};
+use worker::{WorkerConfig, WorkerError, notify::NotifyConfig, references::AllowedReferences};
 
 use crate::output::{self, shell_words};
 
@@ -147,6 +147,8 @@ impl Open {
         let config = WorkerConfig {
             queues,
             notify: self.notify.clone(),
+            // It may read what this user may, who has started it.
+            references: AllowedReferences::All,
             ..WorkerConfig::new(self.options().clone())
         };
         let stopped = stop.clone();

@@ -12,13 +12,19 @@ use source::Source;
 
 use crate::output;
 
-/// What is to be read, in the order in which it was named; what a directory, a beginning or a pattern stands for, by its names; nothing twice.
-pub async fn find(inputs: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
+/// What is to be read, in the order in which it was named; what a directory, a beginning or a pattern stands for, by its names; nothing twice. Where it
+/// is read `by_reference`, files are what several machines see.
+pub async fn find(inputs: &[PathBuf], by_reference: bool) -> anyhow::Result<Vec<Source>> {
     let stores = Stores::default();
     let mut sources = Vec::new();
     for input in inputs {
         let address = input.to_str().map(Address::parse).transpose()?.flatten();
         match address {
+            None if by_reference => {
+                for path in files(input)? {
+                    sources.push(Source::Object(shared_file(&stores, &path).await?));
+                }
+            }
             None => sources.extend(files(input)?.into_iter().map(Source::File)),
             Some(address) => sources.extend(objects(&stores, &address).await?.into_iter().map(Source::Object)),
         }
@@ -27,6 +33,14 @@ pub async fn find(inputs: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     let mut seen = HashSet::new();
     sources.retain(|source| seen.insert(source.describe()));
     Ok(sources)
+}
+
+/// A file that workers read under the same path.
+async fn shared_file(stores: &Stores, path: &Path) -> anyhow::Result<Object> {
+    let found = path
+        .canonicalize()
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    Ok(stores.find(&Address::of_file(&found)?).await?)
 }
 
 /// What is meant by a name that stands for one file or object.
@@ -134,10 +148,14 @@ mod tests {
             (vec!["below"], vec![]),
         ] {
             let paths: Vec<PathBuf> = inputs.iter().map(|input| below.join(input)).collect();
-            let names = find(&paths).await.unwrap().into_iter().map(|source| match source {
-                Source::File(path) => path.strip_prefix(&below).unwrap().display().to_string(),
-                other => other.describe(),
-            });
+            let names = find(&paths, false)
+                .await
+                .unwrap()
+                .into_iter()
+                .map(|source| match source {
+                    Source::File(path) => path.strip_prefix(&below).unwrap().display().to_string(),
+                    other => other.describe(),
+                });
             assert_eq!(names.collect::<Vec<_>>(), expected, "{inputs:?}");
         }
     }
@@ -145,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_address_of_an_object_is_said() {
         for (input, words) in [("ftp://host/a.csv", "s3://bucket/key"), ("s3:///a", "bucket")] {
-            let error = find(&[PathBuf::from(input)]).await.unwrap_err().to_string();
+            let error = find(&[PathBuf::from(input)], false).await.unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
     }

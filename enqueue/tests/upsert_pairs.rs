@@ -538,6 +538,7 @@ impl<'a> Lane<'a> {
         let path = self.world.file(&format!("{}-{file}.csv", self.number), case.text(file));
         let request = Request {
             sources: vec![Source::File(PathBuf::from(path))],
+            by_reference: false,
             table: table.to_owned(),
             columns: None,
             mapping: MappingRequest::default(),

@@ -82,7 +82,10 @@ fn text_shape() -> RecordShape {
 fn shape(columns: Vec<Column>) -> RecordShape {
     let names = columns.iter().map(|column| column.name.clone()).collect();
     let spec = ImportSpec {
-        source: SourceSpec { kind: SourceKind::File },
+        source: SourceSpec {
+            kind: SourceKind::File,
+            by_reference: false,
+        },
         text: TextSpec::default(),
         format: FormatSpec::Csv(dialect()),
         mapping: MappingSpec::of_columns(names),

@@ -7,6 +7,8 @@ mod cancel_import;
 mod delete_chunk;
 mod load_chunk;
 mod outcome;
+mod referenced;
+mod split_segment;
 mod sweep;
 
 use std::{
@@ -19,7 +21,8 @@ use std::{
 
 use futures::FutureExt as _;
 use ledger::{LedgerError, wakeups};
-use model::{ChunkKey, ImportId, Limit, ProcessName};
+use model::{ChunkKey, ImportId, Limit, ProcessName, Span};
+use object_source::{Object, Stores};
 use queue::{Job, JobError};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
@@ -30,6 +33,7 @@ pub use outcome::Failure;
 use crate::{
     load::{plan::LoadPlan, shape::RecordShape},
     metrics::Metrics,
+    references::AllowedReferences,
 };
 use load_chunk::Load;
 
@@ -58,6 +62,9 @@ pub struct JobContext {
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
     /// What this process did.
     pub metrics: Arc<Metrics>,
+    /// What it may read of what imports refer to, and the stores that it has opened for that.
+    pub references: AllowedReferences,
+    pub stores: Stores,
 }
 
 /// How the chunks of an import are parsed and loaded.
@@ -67,6 +74,22 @@ pub struct ImportPlan {
     pub advances: bool,
     pub shape: RecordShape,
     pub load: LoadPlan,
+    /// Its inputs, in their order, where the ledger has no bytes of them.
+    pub objects: Vec<Object>,
+}
+
+impl ImportPlan {
+    /// What a chunk that lies at `span` is read from, where the ledger has no bytes of it.
+    fn object_of(&self, span: Span) -> Result<Option<&Object>, Failure> {
+        if self.objects.is_empty() {
+            return Ok(None);
+        }
+        let input = usize::try_from(span.start.input).ok();
+        let object = input.and_then(|input| self.objects.get(input));
+        object
+            .map(Some)
+            .ok_or_else(|| Failure::Permanent(format!("where its input {} is, is not known", span.start.input)))
+    }
 }
 
 /// A session for a job: closed when the job does not come to its end, however that happens. It may be within a statement then, or hold
@@ -120,6 +143,7 @@ impl JobContext {
         retry_for: Duration,
         job_timeout: Duration,
         metrics: Arc<Metrics>,
+        references: AllowedReferences,
     ) -> Self {
         let turns = usize::try_from(loaders.options().get_max_connections()).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
@@ -135,6 +159,8 @@ impl JobContext {
             closing: CancellationToken::new(),
             plans: Mutex::default(),
             metrics,
+            references,
+            stores: Stores::default(),
         }
     }
 
@@ -224,6 +250,10 @@ pub async fn run(context: &JobContext, job_type: &str, arguments: &[u8]) {
         }
         Job::CancelImport { import } => {
             do_and_settle(context, job, cancel_import::run(context, import)).await;
+        }
+        Job::SplitSegment(segment) => {
+            let _beside_others = context.isolation.read().await;
+            do_and_settle(context, job, split_segment::run(context, segment)).await;
         }
     }
 }

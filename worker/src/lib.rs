@@ -12,6 +12,7 @@ mod maintenance;
 mod metrics;
 pub mod notify;
 pub mod queues;
+pub mod references;
 mod undo;
 mod verify;
 

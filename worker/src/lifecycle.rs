@@ -24,6 +24,7 @@ use crate::{
     listen,
     metrics::Metrics,
     notify::{Notifier, NotifyConfig, NotifyConfigError},
+    references::AllowedReferences,
 };
 use session::SessionEnd;
 
@@ -58,6 +59,8 @@ pub struct WorkerConfig {
     pub listen: Option<SocketAddr>,
     /// How to tell the world of imports that end; without, that is left to others.
     pub notify: Option<NotifyConfig>,
+    /// What it may read of what imports refer to.
+    pub references: AllowedReferences,
 }
 
 impl WorkerConfig {
@@ -75,6 +78,7 @@ impl WorkerConfig {
             job_timeout: Duration::from_secs(600),
             listen: None,
             notify: None,
+            references: AllowedReferences::default(),
         }
     }
 }

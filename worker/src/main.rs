@@ -12,6 +12,7 @@ use worker::{
     WorkerConfig, default_concurrency,
     notify::{Networks, NotifyConfig},
     queues::{self, QueueNames},
+    references::{self, AllowedReferences},
 };
 
 /// Loads the chunks of imports into their tables, on as many machines as you like
@@ -25,6 +26,7 @@ use worker::{
   worker --concurrency 8                 load eight chunks at once
   worker --queue nightly                 load what is submitted with enqueue --queue nightly, and nothing else
   worker --queue nightly,default         … and what names no queue, by turns
+  worker --allow-reference s3://inbox/   … and read objects of that bucket, for enqueue --by-reference
   PG_IMPORT_STAGING=prod worker          work for the database of credentials/prod
   worker --listen 0.0.0.0:9187           … and answer Prometheus, and whoever asks whether it can work
 
@@ -63,6 +65,12 @@ struct Cli {
     /// Networks beyond the public internet that notifications may go to, with commas: --notify-allow 10.0.0.0/8
     #[arg(long, value_name = "NETWORKS", env = worker::notify::ALLOW_VARIABLE, default_value = "", hide_default_value = true)]
     notify_allow: Networks,
+    /// Read what imports by reference refer to, where its address begins like this; may be repeated: --allow-reference s3://bucket/inbox/
+    ///
+    /// Or a folder that several machines see: --allow-reference /mnt/share. Without it such imports are left to other workers. Credentials are taken
+    /// from the environment (AWS_…, GOOGLE_…, AZURE_…). Whoever submits can read with them what is below, and nothing else.
+    #[arg(long, value_name = "PREFIX", env = references::ALLOW_VARIABLE)]
+    allow_reference: Vec<AllowedReferences>,
     /// How the log on standard error is written: text or json
     #[arg(long, value_name = "FORMAT", default_value = "text", env = "PG_IMPORT_LOG_FORMAT")]
     log_format: LogFormat,
@@ -118,6 +126,10 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         retry_for: Duration::from_secs(cli.retry_for),
         listen: cli.listen,
         notify: NotifyConfig::find(&cli.connect, cli.notify_allow)?,
+        references: cli
+            .allow_reference
+            .into_iter()
+            .fold(AllowedReferences::default(), AllowedReferences::and),
         ..WorkerConfig::new(database.options.clone())
     };
     let outcome = worker::run(&config, &stop).await;

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use ledger::{LedgerError, cancel, chunks, completion, imports, sessions, wakeups, workers};
+use ledger::{LedgerError, cancel, chunks, completion, imports, segments, sessions, wakeups, workers};
 use model::{ProcessName, UndoSpec};
 use queue::{self, Job};
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -59,6 +59,7 @@ async fn pass(pool: &PgPool, name: &ProcessName, with_upkeep: bool) -> Result<Op
     if with_upkeep {
         let begin = Instant::now();
         report("renewing wake-ups", renew_wakeups(&mut conn).await);
+        report("storing what was split", store_split(&mut conn).await);
         report("ending forgotten jobs", end_forgotten(&mut conn).await);
         report("failing what cannot come", chunks::fail_blocked(&mut conn, None).await);
         report("ending imports", completion::finish_unnoticed(&mut conn).await);
@@ -146,6 +147,14 @@ async fn renew_wakeups(conn: &mut PgConnection) -> Result<(), LedgerError> {
     }
     if !missing.is_empty() {
         tracing::info!(jobs = missing.len(), "what had no live job got a new one");
+    }
+    Ok(())
+}
+
+/// Stores chunks that were found, where whoever found them did not.
+async fn store_split(conn: &mut PgConnection) -> Result<(), LedgerError> {
+    for import in segments::unstored(conn).await? {
+        segments::store_split(conn, import).await?;
     }
     Ok(())
 }

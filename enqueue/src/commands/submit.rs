@@ -44,7 +44,7 @@ async fn submit_inputs(args: &SubmitArgs, open: &Open, signals: &mut Signals) ->
         return submit(args, vec![Source::StandardInput], open, signals).await;
     }
     let sources = tokio::select! {
-        found = inputs::find(&args.input) => found?,
+        found = inputs::find(&args.input, args.by_reference) => found?,
         _ = signals.next() => {
             output::say("interrupted: nothing was stored");
             return Ok(Exit::Cancelled);
@@ -185,6 +185,7 @@ pub fn request(args: &SubmitArgs, sources: Vec<Source>) -> Request {
     };
     Request {
         sources,
+        by_reference: args.by_reference,
         table: args.table.clone(),
         columns: args.mapping.columns.clone().map(|names| names.0),
         mapping: args.mapping.request(),
@@ -264,6 +265,10 @@ fn describe(event: &Event, local: bool) -> String {
                 "no object at the beginning of the source has the key {}: its column is NULL where the key is missing",
                 keys.join(", ")
             )
+        }
+        Event::SplitByWorkers => "workers split it, and read it where it is".to_owned(),
+        Event::SplitHere { why } => {
+            format!("the source is read and split here, for {why}; workers read it once more to load it")
         }
         Event::Empty => "the source has no records: nothing is loaded".to_owned(),
         Event::Superseded { import } => format!(

@@ -16,7 +16,7 @@ pub async fn run(args: VerifyArgs) -> anyhow::Result<Exit> {
 }
 
 async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
-    let files = inputs::find(&args.files).await?;
+    let files = inputs::find(&args.files, false).await?;
     if files.is_empty() && !args.files.is_empty() {
         anyhow::bail!("no file was found to compare with: neither directory nor pattern has any");
     }

@@ -5,5 +5,6 @@
 pub mod csv;
 pub mod footer;
 pub mod jsonl;
+pub mod lines;
 pub mod record;
 pub mod sample;

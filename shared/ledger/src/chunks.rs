@@ -22,21 +22,23 @@ pub use undo::{
     reopen_kept, rows_in_table, rows_kept,
 };
 
-/// A chunk as the splitter made it, with its job.
+/// A chunk as the splitter made it.
 #[derive(Debug)]
 pub struct NewChunk {
-    pub ordinal: i32,
     pub span: Span,
     pub payload_bytes: u64,
-    /// None where it has to wait for the chunks before it.
-    pub job_id: Option<String>,
+    /// BLAKE3 of its bytes, where these are not stored.
+    pub digest: Option<[u8; 32]>,
 }
 
-/// Adds chunks to an import that is splitting.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn insert(conn: &mut PgConnection, import: ImportId, chunks: &[NewChunk]) -> Result<(), LedgerError> {
+/// Adds chunks to an import that is splitting, each with its job, or all without, where they have to wait for those before them.
+pub(crate) async fn insert(
+    conn: &mut PgConnection,
+    import: ImportId,
+    ordinals: &[i32],
+    chunks: &[NewChunk],
+    job_ids: &[String],
+) -> Result<(), LedgerError> {
     fn column<T>(
         chunks: &[NewChunk],
         value: impl Fn(&NewChunk) -> Result<T, LedgerError>,
@@ -44,7 +46,6 @@ pub async fn insert(conn: &mut PgConnection, import: ImportId, chunks: &[NewChun
         chunks.iter().map(value).collect()
     }
     let offset = |what, value: Option<u64>| value.map(|value| signed::<u64, i64>(what, value)).transpose();
-    let ordinals: Vec<i32> = chunks.iter().map(|c| c.ordinal).collect();
     let inputs: Vec<i32> = column(chunks, |c| signed("an input's number", c.span.start.input))?;
     let first_records = column(chunks, |c| offset("a record's number", c.span.start.record))?;
     let starts = column(chunks, |c| offset("a chunk's start", c.span.start.byte))?;
@@ -52,15 +53,21 @@ pub async fn insert(conn: &mut PgConnection, import: ImportId, chunks: &[NewChun
     let lines = column(chunks, |c| offset("a line's number", c.span.start.line))?;
     let records: Vec<i64> = column(chunks, |c| signed("a chunk's records", c.span.record_count))?;
     let payloads: Vec<i32> = column(chunks, |c| signed("a payload's size", c.payload_bytes))?;
-    let jobs: Vec<Option<&str>> = chunks.iter().map(|c| c.job_id.as_deref()).collect();
+    let digests: Vec<Option<&[u8]>> = chunks
+        .iter()
+        .map(|c| c.digest.as_ref().map(<[u8; 32]>::as_slice))
+        .collect();
+    let jobs: Vec<Option<&str>> = (0..chunks.len())
+        .map(|at| job_ids.get(at).map(String::as_str))
+        .collect();
     let done = sqlx::query!(
         "INSERT INTO pgimport.import_chunk
-             (import_id, ordinal, input, first_record, start_byte, end_byte, first_line, record_count, payload_bytes, job_id)
+             (import_id, ordinal, input, first_record, start_byte, end_byte, first_line, record_count, payload_bytes, digest, job_id)
          SELECT $1, c.* FROM unnest($2::integer[], $3::integer[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-                                    $9::integer[], $10::text[])
-             AS c (ordinal, input, first_record, start_byte, end_byte, first_line, record_count, payload_bytes, job_id)",
+                                    $9::integer[], $10::bytea[], $11::text[])
+             AS c (ordinal, input, first_record, start_byte, end_byte, first_line, record_count, payload_bytes, digest, job_id)",
         import.0,
-        &ordinals,
+        ordinals,
         &inputs,
         first_records as Vec<Option<i64>>,
         starts as Vec<Option<i64>>,
@@ -68,6 +75,7 @@ pub async fn insert(conn: &mut PgConnection, import: ImportId, chunks: &[NewChun
         lines as Vec<Option<i64>>,
         &records,
         &payloads,
+        digests as Vec<Option<&[u8]>>,
         jobs as Vec<Option<&str>>,
     )
     .execute(conn)
@@ -182,6 +190,19 @@ pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit
         Some(row) if row.version > SPEC_VERSION => Start::NewerSpec(row.version),
         Some(row) => Start::Tried(unsigned("a chunk's attempts", row.attempts.into())?),
     })
+}
+
+/// BLAKE3 of a chunk's bytes, of an import by reference.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn digest(conn: &mut PgConnection, chunk: ChunkKey) -> Result<Option<Vec<u8>>, LedgerError> {
+    let digest = sqlx::query_scalar!(
+        "SELECT digest FROM pgimport.import_chunk WHERE import_id = $1 AND ordinal = $2",
+        chunk.import.0,
+        chunk.ordinal
+    );
+    Ok(digest.fetch_optional(conn).await?.flatten())
 }
 
 /// Claims a chunk. Call *first* in the transaction that inserts its rows: a rival blocks here until this transaction ends, then
@@ -355,17 +376,24 @@ pub async fn note_retry(
     .transpose()
 }
 
-/// Gives back the attempt of a chunk whose work was abandoned by a graceful stop.
+/// Gives back the attempt of a chunk whose work was abandoned by a graceful stop, or is left to others, for this reason.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn give_back(conn: &mut PgConnection, chunk: ChunkKey, worker: &str) -> Result<(), LedgerError> {
+pub async fn give_back(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    worker: &str,
+    reason: Option<&str>,
+) -> Result<(), LedgerError> {
     sqlx::query!(
-        "UPDATE pgimport.import_chunk SET attempts = greatest(attempts - 1, 0), worker = NULL, started_at = NULL
+        "UPDATE pgimport.import_chunk
+         SET attempts = greatest(attempts - 1, 0), worker = NULL, started_at = NULL, last_error = coalesce($4, last_error)
          WHERE import_id = $1 AND ordinal = $2 AND state = 'pending' AND worker = $3",
         chunk.import.0,
         chunk.ordinal,
-        worker
+        worker,
+        reason
     )
     .execute(conn)
     .await?;

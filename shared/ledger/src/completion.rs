@@ -70,6 +70,44 @@ async fn finish_loading_if_done(conn: &mut PgConnection, import: ImportId) -> Re
     Ok(Some(state))
 }
 
+/// The last chunk of an import's source is stored: within the caller's transaction, which holds its lock. Where it `sweeps`, a chunk comes
+/// behind the others that deletes what the source does not have.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn end_split(tx: &mut PgConnection, import: ImportId, sweeps: bool) -> Result<(), LedgerError> {
+    if sweeps {
+        chunks::insert_sweep(tx, import).await?;
+        imports::count_batch(tx, import, 1, 0).await?;
+    }
+    transition(tx, import, ImportEvent::SourceEnded, None).await?;
+    Ok(())
+}
+
+/// The source of an import cannot be split to its end: within the caller's transaction, which holds its lock. With `all_or_nothing` what was
+/// loaded is undone, as `role` if this is not its session.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn fail_split(
+    tx: &mut PgConnection,
+    import: ImportId,
+    message: &str,
+    all_or_nothing: bool,
+    role: Option<&str>,
+) -> Result<(), LedgerError> {
+    chunks::fail_pending(tx, import, "the import's source could not be split to its end").await?;
+    transition(tx, import, ImportEvent::SplitFailed, Some(message)).await?;
+    if all_or_nothing {
+        cancel::begin(tx, import, UndoSpec::default(), Some(message), role).await?;
+    }
+    // Of which nothing is stored, that need not be cancelled before the source is submitted in another way.
+    if chunks::split_progress(tx, import).await?.chunks == 0 {
+        imports::clear_key(tx, import).await?;
+    }
+    Ok(())
+}
+
 /// An import has more rejects than it may have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{rejected} records were rejected, and --max-rejects is {max}: see why with `enqueue rejects {import}`")]

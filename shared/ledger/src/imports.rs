@@ -41,6 +41,8 @@ pub struct NewImport<'a> {
     pub submitter: &'a ProcessName,
     pub share: Share,
     pub queue: &'a QueueName,
+    /// Whether workers find its chunks, so that no submitter has to show that it lives.
+    pub split_by_workers: bool,
 }
 
 /// Adds an import in the state `splitting`, with the event of its submission, to the caller's transaction; `None` when its key is taken.
@@ -57,7 +59,7 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
              (state, source, resumable, target, target_oid, id_column, columns, options, spec, spec_version, key, fingerprint, size_bytes,
               submitter, lease_until, chunk_count, record_count, ordered, stride, max_parallel,
               queue)
-         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, now() + $13 * interval '1 second', 0, 0, $14, $15, $16, $17)
+         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, CASE WHEN $18 THEN 'infinity' ELSE now() + $13 * interval '1 second' END, 0, 0, $14, $15, $16, $17)
          ON CONFLICT (key) WHERE state <> 'cancelled' DO NOTHING
          RETURNING id",
         new.source,
@@ -76,7 +78,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
         new.spec.conflict.is_ordered(),
         new.share.priority.stride(),
         new.share.max_parallel.map(|most| i32::from(most.get())),
-        new.queue.as_str()
+        new.queue.as_str(),
+        new.split_by_workers
     )
     .fetch_optional(&mut *conn)
     .await?

@@ -5,14 +5,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use model::{ChunkKey, ChunkState, ImportId, Priority, QueueName};
+use model::{ChunkKey, ChunkState, ImportId, Priority, QueueName, SegmentKey};
 use queue::{Job, Turns};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     LedgerError,
-    chunks::{self, Undecided},
+    chunks::{self, NewChunk, Undecided},
     imports::{self, Window},
+    segments,
 };
 
 /// Jobs added by one statement.
@@ -25,7 +26,9 @@ const JOBS_AT_ONCE: usize = 5_000;
 /// [`LedgerError`] from the database.
 pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<(), LedgerError> {
     for (queue, jobs) in by_queue(tx, jobs).await? {
-        let loads = jobs.iter().any(|job| matches!(job, Job::LoadChunk(_)));
+        let loads = jobs
+            .iter()
+            .any(|job| matches!(job, Job::LoadChunk(_) | Job::SplitSegment(_)));
         let mut turns = match (loads, delay.is_zero()) {
             (true, true) => {
                 let first = imports::current_turn(tx, &queue).await?;
@@ -184,7 +187,7 @@ pub async fn end_forgotten(conn: &mut PgConnection, limit: i64) -> Result<u64, L
     let of_chunks = held.iter().filter_map(|held| match held.job {
         Job::LoadChunk(chunk) => Some((&held.id, chunk, false)),
         Job::DeleteChunk(chunk) => Some((&held.id, chunk, true)),
-        Job::CancelImport { .. } => None,
+        Job::CancelImport { .. } | Job::SplitSegment(_) => None,
     });
     let (mut ids, mut imports, mut ordinals, mut undos) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (id, chunk, undo) in of_chunks {
@@ -219,23 +222,57 @@ pub async fn end_forgotten(conn: &mut PgConnection, limit: i64) -> Result<u64, L
 /// Names jobs that were just added, in their order, on what they are for.
 async fn set_jobs(tx: &mut PgConnection, jobs: &[Job], ids: Vec<String>) -> Result<(), LedgerError> {
     let (mut of_chunks, mut chunk_ids) = (Vec::new(), Vec::new());
+    let (mut of_segments, mut segment_ids) = (Vec::new(), Vec::new());
     for (&job, id) in std::iter::zip(jobs, ids) {
         match job {
             Job::CancelImport { import } => imports::set_cancel_job(tx, import, &id).await?,
+            Job::SplitSegment(segment) => {
+                of_segments.push(segment);
+                segment_ids.push(id);
+            }
             Job::LoadChunk(chunk) | Job::DeleteChunk(chunk) => {
                 of_chunks.push(chunk);
                 chunk_ids.push(id);
             }
         }
     }
-    if of_chunks.is_empty() {
-        return Ok(());
+    if !of_segments.is_empty() {
+        segments::set_jobs(tx, &of_segments, &segment_ids).await?;
     }
-    chunks::set_jobs(tx, &of_chunks, &chunk_ids).await
+    if !of_chunks.is_empty() {
+        chunks::set_jobs(tx, &of_chunks, &chunk_ids).await?;
+    }
+    Ok(())
 }
 
-/// What waits without a live job, at most `limit`: pending chunks of imports that load, undecided ones of undos that are fenced, and
-/// cancels that are not. A chunk that somebody holds has no need of a job now; the others are locked until the caller's transaction ends.
+/// Adds chunks behind those that an import has, with their jobs where they may be in line at once, and returns their ordinals, within the
+/// caller's transaction, which holds the import's lock.
+///
+/// # Errors
+/// [`LedgerError`] from the database.
+pub async fn add_chunks(
+    tx: &mut PgConnection,
+    import: ImportId,
+    first_ordinal: i32,
+    added: &[NewChunk],
+    advances: bool,
+) -> Result<Vec<i32>, LedgerError> {
+    let ordinals: Vec<i32> = (first_ordinal..).take(added.len()).collect();
+    let records = added.iter().map(|chunk| chunk.span.record_count).sum();
+    let mut turns = imports::count_batch(tx, import, added.len() as u64, records).await?;
+    let job_ids = if advances {
+        Vec::new()
+    } else {
+        let load = |&ordinal| Job::LoadChunk(ChunkKey { import, ordinal });
+        let jobs: Vec<Job> = ordinals.iter().map(load).collect();
+        queue::push(tx, &jobs, &mut turns, Duration::ZERO).await?
+    };
+    chunks::insert(tx, import, &ordinals, added, &job_ids).await?;
+    Ok(ordinals)
+}
+
+/// What waits without a live job, at most `limit`: pending chunks of imports that load, undecided ones of undos that are fenced, cancels that
+/// are not, and segments that are to be split. A chunk or segment that somebody holds has no need of a job now; the others are locked until the caller's transaction ends.
 ///
 /// Each side has its own partial index, so that history costs nothing.
 ///
@@ -244,10 +281,13 @@ async fn set_jobs(tx: &mut PgConnection, jobs: &[Job], ids: Vec<String>) -> Resu
 pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, LedgerError> {
     let rows = sqlx::query!(
         r#"WITH waiting AS (
-               SELECT i.id AS import_id, NULL::integer AS ordinal, i.job_id, i.queue FROM pgimport.import AS i
+               SELECT i.id AS import_id, NULL::integer AS ordinal, NULL::integer AS segment, i.job_id, i.queue FROM pgimport.import AS i
                WHERE i.state = 'cancelling' AND i.fenced_at IS NULL
                UNION ALL
-               SELECT c.import_id, c.ordinal, c.job_id, i.queue FROM pgimport.import AS i
+               SELECT s.import_id, NULL, s.segment, s.job_id, i.queue FROM pgimport.import AS i JOIN pgimport.import_segment AS s ON s.import_id = i.id
+               WHERE i.state = 'splitting' AND s.state = 'pending'
+               UNION ALL
+               SELECT c.import_id, c.ordinal, NULL, c.job_id, i.queue FROM pgimport.import AS i
                CROSS JOIN LATERAL (
                    SELECT CASE WHEN i.max_parallel IS NOT NULL THEN (
                        SELECT b.ordinal FROM pgimport.import_chunk AS b WHERE b.import_id = i.id AND b.state = 'pending'
@@ -259,9 +299,9 @@ pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, Le
                      WHERE b.import_id = i.id AND b.ordinal < c.ordinal AND b.state IN ('pending', 'failed')))
                  AND (w.beyond IS NULL OR c.ordinal < w.beyond)
                UNION ALL
-               SELECT c.import_id, c.ordinal, c.job_id, i.queue FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
+               SELECT c.import_id, c.ordinal, NULL, c.job_id, i.queue FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
                WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL AND c.state = 'loaded' AND c.kept_count IS NULL)
-           SELECT w.import_id AS "import_id!", w.ordinal FROM waiting AS w
+           SELECT w.import_id AS "import_id!", w.ordinal, w.segment FROM waiting AS w
            WHERE NOT EXISTS (
                SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS q ON q.id = j.lock_by
                WHERE j.id = w.job_id
@@ -275,17 +315,21 @@ pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, Le
     )
     .fetch_all(&mut *conn)
     .await?;
-    let (mut jobs, mut imports, mut ordinals) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut jobs, mut imports, mut ordinals, mut segments) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for row in rows {
-        match row.ordinal {
-            None => jobs.push(Job::CancelImport {
-                import: ImportId(row.import_id),
-            }),
-            Some(ordinal) => {
+        let import = ImportId(row.import_id);
+        match (row.ordinal, row.segment) {
+            (None, None) => jobs.push(Job::CancelImport { import }),
+            (None, Some(segment)) => segments.push(SegmentKey { import, segment }),
+            (Some(ordinal), _) => {
                 imports.push(row.import_id);
                 ordinals.push(ordinal);
             }
         }
+    }
+    if !segments.is_empty() {
+        let open = segments::lock_pending(conn, &segments).await?;
+        jobs.extend(open.into_iter().map(Job::SplitSegment));
     }
     let chunks = sqlx::query!(
         r#"SELECT c.import_id, c.ordinal, c.state AS "state: ChunkState"
@@ -296,7 +340,7 @@ pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, Le
         &imports,
         &ordinals
     )
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
     jobs.extend(chunks.into_iter().map(|row| {
         let chunk = ChunkKey {

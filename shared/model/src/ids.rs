@@ -42,6 +42,14 @@ impl fmt::Display for ChunkKey {
     }
 }
 
+/// Names one segment of a source that workers cut into chunks: its import and its number within it, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SegmentKey {
+    pub import: ImportId,
+    // Not `ordinal`: programs of before would take it for a chunk's.
+    pub segment: i32,
+}
+
 /// Names one start of a process, among all machines and for all time; it is the `application_name` of its sessions.
 ///
 /// The queue's rescue of orphans is by name, so a name that a dead process had must never come back.

@@ -17,7 +17,7 @@ pub mod words;
 
 pub use chunk::{ChunkKind, ChunkState};
 pub use codec::Codec;
-pub use ids::{ChunkKey, ImportId, ProcessName};
+pub use ids::{ChunkKey, ImportId, ProcessName, SegmentKey};
 pub use import::{IllegalTransition, ImportEvent, ImportState};
 pub use notify::{NotifyUrl, NotifyUrlError};
 pub use position::{Position, Span};

@@ -27,7 +27,7 @@ pub use values::{OnNul, ValuesSpec};
 pub use version1::{Version1, Version1Options};
 
 /// The newest version of the spec that this program knows. It reads this one and those before, and leaves later ones to newer programs.
-pub const SPEC_VERSION: i32 = 5;
+pub const SPEC_VERSION: i32 = 6;
 
 /// How an import's source is read, mapped, loaded and told again.
 ///
@@ -58,13 +58,16 @@ pub struct ImportSpec {
 #[serde(deny_unknown_fields)]
 pub struct SourceSpec {
     pub kind: SourceKind,
+    /// Whether workers read the bytes where they are: none are stored.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub by_reference: bool,
 }
 
 /// What kind of source it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceKind {
-    /// A regular file, which can be read again.
+    /// A regular file, or an object of a store: it can be read again.
     File,
     /// Standard input, or what was named like a file and can be read once.
     Stream,
@@ -85,6 +88,25 @@ impl FormatSpec {
         match self {
             Self::Csv(dialect) => dialect.header,
             Self::JsonLines(_) => true,
+        }
+    }
+
+    /// Whether every record ends with its line, so that record ends can be found from the middle; if not, why.
+    ///
+    /// # Errors
+    /// The reason, to be put behind "for".
+    pub fn ends_with_lines(&self) -> Result<(), &'static str> {
+        let Self::Csv(dialect) = self else { return Ok(()) };
+        if dialect.quote.0.is_some() {
+            Err("a quoted field may hold line ends (--quote none says that there are none)")
+        } else if matches!(dialect.escape, Escape::Byte(_)) {
+            Err("a line end may be escaped")
+        } else if dialect.skip_footer > 0 {
+            Err("its last lines are left out")
+        } else if dialect.stop_at_header {
+            Err("it ends where another table begins")
+        } else {
+            Ok(())
         }
     }
 
@@ -253,16 +275,22 @@ struct RowChanging<'a> {
 impl ImportSpec {
     /// The oldest version that can say it, so that programs of before take part where they can: 4 came with mappings beyond columns,
     /// other identities than sequences, limits of rejects, and rows that are there already; 5 with rows that the source does not have, and with
-    /// identities by a column.
+    /// identities by a column; 6 with bytes that are not stored.
     #[must_use]
     pub fn version(&self) -> i32 {
         let keeps_others = self.conflict == ConflictSpec::Fail;
-        if self.mapping.is_plain() && self.identity.column().is_some() && is_default(&self.rejects) && keeps_others {
+        if self.source.by_reference {
+            6
+        } else if self.mapping.is_plain()
+            && self.identity.column().is_some()
+            && is_default(&self.rejects)
+            && keeps_others
+        {
             3
         } else if self.conflict.missing().is_none() && self.identity.import_column().is_none() {
             4
         } else {
-            SPEC_VERSION
+            5
         }
     }
 

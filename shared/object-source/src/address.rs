@@ -148,6 +148,18 @@ impl Address {
         }
     }
 
+    /// Whether another one is the same store's, and its key that of a folder which has this object in it, or its own key.
+    #[must_use]
+    pub fn is_below(&self, folder: &Self) -> bool {
+        let key = folder.key.trim_end_matches('/');
+        self.store == folder.store
+            && (key.is_empty()
+                || self
+                    .key
+                    .strip_prefix(key)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }
+
     /// Whether it is one of many objects that is meant, or all of them: a name that ends with a slash, or has none.
     #[must_use]
     pub fn is_prefix(&self) -> bool {

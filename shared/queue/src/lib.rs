@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use ulid::Ulid;
 
-use model::{ChunkKey, ImportId, QueueName};
+use model::{ChunkKey, ImportId, QueueName, SegmentKey};
 
 /// What the jobs of our default queue are called in the schema `apalis`, which others may share, and all of our workers, whichever queues
 /// they serve.
@@ -51,7 +51,11 @@ const PRIORITY_LEFT: i32 = i32::MIN;
 pub enum Job {
     LoadChunk(ChunkKey),
     DeleteChunk(ChunkKey),
-    CancelImport { import: ImportId },
+    CancelImport {
+        import: ImportId,
+    },
+    /// Cuts a part of a source into chunks.
+    SplitSegment(SegmentKey),
 }
 
 /// What keeps a job from being added, or the queue's upkeep from being done.
@@ -110,7 +114,7 @@ struct Label {
 }
 
 impl Job {
-    const KINDS: [&str; 3] = ["load_chunk", "delete_chunk", "cancel_import"];
+    const KINDS: [&str; 4] = ["load_chunk", "delete_chunk", "cancel_import", "split_segment"];
 
     /// Reads a job as the queue delivers it: any bytes at all.
     ///
@@ -139,12 +143,15 @@ impl Job {
         match self {
             Self::LoadChunk(chunk) | Self::DeleteChunk(chunk) => chunk.import,
             Self::CancelImport { import } => import,
+            Self::SplitSegment(segment) => segment.import,
         }
     }
 
     fn priority(self, turns: &mut Turns) -> i32 {
         match self {
-            Self::LoadChunk(chunk) => turns.take(chunk.import),
+            Self::LoadChunk(ChunkKey { import, .. }) | Self::SplitSegment(SegmentKey { import, .. }) => {
+                turns.take(import)
+            }
             Self::DeleteChunk(_) | Self::CancelImport { .. } => PRIORITY_UNDO,
         }
     }

@@ -8,18 +8,17 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::Instant;
 
-use crate::producer::{Produced, ProducedChunk, Producer};
+use crate::producer::{Content, Produced, ProducedChunk, Producer};
 use crate::submission::InputError;
 use ledger::{
-    LedgerError, cancel, chunks,
+    LedgerError, chunks,
     chunks::NewChunk,
-    completion::{TooManyRejects, check_rejects},
-    imports, payloads, transition,
-    wakeups::advance,
+    completion::{TooManyRejects, check_rejects, end_split, fail_split},
+    imports, payloads,
+    wakeups::{add_chunks, advance},
     workers,
 };
-use model::{ChunkKey, Codec, ImportEvent, ImportId, ProcessName, QueueName, RejectsSpec, UndoSpec};
-use queue::{self, Job};
+use model::{Codec, ImportId, ProcessName, QueueName, RejectsSpec};
 use session::retry::{Absence, MaybeTransient, through_outages};
 use source::Fingerprint;
 
@@ -140,7 +139,7 @@ impl Intake<'_> {
                         if batch.is_empty() {
                             deadline = deadline.min(Instant::now() + BATCH_DELAY);
                         }
-                        bytes += chunk.data.len() as u64;
+                        bytes += chunk.content.stored_bytes();
                         batch.push(chunk);
                     }
                 }
@@ -215,30 +214,23 @@ impl Intake<'_> {
         first_ordinal: i32,
         batch: &[ProducedChunk],
     ) -> Result<(), LedgerError> {
-        let ordinals: Vec<i32> = (first_ordinal..).take(batch.len()).collect();
-        let records = batch.iter().map(|chunk| chunk.span.record_count).sum();
-        let mut turns = imports::count_batch(tx, self.import, batch.len() as u64, records).await?;
-        let job_ids = if self.advances {
-            vec![None; batch.len()]
-        } else {
-            let import = self.import;
-            let load = |&ordinal| Job::LoadChunk(ChunkKey { import, ordinal });
-            let jobs: Vec<Job> = ordinals.iter().map(load).collect();
-            let ids = queue::push(tx, &jobs, &mut turns, Duration::ZERO).await?;
-            ids.into_iter().map(Some).collect()
-        };
-        let rows: Vec<NewChunk> = std::iter::zip(&ordinals, job_ids)
-            .zip(batch)
-            .map(|((&ordinal, job_id), chunk)| NewChunk {
-                ordinal,
+        let rows: Vec<NewChunk> = batch
+            .iter()
+            .map(|chunk| NewChunk {
                 span: chunk.span,
-                payload_bytes: chunk.data.len() as u64,
-                job_id,
+                payload_bytes: chunk.content.stored_bytes(),
+                digest: chunk.content.digest(),
             })
             .collect();
-        chunks::insert(tx, self.import, &rows).await?;
-        let data: Vec<&[u8]> = batch.iter().map(|chunk| chunk.data.as_slice()).collect();
-        let codecs: Vec<Codec> = batch.iter().map(|chunk| chunk.codec).collect();
+        let ordinals = add_chunks(tx, self.import, first_ordinal, &rows, self.advances).await?;
+        let stored = std::iter::zip(ordinals, batch).filter_map(|(ordinal, chunk)| match &chunk.content {
+            Content::Payload { codec, data } => Some((ordinal, *codec, data.as_slice())),
+            Content::Digest(_) => None,
+        });
+        let (ordinals, codecs, data): (Vec<i32>, Vec<Codec>, Vec<&[u8]>) = stored.collect();
+        if ordinals.is_empty() {
+            return Ok(());
+        }
         payloads::insert(tx, self.import, &ordinals, &codecs, &data).await
     }
 
@@ -247,12 +239,8 @@ impl Intake<'_> {
             let mut tx = conn.begin().await.map_err(LedgerError::from)?;
             let moved = imports::lock_for_submitter(&mut tx, self.import, self.submitter).await?;
             if moved {
-                if self.sweeps {
-                    chunks::insert_sweep(&mut tx, self.import).await?;
-                    imports::count_batch(&mut tx, self.import, 1, 0).await?;
-                }
                 imports::finish_split(&mut tx, self.import, &found.hash, found.size).await?;
-                transition(&mut tx, self.import, ImportEvent::SourceEnded, None).await?;
+                end_split(&mut tx, self.import, self.sweeps).await?;
             }
             tx.commit().await.map_err(LedgerError::from)?;
             // A lost answer to an earlier try may hide that it was this process that moved it.
@@ -275,20 +263,8 @@ impl Intake<'_> {
         self.through_outages(async |conn| {
             let mut tx = conn.begin().await.map_err(LedgerError::from)?;
             if imports::lock_for_submitter(&mut tx, self.import, self.submitter).await? {
-                chunks::fail_pending(
-                    &mut tx,
-                    self.import,
-                    "the import's source could not be split to its end",
-                )
-                .await?;
-                transition(&mut tx, self.import, ImportEvent::SplitFailed, Some(&message)).await?;
-                if self.rejects.all_or_nothing {
-                    cancel::begin(&mut tx, self.import, UndoSpec::default(), Some(&message), None).await?;
-                }
-                // Of which nothing is stored, that need not be cancelled before the source is submitted in another way.
-                if chunks::split_progress(&mut tx, self.import).await?.chunks == 0 {
-                    imports::clear_key(&mut tx, self.import).await?;
-                }
+                let role = None;
+                fail_split(&mut tx, self.import, &message, self.rejects.all_or_nothing, role).await?;
             }
             tx.commit().await.map_err(LedgerError::from)?;
             Ok(())

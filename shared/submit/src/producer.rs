@@ -1,4 +1,4 @@
-//! Reads, splits and compresses a source on a thread of its own, and hands the chunks over one by one.
+//! Reads, splits and compresses a source, or digests it where its bytes are not stored, on a thread of its own, and hands the chunks over one by one.
 
 use std::sync::{
     Arc,
@@ -17,8 +17,42 @@ const PRODUCED_CHUNKS: usize = 2;
 /// A chunk on its way to the ledger.
 pub(crate) struct ProducedChunk {
     pub span: Span,
-    pub codec: Codec,
-    pub data: Vec<u8>,
+    pub content: Content,
+}
+
+/// What the ledger has of a chunk's bytes.
+pub(crate) enum Content {
+    Payload {
+        codec: Codec,
+        data: Vec<u8>,
+    },
+    /// BLAKE3, where workers read the bytes themselves.
+    Digest([u8; 32]),
+}
+
+impl Content {
+    fn of(bytes: &[u8], by_reference: bool) -> Self {
+        if by_reference {
+            return Self::Digest(blake3::hash(bytes).into());
+        }
+        let (codec, data) = source::codec::compress(bytes);
+        Self::Payload { codec, data }
+    }
+
+    /// **Bytes** that the ledger will hold.
+    pub fn stored_bytes(&self) -> u64 {
+        match self {
+            Self::Payload { data, .. } => data.len() as u64,
+            Self::Digest(_) => 0,
+        }
+    }
+
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Payload { .. } => None,
+            Self::Digest(digest) => Some(*digest),
+        }
+    }
 }
 
 impl ProducedChunk {
@@ -47,11 +81,11 @@ impl Producer {
     /// Starts the thread. A blocked read of standard input cannot be interrupted, so nothing waits for the thread: it ends with the
     /// process, or when the producer is dropped.
     #[must_use]
-    pub fn start(chunks: SourceChunks) -> Self {
+    pub fn start(chunks: SourceChunks, by_reference: bool) -> Self {
         let (sender, receiver) = mpsc::channel(PRODUCED_CHUNKS);
         let read = Arc::new(AtomicU64::new(0));
         let progress = Arc::clone(&read);
-        std::thread::spawn(move || produce(chunks, &sender, &progress));
+        std::thread::spawn(move || produce(chunks, by_reference, &sender, &progress));
         Self { receiver, read }
     }
 
@@ -62,7 +96,7 @@ impl Producer {
     }
 }
 
-fn produce(mut chunks: SourceChunks, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
+fn produce(mut chunks: SourceChunks, by_reference: bool, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
     let last = loop {
         let (span, bytes) = match chunks.next_chunk() {
             Ok(Some(chunk)) => chunk,
@@ -70,8 +104,8 @@ fn produce(mut chunks: SourceChunks, sender: &mpsc::Sender<Produced>, progress: 
             Err(error) => break Produced::Failed(error),
         };
         progress.store(chunks.raw_bytes(), Ordering::Relaxed);
-        let (codec, data) = source::codec::compress(&bytes);
-        let produced = ProducedChunk { span, codec, data };
+        let content = Content::of(&bytes, by_reference);
+        let produced = ProducedChunk { span, content };
         if sender.blocking_send(Produced::Chunk(produced)).is_err() {
             return;
         }

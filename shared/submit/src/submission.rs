@@ -16,7 +16,7 @@ use ledger::{
     chunks,
     imports::{self, Import, NewImport},
     inputs::{Holder, Taking, find_holder, lock_keys},
-    notifications, sessions,
+    notifications, references, segments, sessions,
 };
 use model::{ConflictSpec, IdentityChoice, ImportId, ImportSpec, ImportState, ProcessName, Replace};
 use session::database::{self, Commit, Purpose};
@@ -33,6 +33,7 @@ mod inputs;
 #[cfg(feature = "parquet")]
 pub(crate) mod parquet;
 mod prepared;
+mod reference;
 mod request;
 
 pub(crate) use beginning::{Beginning, InputSplitter, Reading, open};
@@ -322,6 +323,7 @@ impl<'a> Submission<'a> {
             }
         }
         let fingerprint = prepared.looked.fingerprint.as_ref();
+        let segments = reference::segments(&prepared.looked.inputs, spec);
         let new = NewImport {
             source: &prepared.origin,
             resumable: prepared.resumable,
@@ -334,12 +336,19 @@ impl<'a> Submission<'a> {
             submitter: &self.name,
             share: request.share,
             queue: &request.queue,
+            split_by_workers: segments.is_some(),
         };
         // This waits for a rival's batch, at worst one that is frozen.
         let Some(import) = imports::insert(conn, &new).await? else {
             return Ok(None);
         };
         ledger::inputs::insert(conn, import, &prepared.ledger_inputs(aim)).await?;
+        if spec.source.by_reference {
+            references::insert(conn, import, &reference::references(&prepared.looked.inputs)).await?;
+        }
+        if let Some(segments) = segments {
+            segments::insert(conn, import, &segments).await?;
+        }
         if let Some(url) = &request.notify {
             notifications::add(conn, import, url).await?;
         }
@@ -431,7 +440,7 @@ impl<'a> Submission<'a> {
                 {
                     return Ok(Answer::Gone);
                 }
-                ImportState::Splitting => {
+                ImportState::Splitting if !self.is_split_by_workers(existing, import.spec()?).await? => {
                     if !told {
                         self.notify_of(existing, request).await?;
                     }
@@ -515,8 +524,20 @@ impl<'a> Submission<'a> {
         .await
     }
 
+    async fn is_split_by_workers(&self, import: ImportId, spec: &ImportSpec) -> Result<bool, SubmitError> {
+        if !spec.source.by_reference {
+            return Ok(false);
+        }
+        self.through_outages(async |conn| Ok(segments::has_any(conn, import).await?))
+            .await
+    }
+
     async fn split(&self, import: ImportId, request: &Request, prepared: Prepared) -> Result<Submitted, SubmitError> {
         let _ = self.progress.own_import.set(import);
+        if self.is_split_by_workers(import, &prepared.aim.spec).await? {
+            (self.observe)(Event::SplitByWorkers);
+            return Ok(Submitted { import, own: true });
+        }
         if let [only] = prepared.looked.inputs.as_slice() {
             let superseded = self
                 .through_outages(async |conn| {
@@ -531,7 +552,11 @@ impl<'a> Submission<'a> {
         let advances = self
             .through_outages(async |conn| Ok(imports::read(conn, import).await?.is_some_and(|import| import.advances)))
             .await?;
-        let producer = Producer::start(prepared.chunks);
+        let by_reference = prepared.aim.spec.source.by_reference;
+        if let (true, Err(why)) = (by_reference, prepared.aim.spec.format.ends_with_lines()) {
+            (self.observe)(Event::SplitHere { why });
+        }
+        let producer = Producer::start(prepared.chunks, by_reference);
         let _ = self.progress.read.set(producer.progress());
         let notify = |notice| (self.observe)(Event::Intake(notice));
         let intake = Intake {

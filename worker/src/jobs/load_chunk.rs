@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use ledger::{
     LedgerError, Unreadable,
     chunks::{self, LoadCounts, Start},
@@ -18,7 +19,7 @@ use source::codec::CodecError;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use target::Target;
 
-use super::{Failure, ImportPlan, JobContext, sweep};
+use super::{Failure, ImportPlan, JobContext, referenced, sweep};
 use crate::{
     load::{
         conflict::Conflicts,
@@ -71,15 +72,29 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
         ledger.give_back();
         return Err(Failure::Permanent(many.to_string()));
     }
-    let payload = payloads::read(&mut ledger, chunk).await?;
-    ledger.give_back();
-    // Gone: somebody else loaded or cancelled the chunk since.
-    let Some(payload) = payload else {
-        return Ok(Load::Done);
+    let content = match plan.object_of(started)? {
+        None => {
+            let payload = payloads::read(&mut ledger, chunk).await?;
+            ledger.give_back();
+            // Gone: somebody else loaded or cancelled the chunk since.
+            match payload {
+                None => return Ok(Load::Done),
+                Some(payload) => Content::Stored(payload),
+            }
+        }
+        Some(object) => {
+            let digest = chunks::digest(&mut ledger, chunk).await?;
+            ledger.give_back();
+            Content::Read(referenced::read(context, object, started, digest).await?)
+        }
     };
-    let (parsed, bytes) = parse(&plan, payload, started).await?;
+    let records = Records {
+        span: started,
+        read: content.kept(),
+    };
+    let (parsed, bytes) = parse(&plan, content, started).await?;
     let mut loader = context.loader().await?;
-    let loaded = load(context, &mut loader, chunk, &plan, started, parsed).await?;
+    let loaded = load(context, &mut loader, chunk, &plan, &records, parsed).await?;
     loader.give_back();
     if let Some(counts) = loaded {
         context.metrics.loaded(LoadedChunk {
@@ -102,27 +117,58 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     Ok(Load::Done)
 }
 
+/// The bytes of a chunk.
+enum Content {
+    /// As the ledger has them.
+    Stored(Payload),
+    /// As they were read from where the import refers to.
+    Read(Bytes),
+}
+
+impl Content {
+    /// What cannot be had again from the ledger.
+    fn kept(&self) -> Option<Bytes> {
+        match self {
+            Self::Stored(_) => None,
+            Self::Read(bytes) => Some(bytes.clone()),
+        }
+    }
+
+    fn bytes(self) -> Result<Bytes, CodecError> {
+        match self {
+            Self::Stored(payload) => Ok(source::codec::decompress(payload.codec, &payload.data)?.into()),
+            Self::Read(bytes) => Ok(bytes),
+        }
+    }
+}
+
+/// The records of a chunk, for who has to look at them once more.
+struct Records {
+    span: Span,
+    /// Their bytes, where the ledger does not have them.
+    read: Option<Bytes>,
+}
+
 /// The records of a chunk, and how many **bytes** they have.
-async fn parse(plan: &Arc<ImportPlan>, payload: Payload, span: Span) -> Result<(ParsedChunk, u64), Failure> {
+async fn parse(plan: &Arc<ImportPlan>, content: Content, span: Span) -> Result<(ParsedChunk, u64), Failure> {
     let plan = Arc::clone(plan);
-    let parsed = tokio::task::spawn_blocking(move || {
-        let bytes = source::codec::decompress(payload.codec, &payload.data)?;
+    tokio::task::spawn_blocking(move || {
+        let bytes = content.bytes()?;
         Ok((
             rows::parse(&bytes, &plan.shape, span, plan.load.sink())?,
             bytes.len() as u64,
         ))
     })
-    .await;
-    parsed.map_err(ended)?
+    .await?
 }
 
-/// Loads what was parsed of a chunk that lies at `span`. `None` when somebody else had the chunk.
+/// Loads what was parsed of a chunk's `records`. `None` when somebody else had the chunk.
 async fn load(
     context: &JobContext,
     conn: &mut PgConnection,
     chunk: ChunkKey,
     plan: &Arc<ImportPlan>,
-    span: Span,
+    records: &Records,
     mut parsed: ParsedChunk,
 ) -> Result<Option<LoadCounts>, Failure> {
     let at_once = !plan.load.is_careful();
@@ -138,9 +184,9 @@ async fn load(
     }
     fail::fail_point!("before-salvage");
     if plan.load.may_conflict() {
-        load_without_refused(context, conn, chunk, plan, span, (parsed, at_once)).await
+        load_without_refused(context, conn, chunk, plan, records, (parsed, at_once)).await
     } else {
-        salvage(context, conn, chunk, plan, span, (parsed, at_once)).await
+        salvage(context, conn, chunk, plan, records, (parsed, at_once)).await
     }
 }
 
@@ -201,7 +247,7 @@ async fn salvage(
     conn: &mut PgConnection,
     chunk: ChunkKey,
     plan: &Arc<ImportPlan>,
-    span: Span,
+    records: &Records,
     (mut parsed, was_tried): (ParsedChunk, bool),
 ) -> Result<Option<LoadCounts>, Failure> {
     let Some(mut tx) = claim(conn, chunk).await? else {
@@ -214,7 +260,7 @@ async fn salvage(
     };
     fail::fail_point!("after-rows");
     let refused = salvaged.refused.len();
-    let rejects = with_refused(&mut tx, chunk, plan, span, &parsed, salvaged.refused).await?;
+    let rejects = with_refused(&mut tx, chunk, plan, records, &parsed, salvaged.refused).await?;
     let loaded = (salvaged.loaded.as_slice(), &Conflicts::default());
     let counts = record(context, &mut tx, chunk, plan, loaded, &rejects).await?;
     commit(context, tx).await?;
@@ -233,7 +279,7 @@ async fn load_without_refused(
     conn: &mut PgConnection,
     chunk: ChunkKey,
     plan: &Arc<ImportPlan>,
-    span: Span,
+    records: &Records,
     (mut parsed, was_tried): (ParsedChunk, bool),
 ) -> Result<Option<LoadCounts>, Failure> {
     let all = Parts::new(parsed.take_rows(), plan.load.columns());
@@ -252,7 +298,7 @@ async fn load_without_refused(
         let found = found.refused.into_iter();
         refused.extend(found.filter_map(|(row, reason)| Some((*left.get(row)?, reason))));
         left.retain(|row| !refused.contains_key(row));
-        let rejects = with_refused(&mut tx, chunk, plan, span, &parsed, refused.clone()).await?;
+        let rejects = with_refused(&mut tx, chunk, plan, records, &parsed, refused.clone()).await?;
         tx.rollback().await?;
         fail::fail_point!("after-finding");
         let mut rows = Sink::Arrays(all.part(&left));
@@ -319,7 +365,7 @@ async fn with_refused(
     tx: &mut PgConnection,
     chunk: ChunkKey,
     plan: &Arc<ImportPlan>,
-    span: Span,
+    records: &Records,
     parsed: &ParsedChunk,
     refused: BTreeMap<usize, Refused>,
 ) -> Result<Vec<Reject>, Failure> {
@@ -327,8 +373,8 @@ async fn with_refused(
     if refused.is_empty() {
         return Ok(rejects);
     }
-    let records = refused.keys().map(|&row| parsed.record_of_row(row)).collect();
-    let found = find(tx, chunk, plan, span, records).await?;
+    let wanted = refused.keys().map(|&row| parsed.record_of_row(row)).collect();
+    let found = find(tx, chunk, plan, records, wanted).await?;
     rejects.extend(
         std::iter::zip(found, refused.into_values()).map(|(record, refused)| Reject {
             position: record.position,
@@ -379,7 +425,9 @@ async fn record(
     fail::fail_point!("after-registry");
     conflicts::supersede(tx, chunk.import, &conflicts.superseded).await?;
     rejects::insert(tx, chunk, rejects).await?;
-    payloads::delete(tx, chunk).await?;
+    if plan.objects.is_empty() {
+        payloads::delete(tx, chunk).await?;
+    }
     chunks::finish_load(tx, chunk, context.worker.as_str(), counts).await?;
     if plan.load.may_conflict() {
         conflicts::insert(tx, chunk, conflicts.counts).await?;
@@ -393,19 +441,21 @@ async fn find(
     tx: &mut PgConnection,
     chunk: ChunkKey,
     plan: &Arc<ImportPlan>,
-    span: Span,
-    records: Vec<usize>,
+    records: &Records,
+    wanted: Vec<usize>,
 ) -> Result<Vec<FoundRecord>, Failure> {
-    let (plan, expected) = (Arc::clone(plan), records.len());
-    // It is there as long as the claim lasts.
-    let payload = payloads::read(tx, chunk).await?;
+    let (plan, expected, span) = (Arc::clone(plan), wanted.len(), records.span);
+    let content = match &records.read {
+        Some(bytes) => Some(Content::Read(bytes.clone())),
+        // It is there as long as the claim lasts.
+        None => payloads::read(tx, chunk).await?.map(Content::Stored),
+    };
     let found = tokio::task::spawn_blocking(move || {
-        let Some(payload) = payload else { return Ok(Vec::new()) };
-        let bytes = source::codec::decompress(payload.codec, &payload.data)?;
-        Ok::<_, CodecError>(rows::find(&bytes, &plan.shape, span, &records))
+        let Some(content) = content else { return Ok(Vec::new()) };
+        let bytes = content.bytes()?;
+        Ok::<_, CodecError>(rows::find(&bytes, &plan.shape, span, &wanted))
     })
-    .await
-    .map_err(ended)??;
+    .await??;
     if found.len() != expected {
         return Err(LedgerError::Rows {
             what: "finding refused records",
@@ -421,16 +471,6 @@ async fn find(
 async fn reconsider(context: &JobContext, plan: &ImportPlan, error: LoadError) -> Result<Failure, Failure> {
     let mut other = context.pool.acquire().await.map_err(LedgerError::from)?;
     Ok(plan.load.reconsider(&mut other, error).await?.into())
-}
-
-/// Why a thread for CPU work has no outcome.
-fn ended(error: tokio::task::JoinError) -> Failure {
-    if error.is_panic() {
-        Failure::Panicked(super::outcome::panic_message(error.into_panic().as_ref()))
-    } else {
-        // The runtime is shutting down.
-        Failure::Abandoned
-    }
 }
 
 async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -> Result<Arc<ImportPlan>, Failure> {
@@ -449,10 +489,16 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
     let conflict = target.describe_conflict(conn, &spec.conflict).await?;
     let columns: Vec<_> = target.select(&columns)?.into_iter().cloned().collect();
     let about = About::read(conn, &row, spec).await?;
+    let objects = if spec.source.by_reference {
+        referenced::objects(context, conn, import).await?
+    } else {
+        Vec::new()
+    };
     let plan = Arc::new(ImportPlan {
         max_rejects: spec.rejects.max,
         shape: RecordShape::new(columns.clone(), spec, &about)?,
         advances: row.advances,
+        objects,
         load: LoadPlan::new(target, columns, spec.load.method, conflict.as_ref(), row.submitted_by),
     });
     context.keep_plan(import, &plan);

@@ -7,15 +7,16 @@ use ledger::{
     chunks::{self, UndoCounts},
     completion::{finish_if_done, finish_undo_if_done},
     imports::{self, Fence},
-    sessions, wakeups,
+    segments, sessions, wakeups,
 };
-use model::{ChunkKey, ChunkKind, ImportId};
+use model::{ChunkKey, ChunkKind, ImportId, SegmentKey};
 use queue::Job;
 use rand::RngExt as _;
 use session::{describe_error, is_transient};
 use source::codec::CodecError;
 use sqlx::{Connection as _, PgConnection};
 use target::TargetError;
+use tokio::task::JoinError;
 
 use super::JobContext;
 use crate::{
@@ -47,6 +48,8 @@ pub enum Failure {
     TimedOut(Duration),
     /// Only newer workers can do it.
     Newer(String),
+    /// Only workers can do it that were started otherwise.
+    Elsewhere(String),
     /// The worker stops.
     Abandoned,
     /// The chunk was begun as often as allowed, and never to an end.
@@ -70,6 +73,18 @@ impl From<LedgerError> for Failure {
         match &error {
             LedgerError::Unreadable { .. } => Self::Newer(describe_error(&error)),
             _ => Self::of(&error, error.database()),
+        }
+    }
+}
+
+impl From<JoinError> for Failure {
+    /// Why a thread for CPU work has no outcome.
+    fn from(error: JoinError) -> Self {
+        if error.is_panic() {
+            Self::Panicked(panic_message(error.into_panic().as_ref()))
+        } else {
+            // The runtime is shutting down.
+            Self::Abandoned
         }
     }
 }
@@ -146,6 +161,10 @@ pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) ->
             give_back(context, job).await?;
             return push_again(context, job).await;
         }
+        Failure::Elsewhere(message) => {
+            tracing::info!(?job, reason = message, "left to other workers");
+            return leave_to_others(context, job, message).await;
+        }
         Failure::Transient(message) | Failure::Permanent(message) => message.clone(),
         Failure::TimedOut(limit) => format!("not done within {} s", limit.as_secs()),
         Failure::Panicked(message) => format!("the worker panicked: {message}"),
@@ -160,6 +179,7 @@ pub(super) async fn settle(context: &JobContext, job: Job, failure: &Failure) ->
             chunk
         }
         Job::DeleteChunk(chunk) => chunk,
+        Job::SplitSegment(segment) => return settle_split(context, segment, failure, &message).await,
     };
     match failure {
         Failure::Transient(_) | Failure::TimedOut(_) => {
@@ -217,6 +237,51 @@ async fn retry(
     drop(tx);
     drop(conn);
     give_up(context, job, chunk, &format!("{message} ({tried})")).await
+}
+
+/// Gives a job back for workers that were started otherwise, and says why where people look.
+async fn leave_to_others(context: &JobContext, job: Job, message: &str) -> Result<(), LedgerError> {
+    let mut conn = context.pool.acquire().await?;
+    let mut tx = conn.begin().await?;
+    let worker = context.worker.as_str();
+    match job {
+        Job::LoadChunk(chunk) => chunks::give_back(&mut tx, chunk, worker, Some(message)).await?,
+        Job::SplitSegment(segment) => segments::give_back(&mut tx, segment, worker, Some(message)).await?,
+        Job::DeleteChunk(_) | Job::CancelImport { .. } => {}
+    }
+    wakeups::push(&mut tx, &[job], left_for()).await?;
+    Ok(tx.commit().await?)
+}
+
+/// What follows from a segment that was not split: again later, or the import's failure.
+async fn settle_split(
+    context: &JobContext,
+    segment: SegmentKey,
+    failure: &Failure,
+    message: &str,
+) -> Result<(), LedgerError> {
+    let mut conn = context.pool.acquire().await?;
+    let mut tx = conn.begin().await?;
+    let worker = context.worker.as_str();
+    let passes = matches!(failure, Failure::Transient(_) | Failure::TimedOut(_));
+    if passes || matches!(failure, Failure::Panicked(_)) {
+        context.metrics.count(Outcome::Retried);
+        tracing::info!(import = %segment.import, segment = segment.segment, worker, error = message, "will be tried again");
+        let Some(retries) = segments::note_retry(&mut tx, segment, worker, message, passes).await? else {
+            return Ok(());
+        };
+        // As long as a chunk is tried again, for the pauses have become as long as they do.
+        if MAX_BACKOFF.saturating_mul(retries) <= context.retry_for {
+            wakeups::push(&mut tx, &[Job::SplitSegment(segment)], backoff(retries)).await?;
+            return Ok(tx.commit().await?);
+        }
+    }
+    sessions::commit_durably(&mut tx).await?;
+    if segments::fail(&mut tx, segment, message).await? {
+        context.metrics.count(Outcome::Failed);
+        tracing::error!(import = %segment.import, segment = segment.segment, worker, "an import's source cannot be split; see `enqueue status {}`", segment.import);
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Leaves a job of a kind that this program does not know to newer workers: it comes again after a while, to whoever takes it then. Where
@@ -313,10 +378,14 @@ async fn keep_rows(
 
 /// Leaves a chunk as if it had not been begun.
 async fn give_back(context: &JobContext, job: Job) -> Result<(), LedgerError> {
-    if let Job::LoadChunk(chunk) = job {
-        chunks::give_back(&mut *context.pool.acquire().await?, chunk, context.worker.as_str()).await?;
+    let worker = context.worker.as_str();
+    match job {
+        Job::LoadChunk(chunk) => chunks::give_back(&mut *context.pool.acquire().await?, chunk, worker, None).await,
+        Job::SplitSegment(segment) => {
+            segments::give_back(&mut *context.pool.acquire().await?, segment, worker, None).await
+        }
+        Job::DeleteChunk(_) | Job::CancelImport { .. } => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

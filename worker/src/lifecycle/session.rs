@@ -173,6 +173,7 @@ impl Session {
             config.retry_for,
             config.job_timeout,
             Arc::clone(metrics),
+            config.references.clone(),
         ));
         metrics.heard();
         let ended = CancellationToken::new();

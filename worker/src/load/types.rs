@@ -157,7 +157,10 @@ mod tests {
             ..CsvDialect::plain(b';', false)
         };
         let spec = ImportSpec {
-            source: SourceSpec { kind: SourceKind::File },
+            source: SourceSpec {
+                kind: SourceKind::File,
+                by_reference: false,
+            },
             text: TextSpec::default(),
             format: FormatSpec::Csv(dialect),
             mapping: MappingSpec::of_columns(names.iter().map(|name| (*name).to_owned()).collect()),

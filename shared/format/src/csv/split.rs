@@ -432,7 +432,8 @@ impl<R: Read> Splitter<R> {
 }
 
 /// Line endings in `bytes`, which must not end between `\r` and `\n`.
-fn count_lines(bytes: &[u8]) -> u64 {
+#[must_use]
+pub fn count_lines(bytes: &[u8]) -> u64 {
     let newlines = memchr_iter(b'\n', bytes).count();
     let lone_returns = memchr_iter(b'\r', bytes)
         .filter(|&at| bytes.get(at + 1) != Some(&b'\n'))

@@ -43,7 +43,10 @@ fn plain() -> CsvDialect {
 
 fn spec() -> ImportSpec {
     ImportSpec {
-        source: SourceSpec { kind: SourceKind::File },
+        source: SourceSpec {
+            kind: SourceKind::File,
+            by_reference: false,
+        },
         text: TextSpec {
             container: Container::Parquet,
             encoding: Some("UTF-16LE".to_owned()),
@@ -234,6 +237,33 @@ fn a_dialect_whose_parts_cannot_be_told_apart_is_refused() {
 }
 
 #[test]
+fn record_ends_are_found_from_the_middle_where_lines_are_records() {
+    let quoted = CsvDialect::strict(Delimiter::new(b";").unwrap(), true);
+    let lines = CsvDialect {
+        quote: Quote(None),
+        ..quoted.clone()
+    };
+    let ends_with_lines = |dialect: CsvDialect| FormatSpec::Csv(dialect).ends_with_lines().is_ok();
+    assert!(ends_with_lines(lines.clone()) && !ends_with_lines(quoted));
+    for cut_otherwise in [
+        CsvDialect {
+            escape: Escape::Byte(b'\\'),
+            ..lines.clone()
+        },
+        CsvDialect {
+            skip_footer: 1,
+            ..lines.clone()
+        },
+        CsvDialect {
+            stop_at_header: true,
+            ..lines
+        },
+    ] {
+        assert!(!ends_with_lines(cut_otherwise));
+    }
+}
+
+#[test]
 fn only_what_needs_a_newer_version_has_it() {
     let plain = spec();
     assert_eq!(plain.version(), 3);
@@ -258,6 +288,15 @@ fn only_what_needs_a_newer_version_has_it() {
     });
     assert_eq!(given.version(), 4);
     assert_eq!(given.row_changing().unwrap(), plain.row_changing().unwrap());
+    let referenced = ImportSpec {
+        source: SourceSpec {
+            by_reference: true,
+            ..plain.source
+        },
+        ..plain.clone()
+    };
+    assert_eq!(referenced.version(), 6);
+    assert_eq!(referenced.row_changing().unwrap(), plain.row_changing().unwrap());
     let renamed = FieldSpec::Renamed {
         field: "B".to_owned(),
         column: "b".to_owned(),

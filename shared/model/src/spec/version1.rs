@@ -63,6 +63,7 @@ impl From<Version1> for ImportSpec {
                 } else {
                     SourceKind::Stream
                 },
+                by_reference: false,
             },
             text: TextSpec::default(),
             format: FormatSpec::Csv(CsvDialect {
@@ -98,7 +99,7 @@ impl Version1 {
     #[must_use]
     pub fn of(spec: &ImportSpec) -> Option<Self> {
         let ImportSpec {
-            source: SourceSpec { kind },
+            source: SourceSpec { kind, by_reference: _ },
             text: _,
             format: _,
             mapping,

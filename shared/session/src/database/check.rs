@@ -46,7 +46,9 @@ impl Purpose {
             Self::Work => &[
                 VERSION,
                 ("pgimport", "import", &["SELECT", "UPDATE"]),
-                ("pgimport", "import_chunk", &["SELECT", "UPDATE"]),
+                ("pgimport", "import_chunk", &["SELECT", "INSERT", "UPDATE"]),
+                ("pgimport", "import_segment", &["SELECT", "UPDATE"]),
+                ("pgimport", "import_reference", &["SELECT"]),
                 ("pgimport", "import_payload", &["SELECT", "DELETE"]),
                 ("pgimport", "import_registry", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
                 ("pgimport", "import_pages", &["SELECT", "INSERT", "DELETE"]),

@@ -7,8 +7,8 @@ use format::{
     jsonl::{self, KeysError},
     sample::{SAMPLE_BYTES, clip},
 };
-use model::{Container, CsvDialect, FormatSpec, SplitSpec, TextSpec};
-use source::{Source, SourceReader};
+use model::{BadBytes, Container, CsvDialect, FormatSpec, SplitSpec, TextSpec};
+use source::{OpenedSource, Source, SourceReader};
 
 use super::{
     fitting::{Fitting, looks_like_json},
@@ -17,6 +17,9 @@ use super::{
 
 /// **Bytes** that a footer may have in any case.
 const FOOTER_BYTES: usize = 1 << 20;
+
+/// What an encoding is called that changes nothing.
+const UTF_8: &str = "UTF-8";
 
 /// Cuts an input into chunks.
 pub(crate) type InputSplitter = Splitter<WithoutFooter<SourceReader>>;
@@ -29,6 +32,8 @@ pub(crate) struct Reading {
     pub format: FormatSpec,
     pub find_delimiter: bool,
     pub split: SplitSpec,
+    /// Whether it is read by ranges of its bytes, too.
+    pub by_reference: bool,
     /// How many fields a record should have, if that does not depend on the header.
     pub fields: Option<usize>,
 }
@@ -41,6 +46,8 @@ pub(crate) struct Beginning {
     pub format: FormatSpec,
     /// What is left of it.
     pub splitter: InputSplitter,
+    /// Where its first record may begin.
+    pub begins: Position,
     /// The fields' names, if the input has any, or why they cannot be read.
     pub header: Option<Result<Vec<String>, InputError>>,
     /// The header as it stands there, if it is a record.
@@ -71,6 +78,9 @@ pub(crate) fn open(source: &Source, reading: &Reading) -> Result<Beginning, Inpu
             let marked = opened.marked_encoding().map_err(|error| of_decode(error.into()))?;
             text.encoding = marked.map(str::to_owned);
         }
+    }
+    if reading.by_reference {
+        check_reference(source, &opened, &text)?;
     }
     let reader = opened.decode(&text).map_err(of_decode)?;
     #[cfg(feature = "parquet")]
@@ -104,11 +114,32 @@ pub(crate) fn open(source: &Source, reading: &Reading) -> Result<Beginning, Inpu
     Ok(Beginning {
         text,
         format,
+        begins: splitter.position(),
         splitter,
         header,
         header_bytes,
         #[cfg(feature = "parquet")]
         columns,
+    })
+}
+
+/// Refuses a source whose bytes are not its text, or cannot be had from the middle.
+fn check_reference(source: &Source, opened: &OpenedSource, text: &TextSpec) -> Result<(), InputError> {
+    let why = match (source, opened.compression(), &text.encoding) {
+        (Source::File(_) | Source::StandardInput | Source::Stream(_), ..) => {
+            "it can be read only once, or by this machine alone".to_owned()
+        }
+        _ if text.container == Container::Parquet => {
+            "a Parquet file is no text, of which parts could be read".to_owned()
+        }
+        (_, Some(compression), _) => format!("it is compressed ({compression}), and cannot be read from the middle"),
+        (_, _, Some(encoding)) if encoding != UTF_8 => format!("it is {encoding} text, and workers read UTF-8"),
+        _ if text.on_bad_bytes == BadBytes::Replace => "--on-bad-bytes replace changes its bytes".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(InputError::ByReference {
+        origin: source.describe(),
+        why,
     })
 }
 

@@ -42,6 +42,8 @@ pub enum InputError {
         "{origin}: no delimiter was found with which most records have the same number of fields: name it with -d, or look with `enqueue sniff`"
     )]
     NoDelimiter { origin: String },
+    #[error("{origin} cannot be loaded by reference: {why}")]
+    ByReference { origin: String, why: String },
     #[error("{origin} can be read only once: a stream is an import of its own")]
     Stream { origin: String },
     #[error(

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use format::csv::split::SplitError;
+use format::csv::split::{Position, SplitError};
 use model::{FormatSpec, SplitSpec, TextSpec};
 use source::{Fingerprint, Source};
 
@@ -23,6 +23,8 @@ pub(crate) struct Input {
     pub fingerprint: Option<Fingerprint>,
     /// The keys of its objects, where it has some of its own.
     pub keys: Option<Vec<String>>,
+    /// Where its first record may begin.
+    pub begins: Position,
     /// Whether it certainly has no records; known only where there are several inputs.
     pub has_no_records: bool,
     /// What its columns hold, of a Parquet file.
@@ -116,6 +118,7 @@ fn look_blocking(sources: Vec<Source>, reading: Reading) -> Result<Inputs, Input
         let mut beginning = beginning::open(&source, &probe)?;
         let has_no_records = matches!(beginning.splitter.next_chunk(), Ok(None));
         let keys = own_keys(&beginning);
+        let begins = beginning.begins;
         #[cfg(feature = "parquet")]
         let columns = beginning.columns.take();
         // A file without anything in it says nothing of the others.
@@ -135,6 +138,7 @@ fn look_blocking(sources: Vec<Source>, reading: Reading) -> Result<Inputs, Input
             origin,
             fingerprint,
             keys,
+            begins,
             has_no_records,
             #[cfg(feature = "parquet")]
             columns,
@@ -165,6 +169,7 @@ fn look_at_one(source: &Source, reading: Reading) -> Result<Inputs, InputError> 
             origin: origin.clone(),
             fingerprint,
             keys: None,
+            begins: only.begins,
             has_no_records: false,
             #[cfg(feature = "parquet")]
             columns: only.columns.take(),

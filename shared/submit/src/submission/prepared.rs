@@ -62,6 +62,7 @@ impl Looked {
             format: request.format.clone(),
             find_delimiter: request.find_delimiter,
             split: request.split,
+            by_reference: request.by_reference,
             fields: request.columns.as_ref().map(Vec::len),
         };
         let Inputs {
@@ -150,6 +151,7 @@ impl Looked {
                     Some(_) => SourceKind::File,
                     None => SourceKind::Stream,
                 },
+                by_reference: request.by_reference,
             },
             text: self.reading.text.clone(),
             format: layout.format,
@@ -331,6 +333,7 @@ impl Prepared {
             format: spec.format,
             find_delimiter: false,
             split: spec.split,
+            by_reference: spec.source.by_reference,
             fields: Some(fields),
         };
         // What is in a header was looked at before, and the content is the same.
@@ -340,6 +343,7 @@ impl Prepared {
             header: None,
         };
         self.chunks = SourceChunks::new(self.looked.inputs.clone(), None, expected);
+        self.aim.spec.source.by_reference = spec.source.by_reference;
     }
 
     /// The inputs for the ledger, which has none of an import of one.

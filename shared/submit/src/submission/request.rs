@@ -30,6 +30,8 @@ pub enum KeyChoice {
 pub struct Request {
     /// What is read, one after the other; at least one.
     pub sources: Vec<Source>,
+    /// Whether no bytes are stored, for workers read the sources where they are: all must be objects.
+    pub by_reference: bool,
     /// The table as SQL would read its name.
     pub table: String,
     /// The target's column for each field, in place of the header's names; `-` for none.
@@ -109,6 +111,12 @@ pub enum Event {
     AbsentKeys(Vec<String>),
     /// The source has no records.
     Empty,
+    /// Workers find the chunks of a source by reference.
+    SplitByWorkers,
+    /// They cannot, for this; so it is read here, as a whole.
+    SplitHere {
+        why: &'static str,
+    },
     /// The file changed since an interrupted import of it.
     Superseded {
         import: ImportId,

@@ -31,7 +31,10 @@ fn shape_of(columns: Vec<Column>, dialect: CsvDialect) -> RecordShape {
 
 fn shape_with(columns: Vec<Column>, dialect: CsvDialect, values: ValuesSpec) -> RecordShape {
     let spec = ImportSpec {
-        source: SourceSpec { kind: SourceKind::File },
+        source: SourceSpec {
+            kind: SourceKind::File,
+            by_reference: false,
+        },
         text: TextSpec::default(),
         format: FormatSpec::Csv(dialect),
         mapping: MappingSpec::of_columns(columns.iter().map(|column| column.name.clone()).collect()),
