@@ -10,10 +10,10 @@ ALTER TABLE pgimport.worker
 COMMENT ON COLUMN pgimport.import.queue IS 'The queue that all its jobs are in; as it was submitted.';
 COMMENT ON COLUMN pgimport.worker.queues IS 'The queues whose jobs it takes.';
 
--- As queue::job_type has it.
+-- As queue::job_type has it. It is parsed here, once and for all, and can be inlined: maintenance asks for each chunk that waits.
 CREATE FUNCTION pgimport.job_type(of_queue text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-    AS $$ SELECT CASE WHEN of_queue = 'default' THEN 'pg_import' ELSE 'pg_import/' || of_queue END $$;
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN of_queue = 'default' THEN 'pg_import' ELSE 'pg_import/' || of_queue END;
 
 COMMENT ON FUNCTION pgimport.job_type(text) IS 'What the jobs of a queue are called in apalis.jobs.';
 

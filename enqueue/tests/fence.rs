@@ -91,9 +91,8 @@ async fn a_cancel_whose_job_was_lost_is_found_by_maintenance() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_others_get_under_our_ids_between_request_and_fence_stay() {
     let world = World::new().await;
-    let id = world.submit("mine.csv", &orders("mine", 300), &[]);
-    // One loader, so that the ids come in the order of the records.
-    world.worker(&["--drain", "--concurrency", "1"]).run().exits(0);
+    // One chunk after the other, so that the ids come in the order of the records.
+    let id = world.load_orders("mine", 300, &["--max-parallel", "1"]);
     world.cancel_and_lose_the_job(id).await;
     world.add_deletions_by_hand(id).await;
     world

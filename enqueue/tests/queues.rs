@@ -51,6 +51,9 @@ async fn each_worker_loads_what_is_in_its_queues_and_nothing_else() {
         world.job_types().await,
         ["pg_import", "pg_import/b", "pg_import/c", "pg_import/d"]
     );
+    // What the server calls them, and the programs.
+    let otherwise = "apalis.jobs WHERE job_type NOT IN (SELECT pgimport.job_type(queue) FROM pgimport.import)";
+    assert_eq!(world.count(otherwise).await, 0);
     world.drain();
     assert_eq!(world.loaded().await, "A");
     world.drain_queues(&args("b"));
@@ -163,7 +166,7 @@ async fn what_a_killed_worker_had_is_taken_over_within_its_queue() {
         .env("FAILPOINTS", "before-commit=pause")
         .start();
     let chunks = format!("pgimport.import_chunk WHERE import_id = {id} AND attempts > 0");
-    until_true("it has begun chunks", async || world.count(&chunks).await >= 2).await;
+    world.until_some(&chunks).await;
     // Does maintenance for all queues.
     let other = world.worker(&[]).start();
     world.until_working(&other).await;

@@ -84,11 +84,8 @@ impl Backend for Queues {
                 self.fetching = Some(fetching);
                 Poll::Pending
             }
-            // The announcements and the interval wake it; the worker's own waker, when it is stopped.
-            Poll::Ready(Ok(None)) => {
-                worker.heartbeat(cx);
-                Poll::Pending
-            }
+            // The announcements and the interval wake it.
+            Poll::Ready(Ok(None)) => Poll::Pending,
             Poll::Ready(Ok(Some((queue, task)))) => {
                 self.next = (queue + 1) % self.each.len();
                 Poll::Ready(Some(Ok(task)))

@@ -26,9 +26,10 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// Schema, table and privileges; `docs/PRIVILEGES.md` has them too.
+    /// Schema, table or function, and privileges; `docs/PRIVILEGES.md` has them too.
     fn needs(self) -> &'static [(&'static str, &'static str, &'static [&'static str])] {
         const VERSION: (&str, &str, &[&str]) = ("pgimport", "_sqlx_migrations", &["SELECT"]);
+        const LINE: (&str, &str, &[&str]) = ("pgimport", "current_turn(text)", &["EXECUTE"]);
         match self {
             Self::Look | Self::Change => &[VERSION],
             Self::Serve => &[VERSION, ("pgimport", "audit", &["SELECT", "INSERT"])],
@@ -42,6 +43,7 @@ impl Purpose {
                 ("pgimport", "import_conflict", &["SELECT"]),
                 ("pgimport", "worker", &["SELECT"]),
                 ("apalis", "jobs", &["INSERT"]),
+                LINE,
             ],
             Self::Work => &[
                 VERSION,
@@ -62,6 +64,7 @@ impl Purpose {
                 ("pgimport", "worker", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
                 ("apalis", "jobs", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
                 ("apalis", "workers", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+                LINE,
             ],
         }
     }
@@ -173,10 +176,14 @@ async fn check_privileges(conn: &mut PgConnection, place: &str, purpose: Purpose
         "SELECT current_user::pg_catalog.text, p.schema, p.name, p.privilege, s.usage, t.privilege
          FROM unnest($1::pg_catalog.text[], $2::pg_catalog.text[], $3::pg_catalog.text[])
              WITH ORDINALITY AS p (schema, name, privilege, position)
-         JOIN pg_catalog.pg_namespace AS n ON n.nspname = p.schema
-         JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = p.name,
+         JOIN pg_catalog.pg_namespace AS n ON n.nspname = p.schema,
              LATERAL (SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AS usage) AS s,
-             LATERAL (SELECT pg_catalog.has_table_privilege(c.oid, p.privilege) AS privilege) AS t
+             LATERAL (SELECT pg_catalog.has_table_privilege(c.oid, p.privilege) AS privilege FROM pg_catalog.pg_class AS c
+                      WHERE c.relnamespace = n.oid AND c.relname = p.name
+                      UNION ALL
+                      SELECT pg_catalog.has_function_privilege(f.oid, p.privilege) FROM pg_catalog.pg_proc AS f
+                      WHERE f.pronamespace = n.oid
+                        AND pg_catalog.concat(f.proname, '(', pg_catalog.oidvectortypes(f.proargtypes), ')') = p.name) AS t
          WHERE NOT (s.usage AND t.privilege) ORDER BY p.position",
     )
     .bind(schemas)
@@ -189,7 +196,8 @@ async fn check_privileges(conn: &mut PgConnection, place: &str, purpose: Purpose
     let mut tables: Vec<(String, Vec<String>)> = Vec::new();
     for (current, schema, table, privilege, has_usage, has_privilege) in missing {
         role = current;
-        let table = format!("{schema}.{table}");
+        let kind = if privilege == "EXECUTE" { "FUNCTION " } else { "" };
+        let table = format!("{kind}{schema}.{table}");
         if !has_privilege {
             match tables.last_mut() {
                 Some((last, privileges)) if *last == table => privileges.push(privilege),
