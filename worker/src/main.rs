@@ -111,7 +111,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         retry_for: Duration::from_secs(cli.retry_for),
         listen: cli.listen,
         notify: NotifyConfig::find(&cli.connect, cli.notify_allow)?,
-        ..WorkerConfig::new(database.options.clone())
+        ..WorkerConfig::new(database.hosts.clone())
     };
     let outcome = worker::run(&config, &stop).await;
     database.release().await;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
 use crate::producer::{Produced, ProducedChunk, Producer};
@@ -20,6 +20,7 @@ use ledger::{
 };
 use model::{ChunkKey, Codec, ImportEvent, ImportId, ProcessName, RejectsSpec, UndoSpec};
 use queue::{self, Job};
+use session::database::Pool;
 use session::retry::{Absence, MaybeTransient, through_outages};
 use source::Fingerprint;
 
@@ -74,7 +75,7 @@ pub enum Notice {
 
 /// One import being filled.
 pub struct Intake<'a> {
-    pub pool: &'a PgPool,
+    pub pool: &'a Pool,
     pub import: ImportId,
     pub submitter: &'a ProcessName,
     /// **Bytes** of payload that may be pending.
