@@ -4,9 +4,10 @@ use connect::{ConnectArgs, Database};
 use ledger::{imports, read::ImportStatus};
 use model::{ProcessName, QueueName};
 use rand::RngExt as _;
-use session::database::{self, Commit, Purpose};
+use session::Hosts;
+use session::database::{self, Commit, Pool, Purpose};
 use session::retry::{MaybeTransient, through_outages};
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection, Postgres, pool::PoolConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::{WorkerConfig, WorkerError, notify::NotifyConfig, references::AllowedReferences};
@@ -20,8 +21,8 @@ const ROLE: &str = "pg_import-enqueue";
 pub struct Open {
     database: Database,
     pub name: ProcessName,
-    pub pool: PgPool,
-    session: PgConnectOptions,
+    pub pool: Pool,
+    session: Hosts,
     /// How a worker in this process tells the world.
     notify: Option<NotifyConfig>,
     worker: Option<(CancellationToken, JoinHandle<Result<(), WorkerError>>)>,
@@ -46,7 +47,7 @@ impl Open {
             }
         };
         let name = ProcessName::new(ROLE, &session::host_name(), std::process::id(), rand::rng().random());
-        let session = database::session(database.options.clone(), &name, Commit::Durable);
+        let session = database::session(database.hosts.clone(), &name, Commit::Durable);
         Ok(Self {
             database,
             name,
@@ -77,13 +78,13 @@ impl Open {
     }
 
     #[must_use]
-    pub fn options(&self) -> &PgConnectOptions {
-        &self.database.options
+    pub fn hosts(&self) -> &Hosts {
+        &self.database.hosts
     }
 
     /// How a session is opened.
     #[must_use]
-    pub fn session(&self) -> &PgConnectOptions {
+    pub fn session(&self) -> &Hosts {
         &self.session
     }
 
@@ -126,8 +127,8 @@ impl Open {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn role_connection(&self) -> Result<PgConnection, sqlx::Error> {
-        let options = database::role_session(self.database.options.clone(), &self.name, Commit::Durable);
-        PgConnection::connect_with(&options).await
+        let session = database::role_session(self.database.hosts.clone(), &self.name, Commit::Durable);
+        session.connect().await
     }
 
     /// Starts a worker in this process, if the server is the private one: it has no others, so that this one serves every queue that an
@@ -149,7 +150,7 @@ impl Open {
             notify: self.notify.clone(),
             // It may read what this user may, who has started it.
             references: AllowedReferences::All,
-            ..WorkerConfig::new(self.options().clone())
+            ..WorkerConfig::new(self.hosts().clone())
         };
         let stopped = stop.clone();
         self.worker = Some((stop, tokio::spawn(async move { worker::run(&config, &stopped).await })));
@@ -188,7 +189,7 @@ impl Open {
             let look = shell_words(["-c", &look_query(table)]);
             return output::again(&format!("psql --local -- {look}"), false);
         }
-        psql_line(self.options(), table)
+        psql_line(self.hosts(), table)
     }
 }
 
@@ -196,18 +197,18 @@ fn look_query(table: &str) -> String {
     format!("SELECT * FROM {table} LIMIT 10")
 }
 
-fn psql_line(options: &PgConnectOptions, table: &str) -> String {
-    let user = options.get_username();
+fn psql_line(hosts: &Hosts, table: &str) -> String {
+    let (names, ports) = database::lists(hosts);
     shell_words([
         "psql",
         "-h",
-        &database::host(options),
+        &names,
         "-p",
-        &options.get_port().to_string(),
+        &ports,
         "-U",
-        user,
+        hosts.first().get_username(),
         "-d",
-        options.get_database().unwrap_or(user),
+        database::database_name(hosts.first()),
         "-c",
         &look_query(table),
     ])
@@ -215,6 +216,8 @@ fn psql_line(options: &PgConnectOptions, table: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::postgres::PgConnectOptions;
+
     use super::*;
 
     #[test]
@@ -225,7 +228,7 @@ mod tests {
             .port(5433)
             .username("o'hara")
             .database("the shop");
-        let words = shlex::split(&psql_line(&options, table)).unwrap();
+        let words = shlex::split(&psql_line(&options.into(), table)).unwrap();
         assert_eq!(
             words,
             [
@@ -247,14 +250,14 @@ mod tests {
     #[test]
     fn a_socket_is_named_by_its_directory() {
         let options = PgConnectOptions::new().host("localhost").socket("/run/pg");
-        let line = psql_line(&options, "public.t");
+        let line = psql_line(&options.into(), "public.t");
         assert!(line.starts_with("psql -h /run/pg -p "), "{line}");
         assert!(line.ends_with("-c 'SELECT * FROM public.t LIMIT 10'"), "{line}");
     }
 
     #[test]
     fn nothing_in_a_name_steers_the_terminal() {
-        let line = psql_line(&PgConnectOptions::new(), "public.\"\u{1b}[2J\u{202e}\"");
+        let line = psql_line(&PgConnectOptions::new().into(), "public.\"\u{1b}[2J\u{202e}\"");
         assert!(!line.contains(['\u{1b}', '\u{202e}']), "{line}");
     }
 }

@@ -108,6 +108,13 @@ async fn a_server_is_the_one_whose_certificate_the_staging_knows() {
     let full = ("sslmode", "verify-full");
     let known = ("sslrootcert", authority.pem.as_str());
     status(&world, "known", &[full, known]).run().exits(0);
+    // Of several hosts, the one is asked for its name that is about to be used.
+    let both = ("host", "localhost,127.0.0.1");
+    status(&world, "several", &[full, known, both]).run().exits(0);
+    status(&world, "nobody", &[full, known, ("host", "localhost,localhost")])
+        .run()
+        .exits(1)
+        .says("certificate");
     for (name, files) in [
         ("public", vec![full]),
         ("stranger", vec![full, ("sslrootcert", stranger.pem.as_str())]),
@@ -147,6 +154,10 @@ async fn a_server_is_the_one_whose_certificate_the_staging_knows() {
     drop(worker);
     // The right signature under another name.
     encrypt(&world, &authority, "elsewhere.example.org").await;
+    status(&world, "several", &[full, known, both])
+        .run()
+        .exits(1)
+        .says("127.0.0.1:");
     status(&world, "other", &[full, known])
         .run()
         .exits(1)

@@ -572,7 +572,7 @@ impl<'a> Lane<'a> {
         let name = ProcessName::new("pg_import-enqueue", "test", std::process::id(), rand::random());
         let (progress, observe) = (Progress::default(), |_: Event| {});
         let options = self.world.db.connect_options();
-        let submission = Submission::new(&options, name, &progress, &observe);
+        let submission = Submission::new(&options.into(), name, &progress, &observe);
         submission.run(&request).await.expect("to submit").import
     }
 

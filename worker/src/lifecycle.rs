@@ -13,11 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ::session::database::{self, Commit, DatabaseError, Purpose};
+use ::session::{
+    Hosts,
+    database::{self, Commit, DatabaseError, Purpose},
+};
 use ledger::LedgerError;
 use model::{ProcessName, QueueName};
 use rand::RngExt as _;
-use sqlx::{Connection as _, postgres::PgConnectOptions};
+use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -38,7 +41,7 @@ const WAKE_INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
     /// Where the database is; the sessions' settings are added here.
-    pub connect: PgConnectOptions,
+    pub connect: Hosts,
     /// Chunks that are written to their targets at once; half as many more are fetched and parsed meanwhile.
     pub concurrency: u32,
     /// The queues that it serves, in turn; at least one.
@@ -65,9 +68,9 @@ pub struct WorkerConfig {
 
 impl WorkerConfig {
     #[must_use]
-    pub fn new(connect: PgConnectOptions) -> Self {
+    pub fn new(connect: impl Into<Hosts>) -> Self {
         Self {
-            connect,
+            connect: connect.into(),
             concurrency: default_concurrency(),
             queues: vec![QueueName::default()],
             drain: false,
@@ -147,12 +150,15 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
             return Ok(());
         };
         let outcome = match checking {
-            Ok(()) => session::run(config, &metrics, notifier.as_ref(), stop).await,
+            Ok(host) => session::run(config, host, &metrics, notifier.as_ref(), stop).await,
             // What is wrong with the settings does not pass by waiting; later on, somebody may be about to change them.
-            Err(error @ DatabaseError::Connect { .. }) if !checked && is_refusal(&error) => return Err(error.into()),
+            Err(error) if !checked && is_refusal(&error) => return Err(error.into()),
             // A standby may be promoted; and what a worker could do once it is given back, as after an upgrade.
             Err(
-                error @ (DatabaseError::Connect { .. } | DatabaseError::Version(_) | DatabaseError::Standby { .. }),
+                error @ (DatabaseError::Connect { .. }
+                | DatabaseError::Version(_)
+                | DatabaseError::Standby { .. }
+                | DatabaseError::NoHost(_)),
             ) => SessionEnd {
                 worked: false,
                 outcome: Err(error.into()),
@@ -199,7 +205,13 @@ pub async fn run(config: &WorkerConfig, stop: &CancellationToken) -> Result<(), 
 
 /// Whether the server was reached, and does not let this role in: a wrong password, no such role or database, or none that may come from here.
 fn is_refusal(error: &DatabaseError) -> bool {
-    ::session::sqlstate(error).is_some_and(|code| code.starts_with("28") || code == "3D000")
+    match error {
+        DatabaseError::Connect { .. } => {
+            ::session::sqlstate(error).is_some_and(|code| code.starts_with("28") || code == "3D000")
+        }
+        DatabaseError::NoHost(error) => !error.may_pass(),
+        _ => false,
+    }
 }
 
 /// A runtime of which one thread at least is left when one is stuck, on a single core too.
@@ -229,15 +241,18 @@ fn keep_awake() -> mpsc::Sender<()> {
     awake
 }
 
-/// Checks the schema's version and the role's privileges once, and whether the server takes changes each time.
-async fn check(config: &WorkerConfig, checked: &mut bool) -> Result<(), DatabaseError> {
-    let options = database::session(config.connect.clone(), &new_name(), Commit::Durable);
+/// Chooses the host for a session, and checks the schema's version and the role's privileges once, and whether the server takes changes each
+/// time. All that a session opens is with that host: after a failover there is another session.
+async fn check(config: &WorkerConfig, checked: &mut bool) -> Result<Hosts, DatabaseError> {
+    let host = config.connect.choose().await?;
+    let session = database::session(host.clone(), &new_name(), Commit::Durable);
     if *checked {
-        return database::check_again(&options).await;
+        database::check_again(&session).await?;
+    } else {
+        drop(database::check(&session, Purpose::Work).await?.close().await);
+        *checked = true;
     }
-    drop(database::check(&options, Purpose::Work).await?.close().await);
-    *checked = true;
-    Ok(())
+    Ok(host)
 }
 
 /// A name that no process ever had.

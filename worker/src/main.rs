@@ -130,7 +130,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             .allow_reference
             .into_iter()
             .fold(AllowedReferences::default(), AllowedReferences::and),
-        ..WorkerConfig::new(database.options.clone())
+        ..WorkerConfig::new(database.hosts.clone())
     };
     let outcome = worker::run(&config, &stop).await;
     database.release().await;

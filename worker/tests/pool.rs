@@ -25,7 +25,7 @@ async fn give_up_a_begin(pool: &PgPool) {
 #[tokio::test]
 async fn what_is_written_after_a_begin_was_given_up_is_not_lost() {
     let db = TestDb::create().await;
-    let pool = database::pool(db.connect_options(), 1);
+    let pool = database::pool(db.connect_options().into(), 1).of_one_host();
     for round in 1..=20 {
         let create = format!("CREATE TABLE public.note_{round} ()");
         sqlx::raw_sql("SELECT 1").execute(&pool).await.expect("a session");

@@ -16,11 +16,11 @@ pub async fn run(args: MigrateArgs) -> anyhow::Result<Exit> {
     .into_iter()
     .flat_map(|(duty, roles)| roles.iter().map(move |role| (duty, role.clone())))
     .collect();
-    let mut migrated = database::migrate(open.options()).await;
+    let mut migrated = database::migrate(open.hosts()).await;
     if migrated.is_ok() && !roles.is_empty() {
-        migrated = database::grant(open.options(), &roles).await;
+        migrated = database::grant(open.hosts(), &roles).await;
     }
-    let place = database::place(open.options());
+    let place = database::place(open.hosts());
     open.close().await;
     migrated?;
     output::say(&format!("the database {place} is up to date"));

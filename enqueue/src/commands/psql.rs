@@ -22,15 +22,20 @@ async fn psql(args: &PsqlArgs, open: &Open) -> anyhow::Result<Exit> {
         .filter(|path| path.exists())
         .unwrap_or_else(|| PathBuf::from("psql"));
     // The URL that libpq reads from its environment; an argument would show the password to every user of the machine.
-    let options = open.options();
+    let (hosts, options) = (open.hosts(), open.hosts().first());
+    let (names, ports) = session::database::lists(hosts);
     let mut command = Command::new(&program);
     command
-        .env("PGHOST", session::database::host(options))
-        .env("PGPORT", options.get_port().to_string())
+        .env("PGHOST", names)
+        .env("PGPORT", ports)
         .env("PGUSER", options.get_username())
-        .env("PGDATABASE", options.get_database().unwrap_or(options.get_username()))
+        .env("PGDATABASE", session::database::database_name(options))
         .env("PGSSLMODE", ssl_mode(options.get_ssl_mode()))
         .args(&args.arguments);
+    if hosts.need_a_choice() {
+        // Older ones know no `primary`.
+        command.env("PGTARGETSESSIONATTRS", "read-write");
+    }
     if let Some(password) = open.password() {
         command.env("PGPASSWORD", password);
     }

@@ -40,10 +40,10 @@ async fn serve(args: &ServeArgs, open: &Open, tokens: Tokens) -> anyhow::Result<
         tokens,
         private: args.require_token,
         behind_proxy: args.behind_proxy,
-        connect: open.options().clone(),
+        connect: open.hosts().clone(),
         name: open.name.clone(),
         submitter: Some(Arc::new(submitter::Uploads {
-            connect: open.options().clone(),
+            connect: open.hosts().clone(),
         })),
     })
     .await?;

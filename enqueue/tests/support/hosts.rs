@@ -72,18 +72,24 @@ rm -rf "$2"
 "#;
 
 /// The account that runs Postgres.
-struct Account {
-    uid: u32,
-    gid: u32,
+pub struct Account {
+    pub uid: u32,
+    pub gid: u32,
 }
 
 impl Account {
-    fn find() -> Option<Self> {
+    pub fn find() -> Option<Self> {
         ACCOUNTS.iter().find_map(|&name| {
             let id = |which| run("id", &[which, name]).ok()?.trim().parse().ok();
             let (uid, gid) = (id("-u")?, id("-g")?);
             Some(Self { uid, gid })
         })
+    }
+
+    /// Has a program run by this account.
+    pub fn runs(&self, call: Call) -> Call {
+        let (uid, gid) = (format!("--reuid={}", self.uid), format!("--regid={}", self.gid));
+        call.through("setpriv", &[&uid, &gid, "--clear-groups"])
     }
 }
 
@@ -364,10 +370,8 @@ impl Network {
 
     /// One of Postgres's programs, on a host and by its account.
     fn of_postgres(&self, host: &str, program: &str, arguments: &[&str]) -> Call {
-        let Account { uid, gid } = self.account;
-        let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={gid}"));
         let call = Call::new(&self.programs.join(program), &self.dir, arguments).env("LC_ALL", "C");
-        self.on(host, call.through("setpriv", &[&uid, &gid, "--clear-groups"]))
+        self.on(host, self.account.runs(call))
     }
 }
 

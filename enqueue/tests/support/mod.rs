@@ -10,6 +10,7 @@ pub mod csv;
 pub mod faults;
 pub mod hosts;
 pub mod page;
+pub mod pair;
 pub mod process;
 pub mod receiver;
 pub mod role;

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::{DEADLINE, LOOK, until, until_true};
 
 /// What a person's own settings are in; tests set theirs.
-const SETTINGS: [&str; 18] = [
+const SETTINGS: [&str; 19] = [
     "DATABASE_URL",
     "PGHOST",
     "PGPORT",
@@ -24,6 +24,7 @@ const SETTINGS: [&str; 18] = [
     "PGDATABASE",
     "PGPASSWORD",
     "PGSSLMODE",
+    "PGTARGETSESSIONATTRS",
     "PGOPTIONS",
     "PG_IMPORT_CONFIG_PATH",
     "PG_IMPORT_STAGING",

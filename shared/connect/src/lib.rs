@@ -10,6 +10,7 @@ use sqlx::{
 };
 
 use local_server::{EmbeddedConfig, EmbeddedError, EmbeddedServer};
+use session::Hosts;
 use session::config::{ConfigError, Credentials, Environment, LOCAL_STAGING};
 use session::database::{self, DatabaseError};
 
@@ -41,7 +42,7 @@ pub enum ConnectError {
 
 /// A database to use; when it is the private one, it runs at least until it is released.
 pub struct Database {
-    pub options: PgConnectOptions,
+    pub hosts: Hosts,
     server: Option<EmbeddedServer>,
 }
 
@@ -59,7 +60,7 @@ impl ConnectArgs {
             return start_local(&environment).await;
         }
         Ok(Database {
-            options: environment.connect_options(self.database_url.as_deref())?,
+            hosts: environment.hosts(self.database_url.as_deref())?,
             server: None,
         })
     }
@@ -85,7 +86,9 @@ fn is_private_server(environment: &Environment) -> Result<bool, ConfigError> {
     if !environment.names_local_staging()? {
         return Ok(false);
     }
-    let staged = environment.credentials()?;
+    let [staged] = &environment.credentials()?[..] else {
+        return Ok(false);
+    };
     let Ok(config) = EmbeddedConfig::for_user() else {
         return Ok(false);
     };
@@ -112,10 +115,10 @@ async fn start_local(environment: &Environment) -> Result<Database, ConnectError
         );
     }
     let database = Database {
-        options,
+        hosts: options.into(),
         server: Some(server),
     };
-    match database::migrate(&database.options).await {
+    match database::migrate(&database.hosts).await {
         Ok(()) => Ok(database),
         Err(error) => {
             database.release().await;
@@ -144,16 +147,21 @@ impl Database {
         self.server.as_ref().map(|server| server.bin_dir().to_owned())
     }
 
-    /// The password, for a program that connects by itself; never to be shown.
+    /// The password, for a program that connects by itself; never to be shown. `None` where each host has another: they are in the file that `psql`
+    /// reads, too.
     #[must_use]
     pub fn password(&self) -> Option<String> {
         // The only way to it; of a user or a host that would have to be encoded, sqlx makes a URL that it cannot read.
-        let url = self.options.clone().username("user").host("host").to_url_lossy();
-        Some(
-            percent_encoding::percent_decode_str(url.password()?)
-                .decode_utf8_lossy()
-                .into_owned(),
-        )
+        let of = |options: &PgConnectOptions| {
+            let url = options.clone().username("user").host("host").to_url_lossy();
+            let password = percent_encoding::percent_decode_str(url.password()?).decode_utf8_lossy();
+            Some(password.into_owned())
+        };
+        let password = of(self.hosts.first())?;
+        self.hosts
+            .each()
+            .all(|host| of(host).as_ref() == Some(&password))
+            .then_some(password)
     }
 
     /// Whether this is the private server.

@@ -5,7 +5,7 @@
 //! the later one finds it done.
 
 use model::{ImportEvent, ImportId, ImportState, Limit, Replace, UndoSpec};
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     LedgerError, cancel, chunks,
@@ -17,11 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// [`LedgerError`] from the database; [`LedgerError::Unreadable`] when a newer version has to end it.
-pub async fn finish_if_done(pool: &PgPool, import: ImportId) -> Result<Option<ImportState>, LedgerError> {
-    finish_loading_if_done(&mut *pool.acquire().await?, import).await
-}
-
-async fn finish_loading_if_done(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportState>, LedgerError> {
+pub async fn finish_if_done(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportState>, LedgerError> {
     if !imports::looks_loaded(conn, import).await? {
         return Ok(None);
     }
@@ -179,11 +175,10 @@ async fn cancel_replaced(tx: &mut PgConnection, import: &Import) -> Result<(), L
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn finish_undo_if_done(pool: &PgPool, import: ImportId) -> Result<Option<ImportState>, LedgerError> {
-    finish_undoing_if_done(&mut *pool.acquire().await?, import).await
-}
-
-async fn finish_undoing_if_done(conn: &mut PgConnection, import: ImportId) -> Result<Option<ImportState>, LedgerError> {
+pub async fn finish_undo_if_done(
+    conn: &mut PgConnection,
+    import: ImportId,
+) -> Result<Option<ImportState>, LedgerError> {
     if !imports::looks_undone(conn, import).await? {
         return Ok(None);
     }
@@ -219,8 +214,8 @@ pub async fn end_undo(tx: &mut PgConnection, import: ImportId, stop: bool) -> Re
 pub async fn finish_unnoticed(conn: &mut PgConnection) -> Result<(), LedgerError> {
     for (import, state) in imports::looking_finished(conn).await? {
         let outcome = match state {
-            ImportState::Loading => finish_loading_if_done(conn, import).await,
-            _ => finish_undoing_if_done(conn, import).await,
+            ImportState::Loading => finish_if_done(conn, import).await,
+            _ => finish_undo_if_done(conn, import).await,
         };
         match outcome {
             Ok(_) => {}

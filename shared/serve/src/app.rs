@@ -4,8 +4,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use model::ProcessName;
-use session::database::{self, Commit};
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+use session::Hosts;
+use session::database::{self, Commit, Pool};
+use sqlx::{Connection as _, PgConnection, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -49,7 +50,7 @@ pub struct ServeConfig {
     /// Whether a reverse proxy stands before it, whose word on who asks is taken.
     pub behind_proxy: bool,
     /// Where the database is; the sessions' settings are added here.
-    pub connect: PgConnectOptions,
+    pub connect: Hosts,
     pub name: ProcessName,
     /// Who submits what is uploaded; without, nothing can be.
     pub submitter: Option<Arc<dyn Submitter>>,
@@ -61,9 +62,9 @@ pub(crate) struct App(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub config: ServeConfig,
-    pub pool: PgPool,
+    pub pool: Pool,
     /// For what is asked for: whoever only looks keeps nobody from acting.
-    acting: PgPool,
+    acting: Pool,
     /// What goes on although nobody may wait for its answer any more.
     pub tasks: TaskTracker,
     /// The page ends: uploads break off.
@@ -88,18 +89,13 @@ impl std::ops::Deref for App {
 
 impl App {
     pub fn new(config: ServeConfig) -> Self {
-        let session = database::session(config.connect.clone(), &config.name, Commit::Durable)
-            .options([("statement_timeout", READING)]);
+        let session = database::session(config.connect.clone(), &config.name, Commit::Durable);
         Self(Arc::new(Shared {
-            pool: database::pool(session, SESSIONS),
+            pool: database::pool(limited(session.clone(), READING), SESSIONS),
             answers: Answers::new(),
             verifications: Verifications::default(),
             uploads: Uploads::default(),
-            acting: database::pool(
-                database::session(config.connect.clone(), &config.name, Commit::Durable)
-                    .options([("statement_timeout", ACTING)]),
-                ACTING_SESSIONS,
-            ),
+            acting: database::pool(limited(session, ACTING), ACTING_SESSIONS),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             uploading: Arc::new(Semaphore::new(UPLOADS)),
@@ -119,7 +115,7 @@ impl App {
         Self::alive(&self.acting).await
     }
 
-    async fn alive(pool: &PgPool) -> Result<PoolConnection<Postgres>, Failure> {
+    async fn alive(pool: &Pool) -> Result<PoolConnection<Postgres>, Failure> {
         // Those that were open when the server was restarted are found here, and nobody's request has to fail for it.
         for _ in 0..SESSIONS {
             let mut session = pool.acquire().await?;
@@ -158,12 +154,12 @@ impl App {
                 "others look at rows at this moment: try again",
             ));
         };
-        let mut options = database::role_session(self.config.connect.clone(), &self.config.name, Commit::Durable);
+        let mut session = database::role_session(self.config.connect.clone(), &self.config.name, Commit::Durable);
         if limit == RoleLimit::Preview {
-            options = options.options([("statement_timeout", PREVIEW)]);
+            session = limited(session, PREVIEW);
         }
         Ok(RoleSession {
-            session: PgConnection::connect_with(&options).await?,
+            session: session.connect().await?,
             _turn: turn,
         })
     }
@@ -189,6 +185,11 @@ impl App {
     pub fn path(&self, path: impl AsRef<str>) -> String {
         format!("{}{}", self.config.prefix, path.as_ref())
     }
+}
+
+/// Sessions whose statements may take so long.
+fn limited(session: Hosts, limit: &str) -> Hosts {
+    session.map(|options: PgConnectOptions| options.options([("statement_timeout", limit)]))
 }
 
 /// A session that looks at rows of targets. There are few at once.

@@ -11,11 +11,15 @@ use std::{
 
 use sqlx::postgres::PgConnectOptions;
 
+mod pairs;
 mod tls;
 mod url;
 
+pub use pairs::PairFault;
 use tls::Tls;
 pub use url::UrlFault;
+
+use crate::hosts::{Hosts, Wanted};
 
 /// The folder of the stagings.
 pub const CONFIG_PATH_VARIABLE: &str = "PG_IMPORT_CONFIG_PATH";
@@ -27,6 +31,10 @@ const DEFAULT_CONFIG_PATH: &str = "credentials";
 const STAGING_FILE: &str = ".staging";
 const DEFAULT_STAGING: &str = "dev";
 const PASSWORD_FILE: &str = ".postgres.psw";
+const HOST_FILE: &str = ".postgres.host";
+const PORT_FILE: &str = ".postgres.port";
+const WANTED_FILE: &str = ".postgres.target_session_attrs";
+const PORT: &str = "a number from 1 to 65535";
 /// Of the database that `docker-compose.yml` starts: no secret.
 const DEFAULT_PASSWORD: &str = "psw";
 /// The staging that `--local` writes.
@@ -57,6 +65,8 @@ pub enum ConfigError {
     Port { path: PathBuf },
     #[error("{path} cannot be used: expected {expected}")]
     Value { path: PathBuf, expected: &'static str },
+    #[error("the hosts of {origin} {fault}")]
+    Hosts { origin: String, fault: PairFault },
     #[error("{variable} cannot be used: expected {expected}")]
     Variable {
         variable: &'static str,
@@ -83,37 +93,52 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Reads `dir/.postgres.{db,psw,user,host,port}`; a file that is missing has its default.
+    /// Reads `dir/.postgres.{db,psw,user,host,port}` of one server; a file that is missing has its default.
     ///
     /// # Errors
-    /// When a file is there but cannot be read, or the port is no port.
+    /// When a file is there but cannot be read, the port is no port, or there are several hosts.
     pub fn read(dir: &Path) -> Result<Self, ConfigError> {
-        Self::read_or(dir, &PgVariables::default())
+        let mut each = Self::read_or(dir, &PgVariables::default())?;
+        match (each.pop(), each.is_empty()) {
+            (Some(one), true) => Ok(one),
+            _ => Err(ConfigError::Value {
+                path: dir.join(HOST_FILE),
+                expected: "one host",
+            }),
+        }
     }
 
-    /// As [`Self::read`], but a file that is missing has the value of its variable, if that is set.
-    fn read_or(dir: &Path, variables: &PgVariables) -> Result<Self, ConfigError> {
-        let port = match (read_trimmed(&dir.join(".postgres.port"))?, &variables.port) {
-            (Some(text), _) => parse_port(&text).ok_or_else(|| ConfigError::Port {
-                path: dir.join(".postgres.port"),
-            })?,
-            (None, Some(text)) => parse_port(text).ok_or(ConfigError::Variable {
-                variable: "PGPORT",
-                expected: "a number from 1 to 65535",
-            })?,
-            (None, None) => 5432,
-        };
+    /// As [`Self::read`], but a file that is missing has the value of its variable, if that is set; and for each of several hosts.
+    fn read_or(dir: &Path, variables: &PgVariables) -> Result<Vec<Self>, ConfigError> {
         let value = |name: &str, variable: &Option<String>, default: &str| -> Result<String, ConfigError> {
             let said = read_trimmed(&dir.join(name))?.or_else(|| variable.clone());
             Ok(said.unwrap_or_else(|| default.to_owned()))
         };
-        Ok(Self {
-            database: value(".postgres.db", &variables.database, "postgres")?,
-            password: value(PASSWORD_FILE, &variables.password, DEFAULT_PASSWORD)?,
-            user: value(".postgres.user", &variables.user, "admin")?,
-            host: value(".postgres.host", &variables.host, "localhost")?,
+        let of_file = read_trimmed(&dir.join(PORT_FILE))?;
+        let path = of_file.is_some().then(|| dir.join(PORT_FILE));
+        let ports = of_file.or_else(|| variables.port.clone());
+        let hosts = value(HOST_FILE, &variables.host, "localhost")?;
+        let pairs = pairs::pair(&hosts, ports.as_deref()).map_err(|fault| match (fault, path) {
+            (PairFault::Port, Some(path)) => ConfigError::Port { path },
+            (PairFault::Port, None) => NO_PORT,
+            (fault, path) => ConfigError::Hosts {
+                origin: path.unwrap_or_else(|| dir.join(HOST_FILE)).display().to_string(),
+                fault,
+            },
+        })?;
+        let (database, password) = (
+            value(".postgres.db", &variables.database, "postgres")?,
+            value(PASSWORD_FILE, &variables.password, DEFAULT_PASSWORD)?,
+        );
+        let user = value(".postgres.user", &variables.user, "admin")?;
+        let each = pairs.into_iter().map(|(host, port)| Self {
+            database: database.clone(),
+            password: password.clone(),
+            user: user.clone(),
+            host,
             port,
-        })
+        });
+        Ok(each.collect())
     }
 
     /// Writes the five files into `dir`, readable by their owner alone, each at once or not at all.
@@ -130,8 +155,8 @@ impl Credentials {
             (".postgres.db", &self.database),
             (PASSWORD_FILE, &self.password),
             (".postgres.user", &self.user),
-            (".postgres.host", &self.host),
-            (".postgres.port", &port),
+            (HOST_FILE, &self.host),
+            (PORT_FILE, &port),
         ] {
             let path = dir.join(name);
             write_private(&path, value).map_err(|source| ConfigError::Write { path, source })?;
@@ -150,20 +175,24 @@ impl Credentials {
     }
 }
 
-fn parse_port(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|&port| port > 0)
-}
+const NO_PORT: ConfigError = ConfigError::Variable {
+    variable: "PGPORT",
+    expected: PORT,
+};
 
 /// What the variables say that libpq reads, where they are set.
 #[derive(Clone, Default)]
 pub struct PgVariables {
     pub host: Option<String>,
+    /// In place of `host`, where there is a URL without one.
+    pub host_address: Option<String>,
     pub port: Option<String>,
     pub user: Option<String>,
     pub database: Option<String>,
     pub password: Option<String>,
     /// Read by sqlx too, which takes what it does not understand for no wish.
     pub ssl_mode: Option<String>,
+    pub target_session_attrs: Option<String>,
 }
 
 impl fmt::Debug for PgVariables {
@@ -199,11 +228,13 @@ impl Environment {
             working_directory: env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
             postgres: PgVariables {
                 host: get("PGHOST")?,
+                host_address: get("PGHOSTADDR")?,
                 port: get("PGPORT")?,
                 user: get("PGUSER")?,
                 database: get("PGDATABASE")?,
                 password: get("PGPASSWORD")?,
                 ssl_mode: get("PGSSLMODE")?,
+                target_session_attrs: get("PGTARGETSESSIONATTRS")?,
             },
         })
     }
@@ -235,12 +266,12 @@ impl Environment {
         Ok(self.staging()?.0 == LOCAL_STAGING)
     }
 
-    /// The credentials of the staging. One that was named must have a directory (a typo must not load into localhost), and so must
+    /// The credentials of the staging, for each of its hosts. One that was named must have a directory (a typo must not load into localhost), and so must
     /// all of them, if that was named; the default ones need not.
     ///
     /// # Errors
     /// [`ConfigError`], naming the file or variable at fault.
-    pub fn credentials(&self) -> Result<Credentials, ConfigError> {
+    pub fn credentials(&self) -> Result<Vec<Credentials>, ConfigError> {
         Credentials::read_or(&self.staging_dir()?, &self.postgres)
     }
 
@@ -270,19 +301,41 @@ impl Environment {
     }
 
     /// How to connect as the staging has it. Where nothing says the password, it is looked for in the file that `psql` looks into.
-    fn of_staging(&self) -> Result<PgConnectOptions, ConfigError> {
+    fn of_staging(&self) -> Result<Hosts, ConfigError> {
         let dir = self.staging_dir()?;
-        let credentials = Credentials::read_or(&dir, &self.postgres)?;
+        let each = Credentials::read_or(&dir, &self.postgres)?;
         let password_file = dir.join(PASSWORD_FILE);
-        let options = if password_file.symlink_metadata().is_ok() || self.postgres.password.is_some() {
-            if credentials.password != DEFAULT_PASSWORD {
-                warn_if_others_read(&password_file);
-            }
-            credentials.connect_options()
-        } else {
-            url::with_password_file(&credentials)
+        let is_said = password_file.symlink_metadata().is_ok() || self.postgres.password.is_some();
+        if is_said && each.iter().any(|credentials| credentials.password != DEFAULT_PASSWORD) {
+            warn_if_others_read(&password_file);
+        }
+        let tls = Tls::read(&dir)?;
+        let connect = |credentials: &Credentials| {
+            tls.apply(if is_said {
+                credentials.connect_options()
+            } else {
+                url::with_password_file(credentials)
+            })
         };
-        Ok(Tls::read(&dir)?.apply(options))
+        let wanted_file = dir.join(WANTED_FILE);
+        let wanted = match read_trimmed(&wanted_file)? {
+            Some(text) => Wanted::parse(&text).ok_or(ConfigError::Value {
+                path: wanted_file,
+                expected: Wanted::VALUES,
+            })?,
+            None => self.wanted()?,
+        };
+        Ok(of_each(each.iter().map(connect))?.wanting(wanted))
+    }
+
+    /// What the variable asks of a host.
+    fn wanted(&self) -> Result<Wanted, ConfigError> {
+        let said = self.postgres.target_session_attrs.as_deref();
+        said.map_or(Some(Wanted::default()), Wanted::parse)
+            .ok_or(ConfigError::Variable {
+                variable: "PGTARGETSESSIONATTRS",
+                expected: Wanted::VALUES,
+            })
     }
 
     /// A file of the staging beside those that say where the database is, with its path; `None` where there is none.
@@ -314,7 +367,7 @@ impl Environment {
     ///
     /// # Errors
     /// [`ConfigError`]; the URL is never part of it, for it may hold a password.
-    pub fn connect_options(&self, database_url: Option<&str>) -> Result<PgConnectOptions, ConfigError> {
+    pub fn hosts(&self, database_url: Option<&str>) -> Result<Hosts, ConfigError> {
         let Some(url) = database_url else {
             self.check_ssl_mode()?;
             return self.of_staging();
@@ -327,16 +380,30 @@ impl Environment {
         if !url.say("sslmode") {
             self.check_ssl_mode()?;
         }
-        if let Some(port) = &self.postgres.port
-            && !url.say("port")
-            && parse_port(port).is_none()
-        {
-            return Err(ConfigError::Variable {
-                variable: "PGPORT",
-                expected: "a number from 1 to 65535",
-            });
-        }
-        url.connect_options().map_err(at_fault)
+        let wanted = match url.wanted() {
+            Some(wanted) => wanted,
+            None => self.wanted()?,
+        };
+        let variables = &self.postgres;
+        let hosts = url
+            .hosts()
+            .or(variables.host_address.as_deref())
+            .or(variables.host.as_deref());
+        let ports = url.ports().or(variables.port.as_deref());
+        let pairs = pairs::pair(hosts.unwrap_or_default(), ports).map_err(|fault| match fault {
+            PairFault::Port if url.ports().is_none() => NO_PORT,
+            fault => ConfigError::Hosts {
+                origin: "--database-url (or DATABASE_URL), and of PGHOST and PGPORT".to_owned(),
+                fault,
+            },
+        })?;
+        let connect = |(host, port): (String, u16)| url.at(&host, port).connect_options();
+        let each: Result<Vec<_>, _> = match pairs.len() {
+            // What is not said of it is as sqlx has it.
+            1 => url.connect_options().map(|options| vec![options]),
+            _ => pairs.into_iter().map(connect).collect(),
+        };
+        Ok(of_each(each.map_err(at_fault)?)?.wanting(wanted))
     }
 
     /// sqlx passes over a value that is none, and connects without what was asked for.
@@ -349,6 +416,16 @@ impl Environment {
             _ => Ok(()),
         }
     }
+}
+
+/// At least one there is: a list of hosts is never empty.
+fn of_each(each: impl IntoIterator<Item = PgConnectOptions>) -> Result<Hosts, ConfigError> {
+    let mut each = each.into_iter();
+    let first = each.next().ok_or_else(|| ConfigError::Hosts {
+        origin: "the list".to_owned(),
+        fault: PairFault::Empty,
+    })?;
+    Ok(Hosts::new(first, each.collect()))
 }
 
 /// The file's content without trailing line ends (`echo` writes one); `None` when there is no file.

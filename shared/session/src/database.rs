@@ -4,20 +4,22 @@
 use std::time::Duration;
 
 use model::ProcessName;
-use sqlx::{
-    ConnectOptions as _, Connection as _, PgConnection, PgPool, Row as _,
-    migrate::MigrateError,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, migrate::MigrateError, postgres::PgConnectOptions};
+
+use crate::hosts::Hosts;
 
 mod check;
+mod choice;
 pub mod doctor;
 mod grants;
 mod migrate;
+mod pool;
 
 pub use check::{Purpose, check, check_again};
+pub use choice::NoHost;
 pub use grants::{Duty, grant};
 pub use migrate::{migrate, refuse_older_workers};
+pub use pool::{Pool, pool};
 
 /// How long a statement waits for a lock. A claim that times out frees its slot and is tried later.
 const LOCK_TIMEOUT: &str = "2s";
@@ -43,8 +45,8 @@ pub enum Commit {
 /// Adds the settings of a session for the ledger, the queue and the catalog: those of [`role_session`], and a search path that no other
 /// role has a say in.
 #[must_use]
-pub fn session(options: PgConnectOptions, name: &ProcessName, commit: Commit) -> PgConnectOptions {
-    role_session(options, name, commit).options([SEARCH_PATH])
+pub fn session(hosts: impl Into<Hosts>, name: &ProcessName, commit: Commit) -> Hosts {
+    role_session(hosts, name, commit).map(|options| options.options([SEARCH_PATH]))
 }
 
 /// Adds the settings that every session of ours has, and leaves the search path to the role.
@@ -56,53 +58,34 @@ pub fn session(options: PgConnectOptions, name: &ProcessName, commit: Commit) ->
 /// READ COMMITTED is stated, for the protocols are argued in it; the time zone is fixed, for a timestamp without one shall mean the
 /// same on every machine; keepalives of seconds free the locks of a machine that lost its network.
 #[must_use]
-pub fn role_session(options: PgConnectOptions, name: &ProcessName, commit: Commit) -> PgConnectOptions {
+pub fn role_session(hosts: impl Into<Hosts>, name: &ProcessName, commit: Commit) -> Hosts {
+    let settings = [
+        ("default_transaction_isolation", "read committed"),
+        ("timezone", "UTC"),
+        ("lock_timeout", LOCK_TIMEOUT),
+        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_keepalives_count", "3"),
+        ("tcp_user_timeout", "11000"),
+        // A statement whose client is gone shall end, and free its locks, before it has an answer to send.
+        ("client_connection_check_interval", "2s"),
+        (
+            "synchronous_commit",
+            match commit {
+                Commit::Durable => "on",
+                Commit::Deferred => "off",
+            },
+        ),
+    ];
     // Statements are not logged: their slowness is the server's to tell, and their text may hold what a user named.
-    options
-        .disable_statement_logging()
-        .application_name(name.as_str())
-        .options([
-            ("default_transaction_isolation", "read committed"),
-            ("timezone", "UTC"),
-            ("lock_timeout", LOCK_TIMEOUT),
-            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
-            ("tcp_keepalives_idle", "5"),
-            ("tcp_keepalives_interval", "2"),
-            ("tcp_keepalives_count", "3"),
-            ("tcp_user_timeout", "11000"),
-            // A statement whose client is gone shall end, and free its locks, before it has an answer to send.
-            ("client_connection_check_interval", "2s"),
-            (
-                "synchronous_commit",
-                match commit {
-                    Commit::Durable => "on",
-                    Commit::Deferred => "off",
-                },
-            ),
-        ])
-}
-
-/// A pool of at most `size` sessions; connects when first used.
-#[must_use]
-pub fn pool(options: PgConnectOptions, size: u32) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // Every use handles a lost connection anyway, so a ping before each would only cost a round trip.
-        .test_before_acquire(false)
-        // Nobody waits for this one, unless every session is in use.
-        .after_release(|conn, _| Box::pin(is_outside_transactions(conn)))
-        .connect_lazy_with(options)
-}
-
-/// Whether a session is as it was when it was new. One whose `BEGIN` was given up while the server was at it is within a transaction of
-/// which sqlx 0.9.0 knows nothing (its issue 4393): whoever had it next would lose what they wrote.
-async fn is_outside_transactions(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    // By the simple protocol, for in the extended one the two differ in any case: a statement then is several messages.
-    sqlx::raw_sql("SELECT pg_catalog.now() = pg_catalog.statement_timestamp()")
-        .fetch_one(conn)
-        .await?
-        .try_get(0)
+    let settle = |options: PgConnectOptions| {
+        options
+            .disable_statement_logging()
+            .application_name(name.as_str())
+            .options(settings)
+    };
+    hosts.into().map(settle)
 }
 
 /// What keeps a database from being used.
@@ -152,6 +135,8 @@ pub enum DatabaseError {
     Pooler { place: String },
     #[error("the server of the database {place} is a standby: it takes no changes until it is promoted")]
     Standby { place: String },
+    #[error(transparent)]
+    NoHost(#[from] NoHost),
 }
 
 /// Where the server listens, as libpq takes it: a host, or the directory of its socket.
@@ -162,16 +147,27 @@ pub fn host(options: &PgConnectOptions) -> String {
         .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string())
 }
 
-/// Names a database for people, without its password.
+/// The names of all hosts, and their ports, as lists that libpq takes.
 #[must_use]
-pub fn place(options: &PgConnectOptions) -> String {
-    format!(
-        "'{}' at {}:{} as user '{}'",
-        options.get_database().unwrap_or(options.get_username()),
-        host(options),
-        options.get_port(),
-        options.get_username()
-    )
+pub fn lists(hosts: &Hosts) -> (String, String) {
+    let names: Vec<String> = hosts.each().map(host).collect();
+    let ports: Vec<String> = hosts.each().map(|options| options.get_port().to_string()).collect();
+    (names.join(","), ports.join(","))
+}
+
+/// Names a database for people, with all its hosts and without its password.
+#[must_use]
+pub fn place(hosts: &Hosts) -> String {
+    let addresses: Vec<String> = hosts.each().map(choice::address).collect();
+    let user = hosts.first().get_username();
+    let database = database_name(hosts.first());
+    format!("'{database}' at {} as user '{user}'", addresses.join(", "))
+}
+
+/// The database's name, which is the user's where nothing else is said.
+#[must_use]
+pub fn database_name(options: &PgConnectOptions) -> &str {
+    options.get_database().unwrap_or(options.get_username())
 }
 
 /// Connects without a pool, which would hide why it cannot.

@@ -7,10 +7,12 @@
 pub mod config;
 pub mod database;
 mod error;
+mod hosts;
 pub mod logging;
 pub mod retry;
 
 pub use error::{describe_error, is_transient, sqlstate};
+pub use hosts::{Hosts, Wanted};
 
 /// This machine's name, for people and for the names of processes.
 #[must_use]

@@ -4,8 +4,10 @@
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use tokio::time::{Instant, timeout};
+
+use crate::database::{NoHost, Pool};
 
 /// How long a command outlives the database.
 pub const OUTAGE: Duration = Duration::from_secs(300);
@@ -53,10 +55,17 @@ impl Absence {
     }
 
     /// `None` when nothing passes here: the server is no standby, and refuses changes all the same.
-    async fn find(pool: &PgPool, error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+    async fn find(pool: &Pool, error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        if let Some(error) = no_host(error) {
+            return Some(if error.have_a_standby() {
+                Self::Standby
+            } else {
+                Self::Trouble
+            });
+        }
         match crate::sqlstate(error).as_deref() {
             Some("55P03") => Some(Self::Lock),
-            Some("25006") => match sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(pool).await {
+            Some("25006") => match is_standby(pool).await {
                 Ok(true) => Some(Self::Standby),
                 Ok(false) => None,
                 Err(_) => Some(Self::Trouble),
@@ -66,13 +75,34 @@ impl Absence {
     }
 }
 
+async fn is_standby(pool: &Pool) -> Result<bool, sqlx::Error> {
+    let mut conn = pool.acquire().await?;
+    sqlx::query_scalar("SELECT pg_is_in_recovery()")
+        .fetch_one(&mut *conn)
+        .await
+}
+
+/// That of several hosts none was right, if an error comes of it.
+fn no_host<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a NoHost> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        // What an I/O error is made of is not its source.
+        let within = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        match within.map_or_else(|| error.downcast_ref(), |within| within.downcast_ref()) {
+            Some(error) => return Some(error),
+            None => next = error.source(),
+        }
+    }
+    None
+}
+
 /// Runs `action` until it succeeds, fails for good, or the database was away for [`OUTAGE`]. `on_absence` is called when a person
 /// should be told, once for each reason.
 ///
 /// # Errors
 /// What `action` returned last.
 pub async fn through_outages<T, E: MaybeTransient>(
-    pool: &PgPool,
+    pool: &Pool,
     on_absence: impl Fn(Absence),
     action: impl AsyncFn(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
@@ -98,7 +128,7 @@ pub async fn through_outages<T, E: MaybeTransient>(
 }
 
 async fn try_once<T, E: MaybeTransient>(
-    pool: &PgPool,
+    pool: &Pool,
     action: &impl AsyncFn(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
     let mut conn = pool.acquire().await?;

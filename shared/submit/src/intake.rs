@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection};
 use tokio::time::Instant;
 
 use crate::producer::{Content, Produced, ProducedChunk, Producer};
@@ -19,6 +19,7 @@ use ledger::{
     workers,
 };
 use model::{Codec, ImportId, ProcessName, QueueName, RejectsSpec};
+use session::database::Pool;
 use session::retry::{Absence, MaybeTransient, through_outages};
 use source::Fingerprint;
 
@@ -73,7 +74,7 @@ pub enum Notice {
 
 /// One import being filled.
 pub struct Intake<'a> {
-    pub pool: &'a PgPool,
+    pub pool: &'a Pool,
     pub import: ImportId,
     pub submitter: &'a ProcessName,
     /// **Bytes** of payload that may be pending.

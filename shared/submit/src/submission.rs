@@ -4,10 +4,7 @@
 
 use std::time::Duration;
 
-use sqlx::{
-    Connection as _, PgConnection, PgPool,
-    postgres::{PgConnectOptions, types::Oid},
-};
+use sqlx::{Connection as _, PgConnection, postgres::types::Oid};
 
 use crate::chunks::SourceChunks;
 use crate::intake::{Intake, Notice};
@@ -19,7 +16,8 @@ use ledger::{
     notifications, references, segments, sessions,
 };
 use model::{ConflictSpec, IdentityChoice, ImportId, ImportSpec, ImportState, ProcessName, Replace};
-use session::database::{self, Commit, Purpose};
+use session::Hosts;
+use session::database::{self, Commit, Pool, Purpose};
 use session::retry::through_outages;
 use target::{ConflictChoice, NewTable, Place, Target, TargetError};
 
@@ -53,9 +51,9 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 /// A submission at work.
 pub struct Submission<'a> {
-    pool: PgPool,
+    pool: Pool,
     /// For the name of the table, which means what it means to the role.
-    role_session: PgConnectOptions,
+    role_session: Hosts,
     name: ProcessName,
     progress: &'a Progress,
     observe: &'a (dyn Fn(Event) + Send + Sync),
@@ -71,16 +69,16 @@ pub struct Checked {
 impl<'a> Submission<'a> {
     #[must_use]
     pub fn new(
-        options: &PgConnectOptions,
+        hosts: &Hosts,
         name: ProcessName,
         progress: &'a Progress,
         observe: &'a (dyn Fn(Event) + Send + Sync),
     ) -> Self {
         // One session for the batches, one for the lease and the questions while a batch waits.
-        let pool = database::pool(database::session(options.clone(), &name, Commit::Durable), 2);
+        let pool = database::pool(database::session(hosts.clone(), &name, Commit::Durable), 2);
         Self {
             pool,
-            role_session: database::role_session(options.clone(), &name, Commit::Durable),
+            role_session: database::role_session(hosts.clone(), &name, Commit::Durable),
             name,
             progress,
             observe,
@@ -579,7 +577,8 @@ impl<'a> Submission<'a> {
         if stored.chunks == 0 {
             (self.observe)(Event::Empty);
         }
-        if let Err(error) = ledger::completion::finish_if_done(&self.pool, import).await {
+        let ended = async { ledger::completion::finish_if_done(&mut *self.pool.acquire().await?, import).await };
+        if let Err(error) = ended.await {
             // Every chunk is stored, so this submission is done; maintenance ends the import if need be.
             tracing::debug!(%import, error = session::describe_error(&error), "left the ending to others");
         }

@@ -149,7 +149,7 @@ impl TestServer {
             database: TEMPLATE.to_owned(),
             ..self.credentials().clone()
         };
-        database::migrate(&credentials.connect_options())
+        database::migrate(&credentials.connect_options().into())
             .await
             .expect("to migrate the template");
     }
@@ -172,7 +172,7 @@ impl TestDb {
     /// # Panics
     /// When it cannot be migrated.
     pub async fn migrate(credentials: Credentials) -> Self {
-        database::migrate(&credentials.connect_options())
+        database::migrate(&credentials.connect_options().into())
             .await
             .expect("to migrate the database");
         Self::at(credentials)

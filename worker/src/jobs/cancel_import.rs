@@ -12,7 +12,7 @@ pub(super) async fn run(context: &JobContext, import: ImportId) -> Result<(), Fa
     conn.give_back();
     if let Some(deletions) = deletions {
         tracing::info!(%import, deletions, "import fenced");
-        finish_undo_if_done(&context.pool, import).await?;
+        finish_undo_if_done(&mut *context.pool.acquire().await?, import).await?;
     }
     Ok(())
 }

@@ -42,7 +42,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Fai
     match deletion {
         Deletion::Nothing => {}
         Deletion::Done => {
-            finish_undo_if_done(&context.pool, chunk.import).await?;
+            finish_undo_if_done(&mut *context.pool.acquire().await?, chunk.import).await?;
         }
         // This job came of a worker of before, or was added by hand; the fence adds one for each chunk.
         Deletion::Unfenced => cancel_import::run(context, chunk.import).await?,

@@ -112,7 +112,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
             wakeups::advance(&mut ledger, chunk.import).await?;
             ledger.give_back();
         }
-        finish_if_done(&context.pool, chunk.import).await?;
+        finish_if_done(&mut *context.pool.acquire().await?, chunk.import).await?;
     }
     Ok(Load::Done)
 }

@@ -346,8 +346,8 @@ async fn give_up(context: &JobContext, job: Job, chunk: ChunkKey, message: &str)
         tracing::error!(import = %chunk.import, chunk = chunk.ordinal, worker = context.worker.as_str(), "a chunk was given up; see `enqueue status {}`", chunk.import);
     }
     match job {
-        Job::DeleteChunk(_) => finish_undo_if_done(&context.pool, chunk.import).await?,
-        _ => finish_if_done(&context.pool, chunk.import).await?,
+        Job::DeleteChunk(_) => finish_undo_if_done(&mut *context.pool.acquire().await?, chunk.import).await?,
+        _ => finish_if_done(&mut *context.pool.acquire().await?, chunk.import).await?,
     };
     Ok(())
 }

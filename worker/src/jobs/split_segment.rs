@@ -46,11 +46,11 @@ pub(super) async fn run(context: &JobContext, key: SegmentKey) -> Result<(), Fai
     let finished = segments::finish(&mut ledger, key, &found, lines).await?;
     fail::fail_point!("after-segment-finish");
     segments::store_split(&mut ledger, key.import).await?;
+    finish_if_done(&mut ledger, key.import).await?;
     ledger.give_back();
     if finished {
         tracing::debug!(import = %key.import, segment = key.segment, chunks = found.len(), worker = context.worker.as_str(), "segment split");
     }
-    finish_if_done(&context.pool, key.import).await?;
     Ok(())
 }
 

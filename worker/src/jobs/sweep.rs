@@ -21,7 +21,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey) -> Result<(), Fai
     if let Some(removed) = removed {
         context.metrics.count(Outcome::Loaded);
         tracing::debug!(import = %chunk.import, chunk = chunk.ordinal, worker = context.worker.as_str(), removed, "rows deleted that the source does not have");
-        finish_if_done(&context.pool, chunk.import).await?;
+        finish_if_done(&mut *context.pool.acquire().await?, chunk.import).await?;
     }
     Ok(())
 }

@@ -15,8 +15,11 @@ use ledger::{
 };
 use model::{ProcessName, QueueName};
 use queue::{self, HEARTBEAT, INSERT_CHANNEL, QUEUE};
-use session::database::{self, Commit};
-use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions, postgres::PgListener};
+use session::{
+    Hosts,
+    database::{self, Commit},
+};
+use sqlx::{PgConnection, PgPool, postgres::PgListener};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
@@ -60,16 +63,16 @@ pub(super) struct SessionEnd {
     pub outcome: Result<(), SessionError>,
 }
 
-/// Runs one session until `stop`, or, with `drain`, until nothing is left to do.
+/// Runs one session with one host until `stop`, or, with `drain`, until nothing is left to do.
 pub(super) async fn run(
     config: &WorkerConfig,
+    host: Hosts,
     metrics: &Arc<Metrics>,
     notifier: Option<&Arc<Notifier>>,
     stop: &CancellationToken,
 ) -> SessionEnd {
     let name = super::new_name();
-    let options = database::session(config.connect.clone(), &name, Commit::Deferred);
-    let start = timeout(START_TIMEOUT, Session::start(config, &name, &options));
+    let start = timeout(START_TIMEOUT, Session::start(config, &host, &name));
     let Some(started) = stop.run_until_cancelled(start).await else {
         return SessionEnd {
             worked: false,
@@ -98,18 +101,14 @@ struct Session {
     /// For the heartbeat alone: no load may keep it waiting.
     heartbeat: PgConnection,
     listener: PgListener,
-    options: PgConnectOptions,
+    /// How another one for it is opened.
+    ledger: Hosts,
 }
 
 impl Session {
-    async fn start(
-        config: &WorkerConfig,
-        name: &ProcessName,
-        options: &PgConnectOptions,
-    ) -> Result<Self, SessionError> {
-        let mut heartbeat = PgConnection::connect_with(options)
-            .await
-            .map_err(SessionError::Connect)?;
+    async fn start(config: &WorkerConfig, host: &Hosts, name: &ProcessName) -> Result<Self, SessionError> {
+        let ledger = database::session(host.clone(), name, Commit::Deferred);
+        let mut heartbeat = ledger.connect().await.map_err(SessionError::Connect)?;
         let new = NewWorker {
             name,
             host: &session::host_name(),
@@ -125,15 +124,16 @@ impl Session {
         }
         let queue_workers = jobs_at_once(config.concurrency).div_ceil(JOBS_PER_QUEUE_WORKER).max(1);
         // Triggers and defaults of the targets may count on the role's own search path.
-        let role_options = database::role_session(config.connect.clone(), name, Commit::Deferred);
-        let loaders = database::pool(role_options, config.concurrency);
+        let of_role = database::role_session(host.clone(), name, Commit::Deferred);
+        let loaders = database::pool(of_role, config.concurrency).of_one_host();
         // Each of the queue's workers has one for fetching and one for its heartbeat; maintenance two, the listener, the look at what is
         // left and notifications one each. The jobs share the others: they need one for moments only.
         let notifying = u32::from(config.notify.is_some());
         let pool = database::pool(
-            options.clone().options(INDEXES_ONLY),
+            ledger.clone().map(|options| options.options(INDEXES_ONLY)),
             2 * queue_workers + 4 + notifying + config.concurrency,
-        );
+        )
+        .of_one_host();
         let mut listener = PgListener::connect_with(&pool).await.map_err(SessionError::Connect)?;
         listener.listen(INSERT_CHANNEL).await.map_err(SessionError::Connect)?;
         Ok(Self {
@@ -143,7 +143,7 @@ impl Session {
             loaders,
             heartbeat,
             listener,
-            options: options.clone(),
+            ledger,
         })
     }
 
@@ -161,7 +161,7 @@ impl Session {
             loaders,
             heartbeat,
             listener,
-            options,
+            ledger,
         } = self;
         let queues: Vec<&str> = config.queues.iter().map(QueueName::as_str).collect();
         tracing::info!(worker = %name, concurrency = config.concurrency, queues = queues.join(","), "worker ready");
@@ -191,7 +191,7 @@ impl Session {
         }
         let mut heartbeat = tokio::spawn(beat(
             heartbeat,
-            options,
+            ledger,
             name.clone(),
             queue_workers.clone(),
             Arc::clone(metrics),
@@ -359,7 +359,7 @@ async fn forward_announcements(
 /// Says that this worker lives, for as long as it does and the database hears it.
 async fn beat(
     mut conn: PgConnection,
-    options: PgConnectOptions,
+    ledger: Hosts,
     name: ProcessName,
     queue_workers: Vec<String>,
     metrics: Arc<Metrics>,
@@ -378,7 +378,7 @@ async fn beat(
             Ok(Err(error)) if last.elapsed() > queue::stale_after() => return Err(error.into()),
             Err(_) if last.elapsed() > queue::stale_after() => return Err(SessionError::DeclaredDead),
             Ok(Err(_)) | Err(_) => {
-                if let Ok(Ok(fresh)) = timeout(HEARTBEAT_TIMEOUT, PgConnection::connect_with(&options)).await {
+                if let Ok(Ok(fresh)) = timeout(HEARTBEAT_TIMEOUT, ledger.connect()).await {
                     conn = fresh;
                 }
             }

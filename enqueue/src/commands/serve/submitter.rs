@@ -9,8 +9,8 @@ use format::sample::SAMPLE_BYTES;
 use model::{Container, FormatSpec, ProcessName, SplitSpec};
 use rand::RngExt as _;
 use serve::{Looked, LookedReject, Refused, Sniffed};
+use session::Hosts;
 use source::Source;
-use sqlx::postgres::PgConnectOptions;
 use tokio::runtime::Handle;
 use worker::load::{rows, sink::Sink};
 
@@ -49,7 +49,7 @@ const CHECKED_RECORDS: u64 = 1_000;
 /// Submits to one database.
 #[derive(Debug)]
 pub struct Uploads {
-    pub connect: PgConnectOptions,
+    pub connect: Hosts,
 }
 
 impl Uploads {

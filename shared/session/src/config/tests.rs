@@ -18,7 +18,7 @@ fn staging(dir: &Path, name: &str, files: &[(&str, &str)]) {
 #[test]
 fn nothing_configured_means_the_documented_defaults() {
     let dir = tempfile::tempdir().unwrap();
-    let credentials = environment(dir.path()).credentials().unwrap();
+    let credentials = environment(dir.path()).credentials().unwrap().remove(0);
     assert_eq!(format!("{credentials:?}"), "admin@localhost:5432/postgres");
     assert_eq!(credentials.password, "psw");
 }
@@ -31,7 +31,7 @@ fn trailing_newlines_are_trimmed_and_missing_files_have_defaults() {
         "dev",
         &[("db", "orders\n"), ("psw", " s p \r\n"), ("port", "6000\n")],
     );
-    let credentials = environment(dir.path()).credentials().unwrap();
+    let credentials = environment(dir.path()).credentials().unwrap().remove(0);
     assert_eq!(format!("{credentials:?}"), "admin@localhost:6000/orders");
     assert_eq!(credentials.password, " s p ");
 }
@@ -43,11 +43,11 @@ fn the_variable_wins_over_the_file_and_the_file_over_the_default() {
         staging(dir.path(), name, &[("db", name)]);
     }
     let mut env = environment(dir.path());
-    assert_eq!(env.credentials().unwrap().database, "dev");
+    assert_eq!(env.credentials().unwrap().remove(0).database, "dev");
     fs::write(dir.path().join(".staging"), "file\n").unwrap();
-    assert_eq!(env.credentials().unwrap().database, "file");
+    assert_eq!(env.credentials().unwrap().remove(0).database, "file");
     env.staging = Some("variable".to_owned());
-    assert_eq!(env.credentials().unwrap().database, "variable");
+    assert_eq!(env.credentials().unwrap().remove(0).database, "variable");
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_port_that_is_none_names_its_file() {
 fn a_bad_url_is_not_repeated_in_its_error() {
     let dir = tempfile::tempdir().unwrap();
     let error = environment(dir.path())
-        .connect_options(Some("postgres://u:secret@h:port/db"))
+        .hosts(Some("postgres://u:secret@h:port/db"))
         .unwrap_err();
     assert!(!format!("{error:?} {error}").contains("secret"));
 }
@@ -122,9 +122,9 @@ fn what_a_staging_leaves_out_comes_from_the_variables_value_by_value() {
         user: Some("loader".into()),
         database: Some("orders".into()),
         password: Some("p".into()),
-        ssl_mode: None,
+        ..PgVariables::default()
     };
-    let credentials = env.credentials().unwrap();
+    let credentials = env.credentials().unwrap().remove(0);
     assert_eq!(format!("{credentials:?}"), "loader@db.example.org:6000/orders");
     assert_eq!(credentials.password, "p");
     assert!(!format!("{env:?}").contains("\"p\""));

@@ -41,17 +41,17 @@ impl Tls {
     }
 
     /// What it leaves out is as the variables have it.
-    pub fn apply(self, mut options: PgConnectOptions) -> PgConnectOptions {
+    pub fn apply(&self, mut options: PgConnectOptions) -> PgConnectOptions {
         if let Some(mode) = self.mode {
             options = options.ssl_mode(mode);
         }
-        if let Some(path) = self.root_cert {
+        if let Some(path) = &self.root_cert {
             options = options.ssl_root_cert(path);
         }
-        if let Some(path) = self.cert {
+        if let Some(path) = &self.cert {
             options = options.ssl_client_cert(path);
         }
-        if let Some(path) = self.key {
+        if let Some(path) = &self.key {
             options = options.ssl_client_key(path);
         }
         options

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
-use super::Credentials;
+use super::{Credentials, Wanted};
 
 /// What is wrong with a URL, without any of its content but the name of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,10 +51,41 @@ impl Parts {
             .any(|(name, _)| name.replace("ssl-mode", "sslmode") == setting)
     }
 
+    /// The hosts, with commas between them.
+    pub fn hosts(&self) -> Option<&str> {
+        self.last(&["host", "hostaddr"])
+    }
+
+    /// Their ports.
+    pub fn ports(&self) -> Option<&str> {
+        self.last(&["port"])
+    }
+
+    /// What a host must be.
+    pub fn wanted(&self) -> Option<Wanted> {
+        self.last(&[WANTED]).and_then(Wanted::parse)
+    }
+
+    fn last(&self, settings: &[&str]) -> Option<&str> {
+        let said = self.0.iter().rfind(|(name, _)| settings.contains(&name.as_str()));
+        said.map(|(_, value)| value.as_str())
+    }
+
+    /// The same of one host.
+    pub fn at(&self, host: &str, port: u16) -> Self {
+        let said = self
+            .0
+            .iter()
+            .filter(|(name, _)| !["host", "hostaddr", "port"].contains(&name.as_str()));
+        let place = [("host", host.to_owned()), ("port", port.to_string())];
+        let place = place.map(|(name, value)| (name.to_owned(), value));
+        Self(said.cloned().chain(place).collect())
+    }
+
     /// What the URL leaves out comes from the environment, as sqlx has it.
     pub fn connect_options(&self) -> Result<PgConnectOptions, UrlFault> {
         let mut made = "postgres:///?".to_owned();
-        for (name, value) in &self.0 {
+        for (name, value) in self.0.iter().filter(|(name, _)| name != WANTED) {
             made.extend(utf8_percent_encode(name, NON_ALPHANUMERIC));
             made.push('=');
             made.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
@@ -63,6 +94,8 @@ impl Parts {
         made.parse().map_err(|_| UrlFault::Scheme)
     }
 }
+
+const WANTED: &str = "target_session_attrs";
 
 /// How to connect with these, but with the password that the file of `psql` has for them (`PGPASSFILE`, else `~/.pgpass`), if it has one.
 pub(super) fn with_password_file(credentials: &Credentials) -> PgConnectOptions {
@@ -116,9 +149,17 @@ fn parts(url: &str) -> Result<Vec<(String, String)>, UrlFault> {
             place
         }
     };
-    let (host, port) = split_place(place)?;
-    say("host", decode(host)?);
-    say("port", port.to_owned());
+    let (mut hosts, mut ports) = (Vec::new(), Vec::new());
+    for place in place.split(',') {
+        let (host, port) = split_place(place)?;
+        hosts.push(decode(host)?);
+        ports.push(port);
+    }
+    say("host", hosts.join(","));
+    // That nothing is said of any port leaves them to the variable.
+    if ports.iter().any(|port| !port.is_empty()) {
+        say("port", ports.join(","));
+    }
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     say("dbname", decode(path.trim_start_matches('/'))?);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -174,8 +215,15 @@ fn check(name: &str, value: &str) -> Result<(), UrlFault> {
     };
     match name {
         "sslmode" | "ssl-mode" => expect(is_ssl_mode(value), SSL_MODES),
-        "port" => expect(is_port(value), "a number from 1 to 65535"),
-        "hostaddr" => expect(value.parse::<IpAddr>().is_ok(), "an address"),
+        "port" => expect(
+            value.split(',').all(|port| port.is_empty() || is_port(port)),
+            super::PORT,
+        ),
+        "hostaddr" => expect(
+            value.split(',').all(|host| host.parse::<IpAddr>().is_ok()),
+            "an address",
+        ),
+        WANTED => expect(Wanted::parse(value).is_some(), Wanted::VALUES),
         "statement-cache-capacity" => expect(value.parse::<usize>().is_ok(), "a number"),
         "sslrootcert" | "ssl-root-cert" | "ssl-ca" | "sslcert" | "ssl-cert" | "sslkey" | "ssl-key" | "host"
         | "dbname" | "user" | "password" | "application_name" | "options" => Ok(()),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use model::PROTOCOL;
-use sqlx::{Connection as _, PgConnection, Row as _, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::time::timeout;
 
-use super::{DatabaseError, IDLE_IN_TRANSACTION_TIMEOUT, connect_in_time, migrate::MIGRATOR, place};
-use crate::quote_identifier;
+use super::{DatabaseError, IDLE_IN_TRANSACTION_TIMEOUT, connect_in_time, database_name, migrate::MIGRATOR, place};
+use crate::{hosts::Hosts, quote_identifier};
 
 /// How long a check may take, the connection included.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
@@ -75,13 +75,12 @@ impl Purpose {
 ///
 /// # Errors
 /// [`DatabaseError`], saying what to do.
-pub async fn check(options: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
-    in_time(check_all(options, purpose)).await
+pub async fn check(hosts: &Hosts, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
+    in_time(check_all(hosts, purpose)).await
 }
 
-async fn check_all(options: &PgConnectOptions, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
-    let place = place(options);
-    let mut conn = connect(options, &place).await?;
+async fn check_all(hosts: &Hosts, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
+    let (mut conn, place) = connect(hosts).await?;
     check_settings(&mut conn, &place).await?;
     let version = check_version(&mut conn, &place).await;
     // Without USAGE on the schema not even the version can be read.
@@ -99,10 +98,9 @@ async fn check_all(options: &PgConnectOptions, purpose: Purpose) -> Result<PgCon
 ///
 /// # Errors
 /// [`DatabaseError`], saying what to do.
-pub async fn check_again(options: &PgConnectOptions) -> Result<(), DatabaseError> {
+pub async fn check_again(hosts: &Hosts) -> Result<(), DatabaseError> {
     in_time(async {
-        let place = place(options);
-        let mut conn = connect(options, &place).await?;
+        let (mut conn, place) = connect(hosts).await?;
         check_writable(&mut conn, &place).await?;
         drop(conn.close().await);
         Ok(())
@@ -138,9 +136,15 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// What a pooler answers that passes no options on.
 const PROTOCOL_VIOLATION: &str = "08P01";
 
-pub(super) async fn connect(options: &PgConnectOptions, place: &str) -> Result<PgConnection, DatabaseError> {
-    connect_in_time(options).await.map_err(|source| {
-        let place = place.to_owned();
+/// Opens a session with the host that is right now, and says which one that is.
+pub(super) async fn connect(hosts: &Hosts) -> Result<(PgConnection, String), DatabaseError> {
+    if hosts.need_a_choice() {
+        let (options, conn) = hosts.open_right().await?;
+        return Ok((conn, place(&options.into())));
+    }
+    let (options, place) = (hosts.first(), place(hosts));
+    let connected = connect_in_time(options).await;
+    connected.map(|conn| (conn, place.clone())).map_err(|source| {
         if crate::sqlstate(&source).as_deref() == Some(PROTOCOL_VIOLATION) {
             return DatabaseError::Pooler { place };
         }
@@ -148,13 +152,12 @@ pub(super) async fn connect(options: &PgConnectOptions, place: &str) -> Result<P
             return DatabaseError::Connect { place, source };
         }
         let role = options.get_username();
-        let database = options.get_database().unwrap_or(role);
         DatabaseError::Privilege {
             place,
             role: role.to_owned(),
             remedy: format!(
                 "GRANT CONNECT ON DATABASE {} TO {}",
-                quote_identifier(database),
+                quote_identifier(database_name(options)),
                 quote_identifier(role)
             ),
         }

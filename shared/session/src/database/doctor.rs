@@ -3,14 +3,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection};
 
 use super::{
     DatabaseError, Purpose,
     check::{check, connect},
-    place,
+    choice::State,
 };
-use crate::describe_error;
+use crate::{describe_error, hosts::Hosts};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -73,13 +73,15 @@ const LONG_TRANSACTION: f64 = 600.0;
 /// Sessions that a worker with two loaders opens, about.
 const SESSIONS_OF_A_WORKER: i64 = 14;
 
-/// Looks at the connection, the server, the schema and what this role may do. `options` are those of a session.
-pub async fn examine(options: &PgConnectOptions) -> Vec<Finding> {
-    let place = place(options);
-    let mut findings = Vec::new();
-    let mut conn = match connect(options, &place).await {
-        Ok(conn) => conn,
-        Err(error) => return vec![remedied("connection", &error)],
+/// Looks at the connection, the server, the schema and what this role may do. `hosts` are those of a session.
+pub async fn examine(hosts: &Hosts) -> Vec<Finding> {
+    let mut findings = each_host(hosts).await;
+    let (mut conn, place) = match connect(hosts).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            findings.push(remedied("connection", &error));
+            return findings;
+        }
     };
     findings.push(Finding::good("connection", format!("the database {place} answers")));
     for looked in [
@@ -99,8 +101,25 @@ pub async fn examine(options: &PgConnectOptions) -> Vec<Finding> {
         }));
     }
     drop(conn.close().await);
-    findings.extend(privileges(options).await);
+    findings.extend(privileges(hosts).await);
     findings
+}
+
+/// What each of several hosts is: that one is missing, nobody notices who uses another.
+async fn each_host(hosts: &Hosts) -> Vec<Finding> {
+    if hosts.each().len() == 1 {
+        return Vec::new();
+    }
+    let states = hosts.examine_each().await;
+    let finding = |(address, state): (String, State)| match state {
+        State::Primary | State::Standby => Finding::good("host", format!("{address}: {state}")),
+        State::Unusable(_) => Finding::warning(
+            "host",
+            format!("{address}: {state}"),
+            "start it, or take it out of the list: nobody can go there",
+        ),
+    };
+    states.into_iter().map(finding).collect()
 }
 
 async fn encryption(conn: &mut PgConnection) -> Result<Finding, sqlx::Error> {
@@ -231,14 +250,14 @@ async fn transactions(conn: &mut PgConnection) -> Result<Finding, sqlx::Error> {
 }
 
 /// What this role may do, and whether the schema is one that this program can live with.
-async fn privileges(options: &PgConnectOptions) -> Vec<Finding> {
-    if let Err(error) = check(options, Purpose::Look).await {
+async fn privileges(hosts: &Hosts) -> Vec<Finding> {
+    if let Err(error) = check(hosts, Purpose::Look).await {
         return vec![remedied("schema", &error)];
     }
     let mut findings = vec![Finding::good("schema", "of this version")];
     let (mut may, mut lacks) = (vec!["look"], Vec::new());
     for (purpose, word) in [(Purpose::Submit, "submit"), (Purpose::Work, "work")] {
-        match check(options, purpose).await {
+        match check(hosts, purpose).await {
             Ok(conn) => {
                 may.push(word);
                 drop(conn.close().await);
@@ -249,7 +268,7 @@ async fn privileges(options: &PgConnectOptions) -> Vec<Finding> {
     }
     findings.push(Finding::good(
         "privileges",
-        format!("the role {} may {}", options.get_username(), may.join(", ")),
+        format!("the role {} may {}", hosts.first().get_username(), may.join(", ")),
     ));
     // A role that does one of both lacks nothing.
     if may.len() == 1 {
@@ -274,7 +293,8 @@ fn remedied(subject: &'static str, error: &DatabaseError) -> Finding {
         }
         DatabaseError::Newer { .. } => "update this program",
         DatabaseError::ReadOnly { .. } => "turn default_transaction_read_only off, for the role or the database",
-        DatabaseError::Standby { .. } => "name the primary",
+        DatabaseError::Standby { .. } => "name the primary, or all hosts",
+        DatabaseError::NoHost(_) => "start the primary, or promote a standby",
         DatabaseError::Pooler { .. } => "name the server itself",
         _ => "docs/PRIVILEGES.md has what each role needs",
     };

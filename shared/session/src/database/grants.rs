@@ -1,9 +1,9 @@
 //! What roles need on the control schemas to submit, to work, or to look; and no more.
 
-use sqlx::{AssertSqlSafe, Connection as _, postgres::PgConnectOptions};
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::{DatabaseError, SEARCH_PATH, connect_in_time, place};
-use crate::quote_identifier;
+use crate::{hosts::Hosts, quote_identifier};
 
 /// What a role is for. What it needs on the tables that are loaded is their owners' to grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +64,15 @@ impl Duty {
 ///
 /// # Errors
 /// [`DatabaseError`], naming the role that is missing.
-pub async fn grant(options: &PgConnectOptions, roles: &[(Duty, String)]) -> Result<(), DatabaseError> {
-    let place = place(options);
-    let options = options
+pub async fn grant(hosts: &Hosts, roles: &[(Duty, String)]) -> Result<(), DatabaseError> {
+    let host = hosts.choose().await?;
+    let options = host
+        .first()
         .clone()
         .application_name("pg_import-migrate")
         .options([SEARCH_PATH]);
     let connect = |source| DatabaseError::Connect {
-        place: place.clone(),
+        place: place(&host),
         source,
     };
     let mut conn = connect_in_time(&options).await.map_err(connect)?;

@@ -6,10 +6,11 @@ use apalis_postgres::PostgresStorage;
 use sqlx::{
     AssertSqlSafe, Connection as _, PgConnection, PgPool, SqlSafeStr as _,
     migrate::{Migration, Migrator},
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::PgPoolOptions,
 };
 
 use super::{ACQUIRE_TIMEOUT, DatabaseError, SEARCH_PATH, connect_in_time, place};
+use crate::hosts::Hosts;
 
 /// How often a migration looks whether another one has ended.
 const TURN_INTERVAL: Duration = Duration::from_millis(100);
@@ -20,13 +21,14 @@ pub(super) static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 ///
 /// # Errors
 /// [`DatabaseError`], when the database cannot be reached or a migration fails.
-pub async fn migrate(options: &PgConnectOptions) -> Result<(), DatabaseError> {
+pub async fn migrate(hosts: &Hosts) -> Result<(), DatabaseError> {
+    let host = hosts.choose().await?;
     let connect = |source| DatabaseError::Connect {
-        place: place(options),
+        place: place(&host),
         source,
     };
     // Migrations may wait for one another, and for readers, longer than a session of ours may.
-    let options = options.clone().application_name("pg_import-migrate");
+    let options = host.first().clone().application_name("pg_import-migrate");
     let mut lock = connect_in_time(&options.clone().options([SEARCH_PATH]))
         .await
         .map_err(connect)?;
