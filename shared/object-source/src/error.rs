@@ -12,6 +12,10 @@ pub enum ObjectError {
         address: Address,
         source: Box<object_store::Error>,
     },
+    #[error(
+        "{address}: there are no credentials in the environment (AWS_ACCESS_KEY_ID and so on), and this machine has no role of its own; public objects take AWS_SKIP_SIGNATURE=true, GOOGLE_SKIP_SIGNATURE=true or AZURE_SKIP_SIGNATURE=true"
+    )]
+    NoCredentials { address: Address },
     #[error("there is no object {address}")]
     Missing { address: Address },
     #[error("{address} may not be read with the credentials of the environment (AWS_…, GOOGLE_…, AZURE_…)")]
@@ -34,11 +38,17 @@ pub enum ObjectError {
     },
 }
 
+/// Where clouds tell a machine who it is.
+const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
+
 impl ObjectError {
     /// Whether it may pass by itself, or where somebody mends the set-up: nothing is wrong with the object.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Settings { .. } | Self::Denied { .. } | Self::Read { .. })
+        matches!(
+            self,
+            Self::Settings { .. } | Self::NoCredentials { .. } | Self::Denied { .. } | Self::Read { .. }
+        )
     }
 
     pub(crate) fn of(address: &Address, source: object_store::Error) -> Self {
@@ -54,6 +64,10 @@ impl ObjectError {
             // The crate keeps to itself which error it is.
             E::Generic { ref source, .. } if source.to_string().contains("non-partial response") => {
                 Self::NoRanges { address }
+            }
+            // The machine's own role is what is asked for last.
+            ref source if METADATA.iter().any(|host| source.to_string().contains(host)) => {
+                Self::NoCredentials { address }
             }
             source => Self::Read {
                 address,
