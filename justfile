@@ -23,6 +23,11 @@ lint:
 test:
     cargo test
 
+# Run the tests, or some of them, against Postgres VERSION (14 to 18): just test-postgres 18 --test loading --test undo
+test-postgres VERSION *TESTS:
+    cargo build --workspace --bins
+    PG_IMPORT_PG_BIN="$(.ci/postgres {{ VERSION }})" cargo test --workspace --no-fail-fast {{ TESTS }}
+
 # Describe the checked queries anew, after a change of a query or a migration; commit .sqlx
 prepare:
     .ci/sqlx-metadata write
