@@ -383,6 +383,32 @@ async fn an_outage_of_the_pooler_is_outlived() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_several_hosts_some_may_be_poolers() {
+    let world = World::new().await;
+    set_traps(&world).await;
+    let Some(pooler) = Pooler::start(&world, "pooler", FEW).await else {
+        return;
+    };
+    let worker = world.worker(&[]).start();
+    let dead = support::pair::free_port();
+    let url = pooler.url.replacen('@', &format!("@127.0.0.1:{dead},"), 1);
+    let path = world.file("a.csv", orders("A", 1_000));
+    let run = async |arguments: &[&str]| {
+        let call = world.bare(arguments).env("DATABASE_URL", &url);
+        call.start().finished().await.exits(0)
+    };
+    let id = run(&["-i", &path, "--chunk-rows", "100", "--wait"]).await.id();
+    run(&["status", &id.to_string()]).await;
+    run(&["cancel", &id.to_string(), "--wait"]).await;
+    assert_eq!(world.sale_orders().await, 0);
+    let refused = world.worker(&[]).env("DATABASE_URL", &url).run().exits(1);
+    assert!(refused.stderr.contains("a connection pooler"), "{refused:?}");
+    assert_traps_caught_nobody(&world).await;
+    assert_left_in_order(&pooler).await;
+    drop(worker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_needs_sessions_that_last_is_refused_with_the_reason() {
     let world = World::new().await;
     for (name, more) in [("strict", FEW), ("lax", LAX)] {

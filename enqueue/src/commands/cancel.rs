@@ -91,9 +91,9 @@ async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u6
     }
     let mut conn = open.connection().await?;
     if !conn.is_whole() {
-        output::say(&format!(
-            "  vacuum    not done: a connection pooler is in between, and VACUUM is no part of a transaction; autovacuum will"
-        ));
+        output::say(
+            "  vacuum    not done: a connection pooler is in between, and VACUUM is no part of a transaction; autovacuum will",
+        );
         return Ok(());
     }
     let may_vacuum = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass($1)";

@@ -10,7 +10,7 @@ use crate::chunks::SourceChunks;
 use crate::intake::{Intake, Notice};
 use crate::producer::Producer;
 use ledger::{
-    chunks,
+    LedgerError, chunks,
     imports::{self, Import, NewImport},
     inputs::{Holder, Taking, find_holder, lock_keys},
     notifications, sessions,
@@ -498,11 +498,14 @@ impl<'a> Submission<'a> {
                 return Ok(false);
             };
             // Frozen, it may still hold locks; dead, it has no sessions. If this fails, they end by themselves.
-            let mut apart = conn.begin().await?;
-            let ended = sessions::terminate_submitter(&mut apart, &before.submitter, before.submitted_by.as_deref());
-            let ended = ended.await;
-            apart.rollback().await?;
-            if let Err(error) = ended {
+            let ended = async {
+                // By itself: what else was done shall count, whatever comes of this.
+                let mut apart = conn.begin().await?;
+                let role = before.submitted_by.as_deref();
+                sessions::terminate_submitter(&mut apart, &before.submitter, role).await?;
+                Ok::<_, LedgerError>(apart.rollback().await?)
+            };
+            if let Err(error) = ended.await {
                 tracing::debug!(
                     error = session::describe_error(&error),
                     "the sessions of the former submitter remain"
