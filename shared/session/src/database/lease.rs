@@ -13,9 +13,12 @@ use std::{
 };
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _, pool::PoolConnection};
+use tokio::time::timeout;
 
-use super::way::Way;
+use super::{ACQUIRE_TIMEOUT, way::Way};
 use crate::hosts::Setting;
+
+const THERE: &str = "a session has its connection until it is dropped";
 
 enum Link {
     Own(Box<PgConnection>),
@@ -24,15 +27,18 @@ enum Link {
 
 /// A session. What is done in it counts once it was [committed](Session::commit).
 pub struct Session {
-    link: Link,
+    /// There until it is dropped.
+    link: Option<Link>,
     way: Way,
+    /// Whether it is within the transaction that it is.
+    begun: bool,
 }
 
 impl Deref for Session {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        match &self.link {
+        match self.link.as_ref().expect(THERE) {
             Link::Own(conn) => conn,
             Link::Pooled(conn) => conn,
         }
@@ -41,7 +47,7 @@ impl Deref for Session {
 
 impl DerefMut for Session {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        match &mut self.link {
+        match self.link.as_mut().expect(THERE) {
             Link::Own(conn) => conn,
             Link::Pooled(conn) => conn,
         }
@@ -54,8 +60,7 @@ impl Session {
         if way == Way::Transactions {
             prepare(&mut conn).await?;
         }
-        let link = Link::Own(Box::new(conn));
-        Self { link, way }.begun(settings).await
+        Self::with(Link::Own(Box::new(conn)), way).begin(settings).await
     }
 
     /// Begins with a connection of a pool; one for transactions was [prepared](prepare).
@@ -64,17 +69,36 @@ impl Session {
         way: Way,
         settings: &[Setting],
     ) -> Result<Self, sqlx::Error> {
-        let link = Link::Pooled(conn);
-        Self { link, way }.begun(settings).await
+        Self::with(Link::Pooled(conn), way).begin(settings).await
     }
 
-    async fn begun(mut self, settings: &[Setting]) -> Result<Self, sqlx::Error> {
-        if self.way == Way::Transactions {
-            sqlx::raw_sql(AssertSqlSafe(begin(settings)))
-                .execute(&mut *self)
-                .await?;
+    fn with(link: Link, way: Way) -> Self {
+        Self {
+            link: Some(link),
+            way,
+            begun: false,
         }
-        Ok(self)
+    }
+
+    async fn begin(mut self, settings: &[Setting]) -> Result<Self, sqlx::Error> {
+        if self.is_whole() {
+            return Ok(self);
+        }
+        // A pooler has this wait until a server's session is free.
+        let begin = sqlx::raw_sql(AssertSqlSafe(beginning(settings)));
+        let error = match timeout(ACQUIRE_TIMEOUT, begin.execute(&mut *self)).await {
+            Ok(Ok(_)) => {
+                self.begun = true;
+                return Ok(self);
+            }
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let silence = "the connection pooler had no session with the server to spare";
+                sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, silence))
+            }
+        };
+        self.discard();
+        Err(error)
     }
 
     /// Whether it lasts longer than a transaction.
@@ -94,30 +118,52 @@ impl Session {
         self.clear_cached_statements().await?;
         // A COMMIT rolls back without a word where an error was passed over; the question before it does not.
         sqlx::raw_sql("SELECT 1; COMMIT").execute(&mut **self).await?;
+        self.begun = false;
         Ok(())
     }
 
     /// Ends it; without [`Session::commit`] nothing of a transaction counts.
     pub async fn close(mut self) {
-        let in_order = self.is_whole() || leave(&mut self).await;
-        match self.link {
-            Link::Own(conn) if in_order => drop(conn.close().await),
-            // Its end is all that is left to say.
-            Link::Own(_) => {}
-            Link::Pooled(conn) => drop(conn),
+        let in_order = !self.begun || leave(&mut self).await;
+        match self.link.take() {
+            Some(Link::Own(conn)) if in_order => drop(conn.close().await),
+            Some(Link::Pooled(conn)) if in_order => drop(conn),
+            link => end(link),
         }
     }
 
     /// Ends it without a word to a server that may not hear it.
-    pub fn discard(self) {
-        if let Link::Pooled(conn) = self.link {
-            drop(conn.detach());
+    pub fn discard(mut self) {
+        end(self.link.take());
+    }
+}
+
+/// Ends a connection, and the transaction with it.
+fn end(link: Option<Link>) {
+    if let Some(Link::Pooled(conn)) = link {
+        drop(conn.detach());
+    }
+}
+
+/// The connection goes back to its pool once it is in order.
+impl Drop for Session {
+    fn drop(&mut self) {
+        match (self.link.take(), tokio::runtime::Handle::try_current()) {
+            (Some(Link::Pooled(mut conn)), Ok(runtime)) if self.begun => {
+                runtime.spawn(async move {
+                    if !leave(&mut conn).await {
+                        end(Some(Link::Pooled(conn)));
+                    }
+                });
+            }
+            (Some(Link::Pooled(conn)), _) if !self.begun => drop(conn),
+            (link, _) => end(link),
         }
     }
 }
 
 /// What a transaction begins with: one message.
-fn begin(settings: &[Setting]) -> String {
+fn beginning(settings: &[Setting]) -> String {
     let mut sql = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT 1".to_owned();
     for (name, value) in settings {
         let _ = write!(sql, ", pg_catalog.set_config('{name}', '{value}', true)");
@@ -134,32 +180,17 @@ pub(super) async fn prepare(conn: &mut PgConnection) -> Result<(), sqlx::Error> 
 }
 
 /// Gives the server's session back as it was; `false` where only the connection's end does that.
-pub(super) async fn leave(conn: &mut PgConnection) -> bool {
-    match try_leave(conn).await {
-        Ok(in_order) => in_order,
-        Err(error) => {
-            tracing::debug!(
-                error = crate::describe_error(&error),
-                "a session is not given back but ended"
-            );
-            false
-        }
-    }
+async fn leave(conn: &mut PgConnection) -> bool {
+    matches!(timeout(ACQUIRE_TIMEOUT, try_leave(conn)).await, Ok(Ok(true)))
 }
 
 async fn try_leave(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     conn.clear_cached_statements().await?;
     // What was prepared when its caller was gone is not known to the driver. By the simple protocol, which prepares nothing itself.
     let row = sqlx::raw_sql(
-        "SELECT pg_catalog.now() OPERATOR(pg_catalog.=) pg_catalog.statement_timestamp(),
-             EXISTS (SELECT FROM pg_catalog.pg_prepared_statements AS p WHERE pg_catalog.starts_with(p.name, 'sqlx_'))",
-    )
-    .fetch_one(&mut *conn)
-    .await?;
-    let (is_outside, has_statements): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
-    if is_outside {
-        return Ok(true);
-    }
+        "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements AS p WHERE pg_catalog.starts_with(p.name, 'sqlx_'))",
+    );
+    let has_statements: bool = row.fetch_one(&mut *conn).await?.try_get(0)?;
     if !has_statements {
         sqlx::raw_sql("ROLLBACK").execute(conn).await?;
     }

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgPool, Row as _, postgres::PgPoolOptions};
 
 use super::{
     ACQUIRE_TIMEOUT,
-    lease::{Session, leave, prepare},
+    lease::{Session, prepare},
     way::{Host, Way},
 };
 use crate::hosts::Hosts;
@@ -42,7 +42,6 @@ pub fn pool(hosts: Hosts, size: u32) -> Pool {
             .connect_lazy_with(at(Way::Whole)),
         lent: options()
             .after_connect(|conn, _| Box::pin(prepare(conn)))
-            .after_release(|conn, _| Box::pin(async { Ok(leave(conn).await) }))
             .connect_lazy_with(at(Way::Transactions)),
         hosts: Arc::new(hosts),
     }
