@@ -6,9 +6,9 @@ use model::{ProcessName, QueueName};
 use object_source::Allowed;
 use rand::RngExt as _;
 use session::Hosts;
-use session::database::{self, Commit, Pool, Purpose};
+use session::database::{self, Commit, Pool, Purpose, Session};
 use session::retry::{MaybeTransient, through_outages};
-use sqlx::{Connection as _, PgConnection, Postgres, pool::PoolConnection};
+use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::{WorkerConfig, WorkerError, notify::NotifyConfig};
@@ -68,7 +68,7 @@ impl Open {
         let checked = database::check(&open.session, purpose).await;
         match checked {
             Ok(conn) => {
-                drop(conn.close().await);
+                conn.close().await;
                 Ok(open)
             }
             Err(error) => {
@@ -119,7 +119,7 @@ impl Open {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    pub async fn connection(&self) -> Result<Session, sqlx::Error> {
         self.pool.acquire().await
     }
 
@@ -127,9 +127,21 @@ impl Open {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn role_connection(&self) -> Result<PgConnection, sqlx::Error> {
-        let session = database::role_session(self.database.hosts.clone(), &self.name, Commit::Durable);
-        session.connect().await
+    pub async fn role_connection(&self) -> Result<Session, sqlx::Error> {
+        self.role_session().connect().await
+    }
+
+    /// The same for what takes its time, and is no transaction.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, or a pooler is in between.
+    pub async fn whole_role_connection(&self, what: &'static str) -> anyhow::Result<Session> {
+        let host = database::whole(&self.role_session(), what).await?;
+        Ok(host.connect().await?)
+    }
+
+    fn role_session(&self) -> Hosts {
+        database::role_session(self.database.hosts.clone(), &self.name, Commit::Durable)
     }
 
     /// Starts a worker in this process, if the server is the private one: it has no others, so that this one serves every queue that an

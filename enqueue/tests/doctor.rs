@@ -1,12 +1,10 @@
-//! `enqueue doctor`, and a connection pooler that comes between.
+//! `enqueue doctor`.
 
 mod support;
 
-use std::{fs, path::Path};
-
 use serde_json::Value;
 use session::database::Duty;
-use support::{Call, Finished, Held, Proc, World, orders, role::Role, until, until_true};
+use support::{Finished, Held, World, role::Role};
 use testkit::TestServer;
 
 /// What was found of a subject: each verdict with its words.
@@ -119,74 +117,4 @@ async fn who_may_not_and_what_is_missing_is_named() {
     assert_found(&nobody, "connection", "fault", "cannot reach the database");
     assert!(!format!("{nobody:?}").contains("s3cret"));
     world.execute("DROP DATABASE unmigrated").await;
-}
-
-const POOLER: &str = "/usr/sbin/pgbouncer";
-/// Set where its absence is a fault.
-const REQUIRED: &str = "PG_IMPORT_REQUIRE_PGBOUNCER";
-
-/// PgBouncer before a world's database, on a socket in its directory; `None` where it is not installed.
-async fn pooler(world: &World, name: &str, more: &str) -> Option<(Proc, String)> {
-    if !Path::new(POOLER).exists() {
-        assert!(std::env::var_os(REQUIRED).is_none(), "{POOLER} is missing");
-        println!("SKIPPED: {POOLER} is not installed (Debian: apt-get install pgbouncer)");
-        return None;
-    }
-    let credentials = world.db.credentials();
-    let dir = world.path(name);
-    fs::create_dir(&dir).unwrap();
-    // It gives up root's rights.
-    fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let config = format!(
-        "[databases]\n{0} = host={1} port={2} dbname={0} user={3} password={4}\n[pgbouncer]\nlisten_addr =\nunix_socket_dir = {5}\n\
-         pool_mode = transaction\nauth_type = any\n{more}\n",
-        credentials.database,
-        credentials.host,
-        credentials.port,
-        credentials.user,
-        credentials.password,
-        dir.display()
-    );
-    let config = world.file(&format!("{name}.ini"), config);
-    let arguments: &[&str] = if rustix::process::geteuid().is_root() {
-        &["--user", "nobody", &config]
-    } else {
-        &[&config]
-    };
-    let process = Call::new(Path::new(POOLER), world.dir(), arguments).start();
-    until("the pooler listens", async || {
-        process.words().contains("process up").then_some(())
-    })
-    .await;
-    let socket = dir.display().to_string().replace('/', "%2F");
-    let url = format!("postgres://{}@{socket}:6432/{}", credentials.user, credentials.database);
-    Some((process, url))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_that_drops_the_settings_of_sessions_is_refused_with_the_reason() {
-    let world = World::new().await;
-    for (name, more) in [
-        ("strict", ""),
-        ("lax", "ignore_startup_parameters = options, extra_float_digits"),
-    ] {
-        let Some((_process, url)) = pooler(&world, name, more).await else {
-            return;
-        };
-        let path = world.file("a.csv", orders("A", 10));
-        for call in [
-            world.worker(&[]),
-            world.bare(&["-i", &path]),
-            world.bare(&["status"]),
-            world.bare(&["doctor"]),
-        ] {
-            let outcome = call.env("DATABASE_URL", &url).run().exits(1);
-            let words = format!("{}{}", outcome.stdout, outcome.stderr);
-            assert!(
-                words.contains("a connection pooler (such as PgBouncer) is in between"),
-                "{name}: {outcome:#?}"
-            );
-        }
-    }
-    until_true("nothing was stored", async || world.imports().await == 0).await;
 }

@@ -21,7 +21,6 @@ use ledger::LedgerError;
 use model::{ProcessName, QueueName};
 use object_source::Allowed;
 use rand::RngExt as _;
-use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -244,12 +243,12 @@ fn keep_awake() -> mpsc::Sender<()> {
 /// Chooses the host for a session, and checks the schema's version and the role's privileges once, and whether the server takes changes each
 /// time. All that a session opens is with that host: after a failover there is another session.
 async fn check(config: &WorkerConfig, checked: &mut bool) -> Result<Hosts, DatabaseError> {
-    let host = config.connect.choose().await?;
+    let host = database::whole(&config.connect, "a worker").await?;
     let session = database::session(host.clone(), &new_name(), Commit::Durable);
     if *checked {
         database::check_again(&session).await?;
     } else {
-        drop(database::check(&session, Purpose::Work).await?.close().await);
+        database::check(&session, Purpose::Work).await?.close().await;
         *checked = true;
     }
     Ok(host)

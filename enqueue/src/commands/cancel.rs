@@ -90,6 +90,12 @@ async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u6
         return Ok(());
     }
     let mut conn = open.connection().await?;
+    if !conn.is_whole() {
+        output::say(
+            "  vacuum    not done: a connection pooler is in between, and VACUUM is no part of a transaction; autovacuum will",
+        );
+        return Ok(());
+    }
     let may_vacuum = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass($1)";
     if sqlx::query_scalar::<_, bool>(may_vacuum)
         .bind(table)
@@ -107,13 +113,13 @@ async fn after_deletion(args: &CancelArgs, open: &Open, table: &str, deleted: u6
     sqlx::raw_sql(sqlx::AssertSqlSafe(format!("VACUUM {table}")))
         .execute(&mut *conn)
         .await?;
-    conn.close_on_drop();
+    conn.discard();
     output::say(&format!("  vacuum    done on {shown}"));
     Ok(())
 }
 
 async fn dry_run(args: &CancelArgs, open: &Open) -> anyhow::Result<Exit> {
-    let preview = worker::preview(&mut open.role_connection().await?, args.id, undo(args)).await?;
+    let preview = worker::preview(&mut *open.role_connection().await?, args.id, undo(args)).await?;
     if args.json {
         output::print_json(&preview)?;
         return Ok(Exit::Done);

@@ -1,4 +1,5 @@
 use session::database::Purpose;
+use sqlx::PgConnection;
 use submit::requests;
 
 use crate::{
@@ -15,14 +16,11 @@ pub async fn run(args: ForgetArgs) -> anyhow::Result<Exit> {
 }
 
 async fn forget(args: &ForgetArgs, open: &Open) -> anyhow::Result<Exit> {
-    let mut conn = open.connection().await?;
-    let forgotten = match args.id {
-        Some(id) => {
-            requests::forget(&mut conn, id).await?;
-            1
-        }
-        None => requests::forget_older(&mut conn, args.older_than.unwrap_or_default()).await?,
+    let forget = async |conn: &mut PgConnection| match args.id {
+        Some(id) => requests::forget(conn, id).await.map(|()| 1),
+        None => requests::forget_older(conn, args.older_than.unwrap_or_default()).await,
     };
+    let forgotten = open.pool.within(forget).await?;
     output::say(&format!(
         "imports forgotten: {forgotten}; their rows stay, and can no longer be undone by pg_import"
     ));

@@ -16,7 +16,10 @@ pub async fn run(args: RetryArgs) -> anyhow::Result<Exit> {
 }
 
 async fn retry_and_follow(args: &RetryArgs, open: &mut Open) -> anyhow::Result<Exit> {
-    let chunks = requests::retry(&mut *open.connection().await?, args.id).await?;
+    let chunks = open
+        .pool
+        .within(async |conn| requests::retry(conn, args.id).await)
+        .await?;
     output::say(&format!("import {}: {chunks} failed chunks are open again", args.id));
     open.start_local_worker(None).await;
     if !(args.wait || open.is_local()) {

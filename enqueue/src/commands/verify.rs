@@ -21,7 +21,8 @@ async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
     if files.is_empty() && !args.files.is_empty() {
         anyhow::bail!("no file was found to compare with: neither directory nor pattern has any");
     }
-    let report = worker::verify(&mut open.role_connection().await?, args.id, &files).await?;
+    let mut session = open.whole_role_connection("verify").await?;
+    let report = worker::verify(&mut session, args.id, &files).await?;
     if args.json {
         output::print_json(&report)?;
     } else {

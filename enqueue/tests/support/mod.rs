@@ -11,6 +11,7 @@ pub mod faults;
 pub mod hosts;
 pub mod page;
 pub mod pair;
+pub mod pooler;
 pub mod process;
 pub mod receiver;
 pub mod role;

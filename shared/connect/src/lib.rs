@@ -20,7 +20,8 @@ use session::database::{self, DatabaseError};
 pub struct ConnectArgs {
     /// Connect here, in place of the staging's files
     ///
-    /// For example postgres://admin@db.example.org:5432/orders. A URL on the command line is visible to other users of the machine: keep
+    /// For example postgres://admin@db.example.org:5432/orders, or with several hosts, of which the primary is taken,
+    /// postgres://admin@db1,db2/orders. A URL on the command line is visible to other users of the machine: keep
     /// a password in DATABASE_URL or in a staging.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,

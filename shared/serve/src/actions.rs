@@ -131,6 +131,7 @@ async fn perform_and_note(app: &App, asker: &Asker, import: ImportId, asked: Ask
             }
             audit::insert(&mut tx, &asker.request(action, Some(import), details), None).await?;
             tx.commit().await?;
+            conn.commit().await?;
             tracing::info!(who, action = action.as_str(), %import, changed, "asked for and done");
             return Ok(());
         }
@@ -141,8 +142,15 @@ async fn perform_and_note(app: &App, asker: &Asker, import: ImportId, asked: Ask
     drop(conn);
     tracing::info!(who, action = action.as_str(), %import, status = failure.status.as_u16(), "asked for and refused");
     let request = asker.request(action, Some(import), details);
-    audit::insert(&mut *app.acting().await?, &request, Some(&failure.message)).await?;
+    note(app, &request, Some(&failure.message)).await?;
     Err(failure)
+}
+
+/// Writes down what was asked for, by itself.
+async fn note(app: &App, request: &Request<'_>, refused: Option<&str>) -> Result<(), Failure> {
+    let mut session = app.acting().await?;
+    audit::insert(&mut session, request, refused).await?;
+    Ok(session.commit().await?)
 }
 
 /// Compares the ledger with the table, and writes down that it was asked for, and what kept it from being done. The file is not at hand
@@ -157,7 +165,7 @@ pub(crate) async fn verify(app: &App, asker: Asker, import: ImportId) -> Result<
         };
         let refused = verified.as_ref().err().map(|failure| failure.message.as_str());
         let request = asker.request(Action::Verify, Some(import), details);
-        audit::insert(&mut *shared.acting().await?, &request, refused).await?;
+        note(&shared, &request, refused).await?;
         shared.answers.forget();
         verified
     })
@@ -215,7 +223,7 @@ async fn submit_and_note(
     upload.end(refused.clone().map_or(Ok(()), Err));
     let details = serde_json::json!({"name": name, "options": options});
     let request = asker.request(Action::Submit, import, details);
-    audit::insert(&mut *app.acting().await?, &request, refused.as_deref()).await?;
+    note(app, &request, refused.as_deref()).await?;
     app.answers.forget();
     Ok(outcome?.import)
 }

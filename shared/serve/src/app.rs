@@ -4,9 +4,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use model::ProcessName;
-use session::Hosts;
-use session::database::{self, Commit, Pool};
-use sqlx::{Connection as _, PgConnection, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+use session::database::{self, Commit, Pool, Session};
+use session::{Hosts, Setting};
+use sqlx::{Connection as _, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -23,7 +23,7 @@ const SESSIONS: u32 = 4;
 /// Sessions for what is asked for.
 const ACTING_SESSIONS: u32 = 2;
 /// How long the database may take for what is asked for: longer than a request waits for a lock.
-const ACTING: &str = "50s";
+const ACTING: Setting = ("statement_timeout", "50s");
 /// Sessions that look at rows of targets at once: those that somebody waits for, and the others.
 const PREVIEWS: usize = 3;
 const VERIFICATIONS: usize = 2;
@@ -32,9 +32,9 @@ const UPLOADS: usize = 16;
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the database may think about one thing that is shown.
-const READING: &str = "10s";
+const READING: Setting = ("statement_timeout", "10s");
 /// How long it may count what an undo would do.
-const PREVIEW: &str = "20s";
+const PREVIEW: Setting = ("statement_timeout", "20s");
 
 /// How a page is served.
 #[derive(Debug, Clone)]
@@ -91,11 +91,11 @@ impl App {
     pub fn new(config: ServeConfig) -> Self {
         let session = database::session(config.connect.clone(), &config.name, Commit::Durable);
         Self(Arc::new(Shared {
-            pool: database::pool(limited(session.clone(), READING), SESSIONS),
+            pool: database::pool(session.clone().with([READING]), SESSIONS),
             answers: Answers::new(),
             verifications: Verifications::default(),
             uploads: Uploads::default(),
-            acting: database::pool(limited(session, ACTING), ACTING_SESSIONS),
+            acting: database::pool(session.with([ACTING]), ACTING_SESSIONS),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             uploading: Arc::new(Semaphore::new(UPLOADS)),
@@ -106,23 +106,23 @@ impl App {
     }
 
     /// A session for the ledger.
-    pub async fn connection(&self) -> Result<PoolConnection<Postgres>, Failure> {
+    pub async fn connection(&self) -> Result<Session, Failure> {
         Self::alive(&self.pool).await
     }
 
     /// A session for what is asked for.
-    pub async fn acting(&self) -> Result<PoolConnection<Postgres>, Failure> {
+    pub async fn acting(&self) -> Result<Session, Failure> {
         Self::alive(&self.acting).await
     }
 
-    async fn alive(pool: &Pool) -> Result<PoolConnection<Postgres>, Failure> {
+    async fn alive(pool: &Pool) -> Result<Session, Failure> {
         // Those that were open when the server was restarted are found here, and nobody's request has to fail for it.
         for _ in 0..SESSIONS {
             let mut session = pool.acquire().await?;
             if session.ping().await.is_ok() {
                 return Ok(session);
             }
-            session.close_on_drop();
+            session.discard();
         }
         Ok(pool.acquire().await?)
     }
@@ -155,8 +155,9 @@ impl App {
             ));
         };
         let mut session = database::role_session(self.config.connect.clone(), &self.config.name, Commit::Durable);
-        if limit == RoleLimit::Preview {
-            session = limited(session, PREVIEW);
+        match limit {
+            RoleLimit::Preview => session = session.with([PREVIEW]),
+            RoleLimit::None => session = database::whole(&session, "a verification").await.map_err(in_between)?,
         }
         Ok(RoleSession {
             session: session.connect().await?,
@@ -187,14 +188,14 @@ impl App {
     }
 }
 
-/// Sessions whose statements may take so long.
-fn limited(session: Hosts, limit: &str) -> Hosts {
-    session.map(|options: PgConnectOptions| options.options([("statement_timeout", limit)]))
+/// Why there is no session that lasts.
+fn in_between(error: database::DatabaseError) -> Failure {
+    Failure::new(StatusCode::SERVICE_UNAVAILABLE, session::describe_error(&error))
 }
 
 /// A session that looks at rows of targets. There are few at once.
 pub(crate) struct RoleSession {
-    session: PgConnection,
+    session: Session,
     _turn: OwnedSemaphorePermit,
 }
 

@@ -25,7 +25,6 @@ use std::{
 };
 
 use session::database::{self, DatabaseError, Purpose};
-use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
 
 pub use access::{Token, TokenError, Tokens};
@@ -62,7 +61,7 @@ impl Server {
             Purpose::Serve
         };
         let session = database::session(config.connect.clone(), &config.name, database::Commit::Durable);
-        drop(database::check(&session, purpose).await?.close().await);
+        database::check(&session, purpose).await?.close().await;
         let address = config.listen;
         let listener = TcpListener::bind(address)
             .and_then(|listener| {

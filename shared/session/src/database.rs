@@ -4,31 +4,35 @@
 use std::time::Duration;
 
 use model::ProcessName;
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, migrate::MigrateError, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions as _, migrate::MigrateError, postgres::PgConnectOptions};
 
-use crate::hosts::Hosts;
+use crate::hosts::{Hosts, Setting};
 
 mod check;
 mod choice;
 pub mod doctor;
 mod grants;
+mod lease;
 mod migrate;
 mod pool;
+mod way;
 
-pub use check::{Purpose, check, check_again};
+pub use check::{Purpose, check, check_again, whole};
 pub use choice::NoHost;
 pub use grants::{Duty, grant};
+pub use lease::Session;
 pub use migrate::{migrate, refuse_older_workers};
 pub use pool::{Pool, pool};
+pub(crate) use way::Host;
 
 /// How long a statement waits for a lock. A claim that times out frees its slot and is tried later.
 const LOCK_TIMEOUT: &str = "2s";
 /// A process that froze between two statements gives up its locks after this time, whoever watches.
-const IDLE_IN_TRANSACTION_TIMEOUT: &str = "10s";
+const IDLE_IN_TRANSACTION: Setting = ("idle_in_transaction_session_timeout", "10s");
 /// Where names without a schema are looked for. Those of our own statements are the server's, or have their schema; whatever others put
 /// elsewhere under names like these, a better fit to the arguments perhaps, is neither found nor run with our rights. Temporary tables
 /// would come first if they were not named.
-const SEARCH_PATH: (&str, &str) = ("search_path", "pg_catalog,pg_temp");
+const SEARCH_PATH: Setting = ("search_path", "pg_catalog,pg_temp");
 /// How long a pool waits for a connection before it says that the database cannot be reached.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -46,7 +50,7 @@ pub enum Commit {
 /// role has a say in.
 #[must_use]
 pub fn session(hosts: impl Into<Hosts>, name: &ProcessName, commit: Commit) -> Hosts {
-    role_session(hosts, name, commit).map(|options| options.options([SEARCH_PATH]))
+    role_session(hosts, name, commit).with([SEARCH_PATH])
 }
 
 /// Adds the settings that every session of ours has, and leaves the search path to the role.
@@ -63,7 +67,7 @@ pub fn role_session(hosts: impl Into<Hosts>, name: &ProcessName, commit: Commit)
         ("default_transaction_isolation", "read committed"),
         ("timezone", "UTC"),
         ("lock_timeout", LOCK_TIMEOUT),
-        ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
+        IDLE_IN_TRANSACTION,
         ("tcp_keepalives_idle", "5"),
         ("tcp_keepalives_interval", "2"),
         ("tcp_keepalives_count", "3"),
@@ -79,13 +83,8 @@ pub fn role_session(hosts: impl Into<Hosts>, name: &ProcessName, commit: Commit)
         ),
     ];
     // Statements are not logged: their slowness is the server's to tell, and their text may hold what a user named.
-    let settle = |options: PgConnectOptions| {
-        options
-            .disable_statement_logging()
-            .application_name(name.as_str())
-            .options(settings)
-    };
-    hosts.into().map(settle)
+    let name = |options: PgConnectOptions| options.disable_statement_logging().application_name(name.as_str());
+    hosts.into().map(name).with(settings)
 }
 
 /// What keeps a database from being used.
@@ -130,9 +129,9 @@ pub enum DatabaseError {
     )]
     ReadOnly { place: String },
     #[error(
-        "the settings of a session do not arrive at the database {place}: a connection pooler (such as PgBouncer) is in between; name the server itself, or let the pooler keep sessions whole and pass their options on"
+        "a connection pooler (such as PgBouncer) is in between and keeps no session whole: {what} needs the server of the database {place} itself; name that"
     )]
-    Pooler { place: String },
+    Pooler { place: String, what: &'static str },
     #[error("the server of the database {place} is a standby: it takes no changes until it is promoted")]
     Standby { place: String },
     #[error(transparent)]
@@ -168,12 +167,4 @@ pub fn place(hosts: &Hosts) -> String {
 #[must_use]
 pub fn database_name(options: &PgConnectOptions) -> &str {
     options.get_database().unwrap_or(options.get_username())
-}
-
-/// Connects without a pool, which would hide why it cannot.
-async fn connect_in_time(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    let silence = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer"));
-    tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options))
-        .await
-        .unwrap_or_else(|_| Err(silence()))
 }

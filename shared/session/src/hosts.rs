@@ -1,12 +1,12 @@
-//! Where the database is: one host, or several of which one is right at a time.
+//! Where the database is: one host, or several of which one is right at a time; and how sessions with it are set.
 //!
-//! Owns what a program asks of a host; how one is chosen is in [`crate::database`].
+//! Owns what a program asks of a host; how one is chosen, and how it is reached, is in [`crate::database`].
 
 use std::fmt;
 
 use sqlx::postgres::PgConnectOptions;
 
-use crate::database::place;
+use crate::database::{Host, place};
 
 /// What a host must be to be chosen: libpq's `target_session_attrs`, but for what makes no sense here. Every program changes the queue, which
 /// a standby does not let it.
@@ -36,20 +36,35 @@ impl Wanted {
     }
 }
 
+/// A setting of a session and its value; neither holds a quote.
+pub type Setting = (&'static str, &'static str);
+
 /// How to reach a database: by one host, or by several, of which the right one is chosen whenever a session is opened.
 #[derive(Clone)]
 pub struct Hosts {
-    first: PgConnectOptions,
-    others: Vec<PgConnectOptions>,
+    first: Host,
+    others: Vec<Host>,
     wanted: Wanted,
+    settings: Vec<Setting>,
 }
 
 impl Hosts {
     pub(crate) fn new(first: PgConnectOptions, others: Vec<PgConnectOptions>) -> Self {
         Self {
-            first,
-            others,
+            first: first.into(),
+            others: others.into_iter().map(Host::from).collect(),
             wanted: Wanted::default(),
+            settings: Vec::new(),
+        }
+    }
+
+    /// One of these hosts alone.
+    pub(crate) fn only(&self, host: Host) -> Self {
+        Self {
+            first: host,
+            others: Vec::new(),
+            wanted: Wanted::default(),
+            settings: self.settings.clone(),
         }
     }
 
@@ -60,24 +75,39 @@ impl Hosts {
 
     /// Changes how each host is connected to.
     #[must_use]
-    pub fn map(self, change: impl Fn(PgConnectOptions) -> PgConnectOptions) -> Self {
+    pub(crate) fn map(self, change: impl Fn(PgConnectOptions) -> PgConnectOptions) -> Self {
         Self {
-            first: change(self.first),
-            others: self.others.into_iter().map(&change).collect(),
-            wanted: self.wanted,
+            first: self.first.map(&change),
+            others: self.others.into_iter().map(|host| host.map(&change)).collect(),
+            ..self
         }
+    }
+
+    /// Adds settings of each session.
+    #[must_use]
+    pub fn with(mut self, settings: impl IntoIterator<Item = Setting>) -> Self {
+        self.settings.extend(settings);
+        self
     }
 
     /// The first one, which stands for all of them in what they have in common: role, database and TLS.
     #[must_use]
     pub fn first(&self) -> &PgConnectOptions {
-        &self.first
+        self.first.options()
     }
 
     /// All of them, in the order in which they were named.
     pub fn each(&self) -> impl ExactSizeIterator<Item = &PgConnectOptions> {
+        self.hosts().map(Host::options)
+    }
+
+    pub(crate) fn hosts(&self) -> impl ExactSizeIterator<Item = &Host> {
         let count = 1 + self.others.len();
         (0..count).map(|index| index.checked_sub(1).map_or(&self.first, |index| &self.others[index]))
+    }
+
+    pub(crate) fn first_host(&self) -> &Host {
+        &self.first
     }
 
     /// Whether a host has to be asked before it is used: there are others, or something is asked of it.
@@ -88,6 +118,10 @@ impl Hosts {
 
     pub(crate) fn wanted(&self) -> Wanted {
         self.wanted
+    }
+
+    pub(crate) fn settings(&self) -> &[Setting] {
+        &self.settings
     }
 }
 

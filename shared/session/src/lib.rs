@@ -12,7 +12,7 @@ pub mod logging;
 pub mod retry;
 
 pub use error::{describe_error, is_transient, sqlstate};
-pub use hosts::{Hosts, Wanted};
+pub use hosts::{Hosts, Setting, Wanted};
 
 /// This machine's name, for people and for the names of processes.
 #[must_use]

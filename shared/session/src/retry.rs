@@ -131,11 +131,16 @@ async fn try_once<T, E: MaybeTransient>(
     pool: &Pool,
     action: &impl AsyncFn(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut conn = pool.acquire().await?;
-    match timeout(ANSWER_TIMEOUT, action(&mut conn)).await {
+    let mut session = pool.acquire().await?;
+    let acted = timeout(ANSWER_TIMEOUT, async {
+        let done = action(&mut session).await?;
+        session.commit().await?;
+        Ok(done)
+    });
+    match acted.await {
         Ok(outcome) => outcome,
         Err(_) => {
-            drop(conn.detach());
+            session.discard();
             let silence = std::io::Error::new(std::io::ErrorKind::TimedOut, "the database did not answer");
             Err(sqlx::Error::Io(silence).into())
         }

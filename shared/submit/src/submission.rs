@@ -10,7 +10,7 @@ use crate::chunks::SourceChunks;
 use crate::intake::{Intake, Notice};
 use crate::producer::Producer;
 use ledger::{
-    chunks,
+    LedgerError, chunks,
     imports::{self, Import, NewImport},
     inputs::{Holder, Taking, find_holder, lock_keys},
     notifications, references, segments, sessions,
@@ -103,7 +103,7 @@ impl<'a> Submission<'a> {
         let mut as_the_role = database::check(&self.role_session, Purpose::Submit).await?;
         let place = match Target::find(&mut as_the_role, &request.table).await {
             Ok(oid) => {
-                drop(as_the_role.close().await);
+                as_the_role.close().await;
                 self.tell_that_it_exists(oid, request).await?;
                 return Ok(None);
             }
@@ -113,7 +113,7 @@ impl<'a> Submission<'a> {
         if !only_shown {
             place.check_may_create(&mut as_the_role).await?;
         }
-        drop(as_the_role.close().await);
+        as_the_role.close().await;
         let looked = Looked::new(request).await?;
         looked.tell(self.observe);
         Draft::new(request, place, looked).await.map(Some)
@@ -284,8 +284,7 @@ impl<'a> Submission<'a> {
             return self.through_outages(action).await;
         }
         // Without a key, one whose answer was lost could be there twice.
-        let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
-        action(&mut conn).await
+        self.pool.within(action).await
     }
 
     /// Within the caller's transaction, which is to be committed if the import is new.
@@ -368,7 +367,7 @@ impl<'a> Submission<'a> {
     async fn prepare(&self, request: &Request) -> Result<Prepared, SubmitError> {
         let mut as_the_role = database::check(&self.role_session, Purpose::Submit).await?;
         let oid = Target::find(&mut as_the_role, &request.table).await?;
-        drop(as_the_role.close().await);
+        as_the_role.close().await;
         let target = self.describe(oid, request).await?;
         let looked = Looked::new(request).await?;
         let conflict = self.resolve_conflict(request, &looked, &target).await?;
@@ -509,9 +508,14 @@ impl<'a> Submission<'a> {
                 return Ok(false);
             };
             // Frozen, it may still hold locks; dead, it has no sessions. If this fails, they end by themselves.
-            if let Err(error) =
-                sessions::terminate_submitter(conn, &before.submitter, before.submitted_by.as_deref()).await
-            {
+            let ended = async {
+                // By itself: what else was done shall count, whatever comes of this.
+                let mut apart = conn.begin().await?;
+                let role = before.submitted_by.as_deref();
+                sessions::terminate_submitter(&mut apart, &before.submitter, role).await?;
+                Ok::<_, LedgerError>(apart.rollback().await?)
+            };
+            if let Err(error) = ended.await {
                 tracing::debug!(
                     error = session::describe_error(&error),
                     "the sessions of the former submitter remain"
@@ -577,7 +581,9 @@ impl<'a> Submission<'a> {
         if stored.chunks == 0 {
             (self.observe)(Event::Empty);
         }
-        let ended = async { ledger::completion::finish_if_done(&mut *self.pool.acquire().await?, import).await };
+        let ended = self
+            .pool
+            .within(async |conn| ledger::completion::finish_if_done(conn, import).await);
         if let Err(error) = ended.await {
             // Every chunk is stored, so this submission is done; maintenance ends the import if need be.
             tracing::debug!(%import, error = session::describe_error(&error), "left the ending to others");

@@ -100,7 +100,7 @@ struct Session {
     /// For what is written to targets.
     loaders: PgPool,
     /// For the heartbeat alone: no load may keep it waiting.
-    heartbeat: PgConnection,
+    heartbeat: database::Session,
     listener: PgListener,
     /// How another one for it is opened.
     ledger: Hosts,
@@ -131,7 +131,7 @@ impl Session {
         // left and notifications one each. The jobs share the others: they need one for moments only.
         let notifying = u32::from(config.notify.is_some());
         let pool = database::pool(
-            ledger.clone().map(|options| options.options(INDEXES_ONLY)),
+            ledger.clone().with(INDEXES_ONLY),
             2 * queue_workers + 4 + notifying + config.concurrency,
         )
         .of_one_host();
@@ -359,7 +359,7 @@ async fn forward_announcements(
 
 /// Says that this worker lives, for as long as it does and the database hears it.
 async fn beat(
-    mut conn: PgConnection,
+    mut conn: database::Session,
     ledger: Hosts,
     name: ProcessName,
     queue_workers: Vec<String>,

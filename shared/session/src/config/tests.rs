@@ -92,6 +92,50 @@ fn a_bad_url_is_not_repeated_in_its_error() {
 }
 
 #[test]
+fn a_url_names_several_hosts_as_for_psql() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut env = environment(dir.path());
+    env.postgres.host = Some("v,w".into());
+    let described = |env: &Environment, url: &str| match env.hosts(Some(url)) {
+        Ok(hosts) => format!("{hosts:?} {:?}", hosts.wanted()),
+        Err(error) => error.to_string(),
+    };
+    for (url, expected) in [
+        ("postgresql://u@a:1,b:2/d", "'d' at a:1, b:2 as user 'u' Any"),
+        ("postgres://u@a,b:2/d", "'d' at a:5432, b:2 as user 'u' Any"),
+        (
+            "postgres://u@[::1]:1,%2Frun%2Fpg,h:3/d?target_session_attrs=read-write",
+            "'d' at ::1:1, /run/pg:5432, h:3 as user 'u' ReadWrite",
+        ),
+        (
+            "postgres:///d?user=u&host=a,b&port=7&target_session_attrs=primary",
+            "'d' at a:7, b:7 as user 'u' Primary",
+        ),
+        // What it leaves out is the variables'.
+        ("postgres://u@/d", "'d' at v:5432, w:5432 as user 'u' Any"),
+        ("postgres://u@:6/d", "'d' at v:6, w:6 as user 'u' Any"),
+        ("postgres://u@one/d", "'d' at one:5432 as user 'u' Any"),
+    ] {
+        assert_eq!(described(&env, url), expected, "{url}");
+    }
+    for (url, says) in [
+        ("postgres://u@a,,b/d", "have one without a name"),
+        ("postgres://u@a,b/d?port=1,2,3", "are 2, their ports 3"),
+        ("postgres://u@a,b:x/d", "has no port that can be understood"),
+        (
+            "postgres://u@a,b/d?target_session_attrs=standby",
+            "expected any, primary or read-write",
+        ),
+    ] {
+        assert!(described(&env, url).contains(says), "{url}: {}", described(&env, url));
+    }
+    env.postgres.target_session_attrs = Some("primary".into());
+    assert!(described(&env, "postgres://u@a,b/d").ends_with("Primary"));
+    env.postgres.port = Some("1,2,3".into());
+    assert!(described(&env, "postgres://u@a,b/d").contains("are 2, their ports 3"));
+}
+
+#[test]
 fn written_credentials_read_back_and_are_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,15 @@ use model::PROTOCOL;
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::time::timeout;
 
-use super::{DatabaseError, IDLE_IN_TRANSACTION_TIMEOUT, connect_in_time, database_name, migrate::MIGRATOR, place};
+use super::{
+    DatabaseError,
+    choice::Opened,
+    database_name,
+    lease::Session,
+    migrate::MIGRATOR,
+    place,
+    way::{PROTOCOL_VIOLATION, Way},
+};
 use crate::{hosts::Hosts, quote_identifier};
 
 /// How long a check may take, the connection included.
@@ -75,14 +83,16 @@ impl Purpose {
 ///
 /// # Errors
 /// [`DatabaseError`], saying what to do.
-pub async fn check(hosts: &Hosts, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
+pub async fn check(hosts: &Hosts, purpose: Purpose) -> Result<Session, DatabaseError> {
     in_time(check_all(hosts, purpose)).await
 }
 
-async fn check_all(hosts: &Hosts, purpose: Purpose) -> Result<PgConnection, DatabaseError> {
+async fn check_all(hosts: &Hosts, purpose: Purpose) -> Result<Session, DatabaseError> {
     let (mut conn, place) = connect(hosts).await?;
-    check_settings(&mut conn, &place).await?;
-    let version = check_version(&mut conn, &place).await;
+    // Whether it can be read or not, more is asked.
+    let mut tx = conn.begin().await.map_err(DatabaseError::Version)?;
+    let version = check_version(&mut tx, &place).await;
+    tx.rollback().await.map_err(DatabaseError::Version)?;
     // Without USAGE on the schema not even the version can be read.
     if !matches!(&version, Err(error) if crate::sqlstate(error).as_deref() != Some(INSUFFICIENT_PRIVILEGE)) {
         check_privileges(&mut conn, &place, purpose).await?;
@@ -102,7 +112,7 @@ pub async fn check_again(hosts: &Hosts) -> Result<(), DatabaseError> {
     in_time(async {
         let (mut conn, place) = connect(hosts).await?;
         check_writable(&mut conn, &place).await?;
-        drop(conn.close().await);
+        conn.close().await;
         Ok(())
     })
     .await
@@ -116,50 +126,64 @@ async fn in_time<T>(check: impl Future<Output = Result<T, DatabaseError>>) -> Re
     })
 }
 
-/// Checks that the settings of the session are those that were asked for, on which the protocols count.
-async fn check_settings(conn: &mut PgConnection, place: &str) -> Result<(), DatabaseError> {
-    // By the simple protocol: statements that another prepared would be in the way behind a pooler.
-    let row = sqlx::raw_sql("SELECT pg_catalog.current_setting('idle_in_transaction_session_timeout')").fetch_one(conn);
-    let found: String = row
-        .await
-        .and_then(|row| row.try_get(0))
-        .map_err(DatabaseError::Version)?;
-    if found == IDLE_IN_TRANSACTION_TIMEOUT {
-        return Ok(());
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// The one host that is right now, for what needs sessions that last.
+///
+/// # Errors
+/// [`DatabaseError::Pooler`], where they last for a transaction only; others when it cannot be reached.
+pub async fn whole(hosts: &Hosts, what: &'static str) -> Result<Hosts, DatabaseError> {
+    let first = hosts.first_host();
+    let (host, way) = match first.way() {
+        Some(way) if !hosts.need_a_choice() => (first.clone(), way),
+        _ => {
+            let opened = open(hosts).await?;
+            (opened.host.clone(), opened.close().await)
+        }
+    };
+    let host = hosts.only(host);
+    match way {
+        Way::Whole => Ok(host),
+        Way::Transactions => Err(DatabaseError::Pooler {
+            place: place(&host),
+            what,
+        }),
     }
-    Err(DatabaseError::Pooler {
-        place: place.to_owned(),
-    })
 }
 
-const INSUFFICIENT_PRIVILEGE: &str = "42501";
-/// What a pooler answers that passes no options on.
-const PROTOCOL_VIOLATION: &str = "08P01";
-
 /// Opens a session with the host that is right now, and says which one that is.
-pub(super) async fn connect(hosts: &Hosts) -> Result<(PgConnection, String), DatabaseError> {
+pub(super) async fn connect(hosts: &Hosts) -> Result<(Session, String), DatabaseError> {
+    let Opened { host, conn, way } = open(hosts).await?;
+    let place = place(&hosts.only(host));
+    let session = Session::own(conn, way, hosts.settings()).await;
+    session
+        .map(|session| (session, place.clone()))
+        .map_err(|source| DatabaseError::Connect { place, source })
+}
+
+async fn open(hosts: &Hosts) -> Result<Opened, DatabaseError> {
     if hosts.need_a_choice() {
-        let (options, conn) = hosts.open_right().await?;
-        return Ok((conn, place(&options.into())));
+        return Ok(hosts.open_right().await?);
     }
-    let (options, place) = (hosts.first(), place(hosts));
-    let connected = connect_in_time(options).await;
-    connected.map(|conn| (conn, place.clone())).map_err(|source| {
-        if crate::sqlstate(&source).as_deref() == Some(PROTOCOL_VIOLATION) {
-            return DatabaseError::Pooler { place };
-        }
-        if crate::sqlstate(&source).as_deref() != Some(INSUFFICIENT_PRIVILEGE) {
-            return DatabaseError::Connect { place, source };
-        }
-        let role = options.get_username();
-        DatabaseError::Privilege {
-            place,
-            role: role.to_owned(),
-            remedy: format!(
-                "GRANT CONNECT ON DATABASE {} TO {}",
-                quote_identifier(database_name(options)),
-                quote_identifier(role)
-            ),
+    hosts.open().await.map_err(|source| {
+        let (options, place) = (hosts.first(), place(hosts));
+        match crate::sqlstate(&source).as_deref() {
+            Some(PROTOCOL_VIOLATION) => DatabaseError::Pooler {
+                place,
+                what: "what is set for sessions in PGOPTIONS, or as options in the URL,",
+            },
+            Some(INSUFFICIENT_PRIVILEGE) => {
+                let role = options.get_username();
+                DatabaseError::Privilege {
+                    place,
+                    role: role.to_owned(),
+                    remedy: format!(
+                        "GRANT CONNECT ON DATABASE {} TO {}",
+                        quote_identifier(database_name(options)),
+                        quote_identifier(role)
+                    ),
+                }
+            }
+            _ => DatabaseError::Connect { place, source },
         }
     })
 }

@@ -11,10 +11,14 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{DatabaseError, host};
+use super::{
+    host,
+    lease::Session,
+    way::{Host, Way},
+};
 use crate::{
     describe_error,
-    hosts::{Hosts, Wanted},
+    hosts::{Hosts, Setting, Wanted},
 };
 
 /// How long a host has for its answer while none is right.
@@ -112,60 +116,71 @@ impl From<NoHost> for sqlx::Error {
     }
 }
 
-/// A host that is right, with the session in which it said so.
+/// A connection with a host that is right.
+pub(super) struct Opened {
+    pub host: Host,
+    pub conn: PgConnection,
+    pub way: Way,
+}
+
+impl Opened {
+    /// Ends it: the way to the host is what was to be known.
+    pub async fn close(self) -> Way {
+        drop(self.conn.close().await);
+        self.way
+    }
+}
+
+/// A host that is right.
 struct Right {
-    conn: PgConnection,
+    opened: Opened,
     /// The server's timeline, in digits of the same number: that of a promoted standby is later than that of the primary before it, should this one
     /// be back and take itself for one still.
     timeline: String,
 }
 
 impl Hosts {
-    /// The one host that is right now, of all that are named; the only one as it is.
-    ///
-    /// # Errors
-    /// [`DatabaseError::NoHost`], with each host and why it was not taken.
-    pub async fn choose(&self) -> Result<Self, DatabaseError> {
-        if !self.need_a_choice() {
-            return Ok(self.clone());
-        }
-        let (options, conn) = self.open_right().await?;
-        drop(conn.close().await);
-        Ok(options.into())
-    }
-
     /// Opens a session with the host that is right now.
     ///
     /// # Errors
     /// When it cannot be reached; [`NoHost`] within, where there are several and none is right.
-    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        if !self.need_a_choice() {
-            return PgConnection::connect_with(self.first()).await;
+    pub async fn connect(&self) -> Result<Session, sqlx::Error> {
+        let Opened { conn, way, .. } = self.open().await?;
+        Session::own(conn, way, self.settings()).await
+    }
+
+    /// Opens a connection with the host that is right now.
+    pub(super) async fn open(&self) -> Result<Opened, sqlx::Error> {
+        if self.need_a_choice() {
+            return Ok(self.open_right().await?);
         }
-        Ok(self.open_right().await?.1)
+        let host = self.first_host().clone();
+        let (conn, way) = host.open(self.settings()).await?;
+        Ok(Opened { host, conn, way })
     }
 
     /// What each host is.
     pub(super) async fn examine_each(&self) -> Vec<(String, State)> {
         let mut states = Vec::new();
-        for options in self.each() {
-            let state = match timeout(ANSWER_TIMEOUT, ask(options, self.wanted())).await {
+        for host in self.hosts() {
+            let asked = ask(host.clone(), self.settings(), self.wanted());
+            let state = match timeout(ANSWER_TIMEOUT, asked).await {
                 Ok(Ok(_)) => State::Primary,
                 Ok(Err(Unfit::Standby)) => State::Standby,
                 Ok(Err(unfit)) => State::Unusable(unfit.to_string()),
                 Err(_) => State::Unusable(Unfit::Silent.to_string()),
             };
-            states.push((address(options), state));
+            states.push((address(host.options()), state));
         }
         states
     }
 
-    /// Which host is right, and a session with it.
-    pub(super) async fn open_right(&self) -> Result<(PgConnectOptions, PgConnection), NoHost> {
+    /// Which host is right, and a connection with it.
+    pub(super) async fn open_right(&self) -> Result<Opened, NoHost> {
         let mut asked = JoinSet::new();
-        for (index, options) in self.each().enumerate() {
-            let (options, wanted) = (options.clone(), self.wanted());
-            asked.spawn(async move { (index, ask(&options, wanted).await) });
+        for (index, host) in self.hosts().enumerate() {
+            let (host, settings, wanted) = (host.clone(), self.settings().to_vec(), self.wanted());
+            asked.spawn(async move { (index, ask(host, &settings, wanted).await) });
         }
         let mut unfit: Vec<Unfit> = self.each().map(|_| Unfit::Silent).collect();
         let mut best: Option<(usize, Right)> = None;
@@ -187,8 +202,8 @@ impl Hosts {
                 Err(_) => {}
             }
         }
-        match best.and_then(|(index, right)| Some((self.each().nth(index)?.clone(), right.conn))) {
-            Some(right) => Ok(right),
+        match best {
+            Some((_, right)) => Ok(right.opened),
             None => Err(NoHost {
                 database: super::database_name(self.first()).to_owned(),
                 tried: std::iter::zip(self.each().map(address), unfit).collect(),
@@ -203,9 +218,9 @@ pub(super) fn address(options: &PgConnectOptions) -> String {
 }
 
 /// Asks one host what it is.
-async fn ask(options: &PgConnectOptions, wanted: Wanted) -> Result<Right, Unfit> {
-    let mut conn = PgConnection::connect_with(options).await?;
-    // By the simple protocol, which needs one round trip.
+async fn ask(host: Host, settings: &[Setting], wanted: Wanted) -> Result<Right, Unfit> {
+    let (mut conn, way) = host.open(settings).await?;
+    // By the simple protocol, which needs one round trip, and no statement that outlives it.
     let row =
         sqlx::raw_sql("SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')")
             .fetch_one(&mut conn)
@@ -223,7 +238,7 @@ async fn ask(options: &PgConnectOptions, wanted: Wanted) -> Result<Right, Unfit>
     );
     let timeline = timeline.fetch_one(&mut conn).await.and_then(|row| row.try_get(0));
     Ok(Right {
-        conn,
+        opened: Opened { host, conn, way },
         timeline: timeline.unwrap_or_default(),
     })
 }

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 
 use super::{
     DatabaseError, Purpose,
@@ -84,6 +84,13 @@ pub async fn examine(hosts: &Hosts) -> Vec<Finding> {
         }
     };
     findings.push(Finding::good("connection", format!("the database {place} answers")));
+    if !conn.is_whole() {
+        findings.push(Finding::warning(
+            "pooler",
+            "one is in between, and keeps no session whole: it will do to submit, to look, to serve and to cancel",
+            "for `worker`, `migrate` and `verify` name the server itself",
+        ));
+    }
     for looked in [
         encryption(&mut conn).await,
         version(&mut conn).await,
@@ -100,7 +107,7 @@ pub async fn examine(hosts: &Hosts) -> Vec<Finding> {
             )
         }));
     }
-    drop(conn.close().await);
+    conn.close().await;
     findings.extend(privileges(hosts).await);
     findings
 }
@@ -251,8 +258,9 @@ async fn transactions(conn: &mut PgConnection) -> Result<Finding, sqlx::Error> {
 
 /// What this role may do, and whether the schema is one that this program can live with.
 async fn privileges(hosts: &Hosts) -> Vec<Finding> {
-    if let Err(error) = check(hosts, Purpose::Look).await {
-        return vec![remedied("schema", &error)];
+    match check(hosts, Purpose::Look).await {
+        Ok(conn) => conn.close().await,
+        Err(error) => return vec![remedied("schema", &error)],
     }
     let mut findings = vec![Finding::good("schema", "of this version")];
     let (mut may, mut lacks) = (vec!["look"], Vec::new());
@@ -260,7 +268,7 @@ async fn privileges(hosts: &Hosts) -> Vec<Finding> {
         match check(hosts, purpose).await {
             Ok(conn) => {
                 may.push(word);
-                drop(conn.close().await);
+                conn.close().await;
             }
             Err(error @ DatabaseError::Privilege { .. }) => lacks.push((word, error)),
             Err(error) => return vec![remedied("server", &error)],

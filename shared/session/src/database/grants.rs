@@ -1,8 +1,8 @@
 //! What roles need on the control schemas to submit, to work, or to look; and no more.
 
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::{DatabaseError, SEARCH_PATH, connect_in_time, place};
+use super::{DatabaseError, SEARCH_PATH, check::whole, place};
 use crate::{hosts::Hosts, quote_identifier};
 
 /// What a role is for. What it needs on the tables that are loaded is their owners' to grant.
@@ -65,7 +65,7 @@ impl Duty {
 /// # Errors
 /// [`DatabaseError`], naming the role that is missing.
 pub async fn grant(hosts: &Hosts, roles: &[(Duty, String)]) -> Result<(), DatabaseError> {
-    let host = hosts.choose().await?;
+    let host = whole(hosts, "what grants privileges").await?;
     let options = host
         .first()
         .clone()
@@ -75,7 +75,7 @@ pub async fn grant(hosts: &Hosts, roles: &[(Duty, String)]) -> Result<(), Databa
         place: place(&host),
         source,
     };
-    let mut conn = connect_in_time(&options).await.map_err(connect)?;
+    let mut conn = PgConnection::connect_with(&options).await.map_err(connect)?;
     let mut tx = conn.begin().await.map_err(connect)?;
     for (duty, role) in roles {
         // A name in quotes may be cut, or be PUBLIC all the same.

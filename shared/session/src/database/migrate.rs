@@ -9,7 +9,7 @@ use sqlx::{
     postgres::PgPoolOptions,
 };
 
-use super::{ACQUIRE_TIMEOUT, DatabaseError, SEARCH_PATH, connect_in_time, place};
+use super::{ACQUIRE_TIMEOUT, DatabaseError, SEARCH_PATH, check::whole, place};
 use crate::hosts::Hosts;
 
 /// How often a migration looks whether another one has ended.
@@ -22,14 +22,14 @@ pub(super) static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 /// # Errors
 /// [`DatabaseError`], when the database cannot be reached or a migration fails.
 pub async fn migrate(hosts: &Hosts) -> Result<(), DatabaseError> {
-    let host = hosts.choose().await?;
+    let host = whole(hosts, "a migration").await?;
     let connect = |source| DatabaseError::Connect {
         place: place(&host),
         source,
     };
     // Migrations may wait for one another, and for readers, longer than a session of ours may.
     let options = host.first().clone().application_name("pg_import-migrate");
-    let mut lock = connect_in_time(&options.clone().options([SEARCH_PATH]))
+    let mut lock = PgConnection::connect_with(&options.clone().options([SEARCH_PATH]))
         .await
         .map_err(connect)?;
     await_turn(&mut lock).await.map_err(connect)?;

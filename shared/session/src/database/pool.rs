@@ -2,34 +2,47 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use sqlx::{Connection as _, PgConnection, PgPool, Postgres, Row as _, pool::PoolConnection, postgres::PgPoolOptions};
+use sqlx::{PgConnection, PgPool, Row as _, postgres::PgPoolOptions};
 
-use super::ACQUIRE_TIMEOUT;
+use super::{
+    ACQUIRE_TIMEOUT,
+    lease::{Session, prepare},
+    way::{Host, Way},
+};
 use crate::hosts::Hosts;
 
 /// How often somebody who waits for a session looks which host is right.
 const CHOICE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Sessions that are used again, each with the host that was right when it was opened.
+/// Sessions whose connections are used again, each with the host that was right when it was opened.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    sessions: PgPool,
+    /// Straight to a server.
+    whole: PgPool,
+    /// Through a pooler.
+    lent: PgPool,
     hosts: Arc<Hosts>,
 }
 
 /// A pool of at most `size` sessions; connects when first used.
 #[must_use]
 pub fn pool(hosts: Hosts, size: u32) -> Pool {
-    let sessions = PgPoolOptions::new()
-        .max_connections(size)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // Every use handles a lost connection anyway, so a ping before each would only cost a round trip.
-        .test_before_acquire(false)
-        // Nobody waits for this one, unless every session is in use.
-        .after_release(|conn, _| Box::pin(is_outside_transactions(conn)))
-        .connect_lazy_with(hosts.first().clone());
+    let options = || {
+        PgPoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // Every use handles a lost connection anyway, so a ping before each would only cost a round trip.
+            .test_before_acquire(false)
+    };
+    let at = |way| hosts.first_host().on(way, hosts.settings());
     Pool {
-        sessions,
+        whole: options()
+            // Nobody waits for this one, unless every session is in use.
+            .after_release(|conn, _| Box::pin(is_outside_transactions(conn)))
+            .connect_lazy_with(at(Way::Whole)),
+        lent: options()
+            .after_connect(|conn, _| Box::pin(prepare(conn)))
+            .connect_lazy_with(at(Way::Transactions)),
         hosts: Arc::new(hosts),
     }
 }
@@ -39,35 +52,80 @@ impl Pool {
     ///
     /// # Errors
     /// When the database cannot be reached; [`NoHost`](super::NoHost) within, where there are several hosts and none is right.
-    pub async fn acquire(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        if !self.hosts.need_a_choice() {
-            return self.sessions.acquire().await;
+    pub async fn acquire(&self) -> Result<Session, sqlx::Error> {
+        let settings = self.hosts.settings();
+        if let Some(idle) = self.whole.try_acquire() {
+            return Session::pooled(idle, Way::Whole, settings).await;
         }
-        if let Some(session) = self.sessions.try_acquire() {
-            return Ok(session);
+        while let Some(idle) = self.lent.try_acquire() {
+            // The pooler may have ended it.
+            if let Ok(session) = Session::pooled(idle, Way::Transactions, settings).await {
+                return Ok(session);
+            }
         }
-        // Whoever is opening a session tries again and again while it is refused, and takes what is chosen meanwhile.
-        let mut acquired = pin!(self.sessions.acquire());
         loop {
-            let (options, asked) = self.hosts.open_right().await?;
-            drop(asked.close().await);
-            self.sessions.set_connect_options(options);
-            tokio::select! {
-                session = &mut acquired => return session,
-                () = tokio::time::sleep(CHOICE_INTERVAL) => {}
+            let way = self.choose().await?;
+            let mut acquired = pin!(self.on(way).acquire());
+            loop {
+                tokio::select! {
+                    session = &mut acquired => return Session::pooled(session?, way, settings).await,
+                    () = tokio::time::sleep(CHOICE_INTERVAL) => {}
+                }
+                // Whoever opens a session tries again and again while it is refused, and takes what is chosen meanwhile.
+                if self.choose().await? != way {
+                    break;
+                }
             }
         }
     }
 
-    /// The pool as libraries take it: one that stays with the host that it has, so that host must be chosen.
+    /// Does something that needs one session, and has it count.
+    ///
+    /// # Errors
+    /// Those of `action`, and of the database.
+    pub async fn within<T, E: From<sqlx::Error>>(
+        &self,
+        action: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut session = self.acquire().await?;
+        let done = action(&mut session).await?;
+        session.commit().await?;
+        Ok(done)
+    }
+
+    fn on(&self, way: Way) -> &PgPool {
+        match way {
+            Way::Whole => &self.whole,
+            Way::Transactions => &self.lent,
+        }
+    }
+
+    /// Has new sessions be with the host that is right now, and says which way that is.
+    async fn choose(&self) -> Result<Way, sqlx::Error> {
+        let (host, way) = self.right_host().await?;
+        self.on(way).set_connect_options(host.on(way, self.hosts.settings()));
+        Ok(way)
+    }
+
+    async fn right_host(&self) -> Result<(Host, Way), sqlx::Error> {
+        if !self.hosts.need_a_choice()
+            && let Some(way) = self.hosts.first_host().way()
+        {
+            return Ok((self.hosts.first_host().clone(), way));
+        }
+        let opened = self.hosts.open().await?;
+        Ok((opened.host.clone(), opened.close().await))
+    }
+
+    /// The pool as libraries take it: one that stays with the host that it has, so that host must be chosen, and the way to it be whole.
     #[must_use]
     pub fn of_one_host(self) -> PgPool {
-        self.sessions
+        self.whole
     }
 
     /// Closes all sessions, and waits for those that are in use.
     pub async fn close(&self) {
-        self.sessions.close().await;
+        tokio::join!(self.whole.close(), self.lent.close());
     }
 }
 
