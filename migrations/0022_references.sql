@@ -75,7 +75,7 @@ CREATE INDEX import_segment_open ON pgimport.import_segment (import_id, segment)
 CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON pgimport.import_segment
     FOR EACH ROW EXECUTE FUNCTION pgimport.guard_part();
 
--- Who may submit imports may add both; who works reads them, and adds the chunks that it finds. They belong to whoever owns the rest, whoever
+-- Who may submit imports may add both, who may see imports sees how far they are split; who works reads them, and adds the chunks that it finds. They belong to whoever owns the rest, whoever
 -- runs this.
 DO $$
 DECLARE
@@ -88,6 +88,12 @@ BEGIN
         WHERE c.oid = 'pgimport.import_input'::regclass AND a.privilege_type = 'INSERT' AND a.grantee <> c.relowner
     LOOP
         EXECUTE format('GRANT INSERT ON pgimport.import_reference, pgimport.import_segment TO %s', grantee);
+    END LOOP;
+    FOR grantee IN
+        SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+        FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(c.relacl) AS a
+        WHERE c.oid = 'pgimport.import_input'::regclass AND a.privilege_type = 'SELECT' AND a.grantee <> c.relowner
+    LOOP
         EXECUTE format('GRANT SELECT ON pgimport.import_segment TO %s', grantee);
     END LOOP;
     FOR grantee IN

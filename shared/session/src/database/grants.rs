@@ -52,7 +52,7 @@ impl Duty {
             Self::Monitor => &[
                 "USAGE ON SCHEMA pgimport",
                 "SELECT ON pgimport._sqlx_migrations, pgimport.import, pgimport.import_chunk, pgimport.import_input, pgimport.import_conflict",
-                "SELECT ON pgimport.import_event, pgimport.notification_delivery, pgimport.worker, pgimport.load_history",
+                "SELECT ON pgimport.import_segment, pgimport.import_event, pgimport.notification_delivery, pgimport.worker, pgimport.load_history",
                 // Of rejects what is needed to tell what is wrong, and not the records.
                 "SELECT (import_id, input, record, start_byte, line, column_name, reason, sqlstate, constraint_name) ON pgimport.import_reject",
             ],
