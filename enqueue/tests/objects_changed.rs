@@ -11,6 +11,7 @@ use support::{
     objects::{ACCESS_KEY, SECRET, SESSION_TOKEN, bucket, long_orders},
     orders,
     unreliable::Faults,
+    until_true,
     website::{GOOD, Website},
 };
 use testkit::TestServer;
@@ -148,6 +149,48 @@ async fn an_object_that_changes_while_the_submitter_splits_it_is_refused() {
     }
     drop(worker);
     assert_eq!(world.sale_orders().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_object_that_changes_while_workers_split_it_nothing_new_is_loaded() {
+    for versions in [false, true] {
+        let (world, bucket) = (World::new().await, bucket!());
+        if versions {
+            bucket.keep_versions().await;
+        }
+        // Several parts, of which the first ones are split before.
+        const ROWS: usize = 12 * 1024;
+        let content = long_orders("A", ROWS);
+        let half = content.len() as u64 / 2;
+        bucket.put("a.csv", content).await;
+        let url = bucket.url("a.csv");
+        let options = ["--quote", "none", "--chunk-rows", "500"];
+        let id = world.by_reference(&url, &options).with(&bucket).run().exits(0).id();
+        bucket.network.hold_from(half);
+        let worker = world.allowed(&bucket.all(), &PATIENT).with(&bucket).start();
+        bucket.network.until_held().await;
+        world.until_some("pgimport.import_chunk").await;
+        bucket.put("a.csv", long_orders("B", ROWS)).await;
+        bucket.network.release();
+        if versions {
+            // The version that the submitter saw is still there; it is loaded whole, or refused.
+            until_true("it ends", async || {
+                matches!(world.state(id).await.as_str(), "loaded" | "failed")
+            })
+            .await;
+        }
+        let state = world.state(id).await;
+        println!("versions kept: {versions}, {state}");
+        if versions && state == "loaded" {
+            assert_eq!(world.sale_orders().await, i64::try_from(ROWS).unwrap());
+        } else {
+            world.failed_because_it_changed(id, &url).await;
+        }
+        drop(worker);
+        assert_eq!(world.count("sale_order WHERE \"PointOfSale\" = 'B'").await, 0);
+        assert_json(&world.undo(id, &[]), &json!({"state": "cancelled"}));
+        assert_eq!(world.sale_orders().await, 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
