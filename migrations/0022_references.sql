@@ -9,7 +9,7 @@ CREATE TABLE pgimport.import_reference (
     address     text NOT NULL,
     size_bytes  bigint NOT NULL CHECK (size_bytes >= 0),
     etag        text,
-    modified_ms bigint,
+    modified_ns bigint,
     PRIMARY KEY (import_id, input)
 );
 
@@ -19,7 +19,7 @@ COMMENT ON COLUMN pgimport.import_reference.input IS 'The input''s number, from 
 COMMENT ON COLUMN pgimport.import_reference.address IS 'Where it is: s3://bucket/key, gs://, az://, https://, or an absolute path. No credentials are in it.';
 COMMENT ON COLUMN pgimport.import_reference.size_bytes IS 'How many bytes it had when it was submitted.';
 COMMENT ON COLUMN pgimport.import_reference.etag IS 'What its store called its content then (RFC 9110); null where the store says nothing.';
-COMMENT ON COLUMN pgimport.import_reference.modified_ms IS 'When it had been written last, in milliseconds since 1970, where there is no etag.';
+COMMENT ON COLUMN pgimport.import_reference.modified_ns IS 'When it had been written last, in nanoseconds since 1970, where there is no etag.';
 
 CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON pgimport.import_reference
     FOR EACH ROW EXECUTE FUNCTION pgimport.guard_part();
@@ -36,6 +36,8 @@ CREATE TABLE pgimport.import_segment (
     start_byte    bigint NOT NULL,
     end_byte      bigint NOT NULL CHECK (end_byte >= start_byte),
     first_line    bigint,
+    begins_at     bigint,
+    ends_at       bigint,
     chunk_starts  bigint[],
     chunk_ends    bigint[],
     chunk_records bigint[],
@@ -44,6 +46,7 @@ CREATE TABLE pgimport.import_segment (
     lines         bigint,
     attempts      integer NOT NULL DEFAULT 0,
     retries       integer NOT NULL DEFAULT 0,
+    retrying_since timestamptz,
     worker        text,
     last_error    text,
     job_id        text,
@@ -58,6 +61,8 @@ COMMENT ON COLUMN pgimport.import_segment.input IS 'The input it is part of.';
 COMMENT ON COLUMN pgimport.import_segment.start_byte IS 'Where it begins in the input, wherever that is in a record; of the first segment of an input, where its first record may begin.';
 COMMENT ON COLUMN pgimport.import_segment.end_byte IS 'Where the next one begins, or the input ends.';
 COMMENT ON COLUMN pgimport.import_segment.first_line IS 'The line on which start_byte is, of the first segment of an input; null of the others.';
+COMMENT ON COLUMN pgimport.import_segment.begins_at IS 'Where its first record begins: the first line behind start_byte; null before it is split.';
+COMMENT ON COLUMN pgimport.import_segment.ends_at IS 'Where its last record ends: where the next segment has to begin.';
 COMMENT ON COLUMN pgimport.import_segment.chunk_starts IS 'Where each of its chunks begins; null before it is split, and once they are stored.';
 COMMENT ON COLUMN pgimport.import_segment.chunk_ends IS 'The byte after each.';
 COMMENT ON COLUMN pgimport.import_segment.chunk_records IS 'The records of each.';
@@ -66,6 +71,7 @@ COMMENT ON COLUMN pgimport.import_segment.chunk_digests IS 'BLAKE3 of the bytes 
 COMMENT ON COLUMN pgimport.import_segment.lines IS 'How many lines its records have together.';
 COMMENT ON COLUMN pgimport.import_segment.attempts IS 'Starts without a recorded outcome; counted before the work.';
 COMMENT ON COLUMN pgimport.import_segment.retries IS 'Errors in a row that pass by themselves; sets the pause.';
+COMMENT ON COLUMN pgimport.import_segment.retrying_since IS 'When the current run of such errors began.';
 COMMENT ON COLUMN pgimport.import_segment.worker IS 'The worker that began it last.';
 COMMENT ON COLUMN pgimport.import_segment.last_error IS 'The last error, for people.';
 COMMENT ON COLUMN pgimport.import_segment.job_id IS 'The queue''s job for it; a hint, checked and renewed by maintenance.';

@@ -3,6 +3,7 @@
 use connect::{ConnectArgs, Database};
 use ledger::{imports, read::ImportStatus};
 use model::{ProcessName, QueueName};
+use object_source::Allowed;
 use rand::RngExt as _;
 use session::Hosts;
 use session::database::{self, Commit, Pool, Purpose};
@@ -10,7 +11,7 @@ use session::retry::{MaybeTransient, through_outages};
 use sqlx::{Connection as _, PgConnection, Postgres, pool::PoolConnection};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use worker::{WorkerConfig, WorkerError, notify::NotifyConfig, references::AllowedReferences};
+use worker::{WorkerConfig, WorkerError, notify::NotifyConfig};
 
 use crate::output::{self, shell_words};
 
@@ -149,7 +150,7 @@ impl Open {
             queues,
             notify: self.notify.clone(),
             // It may read what this user may, who has started it.
-            references: AllowedReferences::All,
+            references: Allowed::All,
             ..WorkerConfig::new(self.hosts().clone())
         };
         let stopped = stop.clone();

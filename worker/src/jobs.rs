@@ -21,8 +21,8 @@ use std::{
 
 use futures::FutureExt as _;
 use ledger::{LedgerError, wakeups};
-use model::{ChunkKey, ImportId, Limit, ProcessName, Span};
-use object_source::{Object, Stores};
+use model::{ImportId, Limit, ProcessName, Span};
+use object_source::{Allowed, Object, Stores};
 use queue::{Job, JobError};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
@@ -33,9 +33,7 @@ pub use outcome::Failure;
 use crate::{
     load::{plan::LoadPlan, shape::RecordShape},
     metrics::Metrics,
-    references::AllowedReferences,
 };
-use load_chunk::Load;
 
 /// What every job may need.
 pub struct JobContext {
@@ -62,8 +60,7 @@ pub struct JobContext {
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
     /// What this process did.
     pub metrics: Arc<Metrics>,
-    /// What it may read of what imports refer to, and the stores that it has opened for that.
-    pub references: AllowedReferences,
+    /// For what imports refer to, as far as it may be read.
     pub stores: Stores,
 }
 
@@ -143,7 +140,7 @@ impl JobContext {
         retry_for: Duration,
         job_timeout: Duration,
         metrics: Arc<Metrics>,
-        references: AllowedReferences,
+        references: Allowed,
     ) -> Self {
         let turns = usize::try_from(loaders.options().get_max_connections()).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
@@ -159,8 +156,7 @@ impl JobContext {
             closing: CancellationToken::new(),
             plans: Mutex::default(),
             metrics,
-            references,
-            stores: Stores::default(),
+            stores: Stores::new(references),
         }
     }
 
@@ -243,17 +239,13 @@ pub async fn run(context: &JobContext, job_type: &str, arguments: &[u8]) {
         }
     }
     match job {
-        Job::LoadChunk(chunk) => load(context, chunk).await,
+        Job::LoadChunk(_) | Job::SplitSegment(_) => try_it(context, job).await,
         Job::DeleteChunk(chunk) => {
             let _beside_others = context.isolation.read().await;
             do_and_settle(context, job, delete_chunk::run(context, chunk)).await;
         }
         Job::CancelImport { import } => {
             do_and_settle(context, job, cancel_import::run(context, import)).await;
-        }
-        Job::SplitSegment(segment) => {
-            let _beside_others = context.isolation.read().await;
-            do_and_settle(context, job, split_segment::run(context, segment)).await;
         }
     }
 }
@@ -268,22 +260,39 @@ async fn is_in_place(context: &JobContext, job: Job, job_type: &str) -> Result<b
 /// begun again one by one would make each takeover slow.
 const SUSPECT_FROM: u32 = 2;
 
-/// Loads a chunk, beside others. One that may be what ends its workers has this one for itself, from its start until its outcome is
-/// written, so that no other chunk is counted starts for its sake until it is given up.
-async fn load(context: &JobContext, chunk: ChunkKey) {
-    let job = Job::LoadChunk(chunk);
+/// What came of a chunk or a segment that was tried with a limit of attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    /// Nothing is left to do: this worker or another one did it, or its import does not go on any more.
+    Done,
+    /// It was not begun, for it has as many attempts as was allowed; there are some left.
+    NotBegun,
+}
+
+/// Works on a chunk or a segment, beside others. One that may be what ends its workers has this one for itself, from its start until its
+/// outcome is written, so that no other is counted starts for its sake until it is given up.
+async fn try_it(context: &JobContext, job: Job) {
     // The last attempt is made alone in any case, unless it is the only one.
     let limit = SUSPECT_FROM.min(context.max_attempts.saturating_sub(1)).max(1);
     let outcome = {
         let _beside_others = context.isolation.read().await;
-        do_and_settle(context, job, load_chunk::run(context, chunk, limit)).await
+        do_and_settle(context, job, begin(context, job, limit)).await
     };
-    if outcome != Some(Load::NotBegun) {
+    if outcome != Some(Tried::NotBegun) {
         return;
     }
     // A stop leaves it as it is.
     if let Some(_alone) = context.closing.run_until_cancelled(context.isolation.write()).await {
-        do_and_settle(context, job, load_chunk::run(context, chunk, context.max_attempts)).await;
+        do_and_settle(context, job, begin(context, job, context.max_attempts)).await;
+    }
+}
+
+/// Works on a chunk or a segment, unless it has `limit` attempts.
+async fn begin(context: &JobContext, job: Job, limit: u32) -> Result<Tried, Failure> {
+    match job {
+        Job::LoadChunk(chunk) => load_chunk::run(context, chunk, limit).await,
+        Job::SplitSegment(segment) => split_segment::run(context, segment, limit).await,
+        Job::DeleteChunk(_) | Job::CancelImport { .. } => Ok(Tried::Done),
     }
 }
 

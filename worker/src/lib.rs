@@ -12,7 +12,6 @@ mod maintenance;
 mod metrics;
 pub mod notify;
 pub mod queues;
-pub mod references;
 mod undo;
 mod verify;
 

@@ -19,6 +19,7 @@ use ::session::{
 };
 use ledger::LedgerError;
 use model::{ProcessName, QueueName};
+use object_source::Allowed;
 use rand::RngExt as _;
 use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,6 @@ use crate::{
     listen,
     metrics::Metrics,
     notify::{Notifier, NotifyConfig, NotifyConfigError},
-    references::AllowedReferences,
 };
 use session::SessionEnd;
 
@@ -63,7 +63,7 @@ pub struct WorkerConfig {
     /// How to tell the world of imports that end; without, that is left to others.
     pub notify: Option<NotifyConfig>,
     /// What it may read of what imports refer to.
-    pub references: AllowedReferences,
+    pub references: Allowed,
 }
 
 impl WorkerConfig {
@@ -81,7 +81,7 @@ impl WorkerConfig {
             job_timeout: Duration::from_secs(600),
             listen: None,
             notify: None,
-            references: AllowedReferences::default(),
+            references: Allowed::default(),
         }
     }
 }

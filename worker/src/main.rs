@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use clap::{CommandFactory as _, Parser};
 use connect::ConnectArgs;
 use manual::ManualCommand;
+use object_source::Allowed;
 use session::{describe_error, logging::LogFormat};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -12,7 +13,6 @@ use worker::{
     WorkerConfig, default_concurrency,
     notify::{Networks, NotifyConfig},
     queues::{self, QueueNames},
-    references::{self, AllowedReferences},
 };
 
 /// Loads the chunks of imports into their tables, on as many machines as you like
@@ -69,8 +69,8 @@ struct Cli {
     ///
     /// Or a folder that several machines see: --allow-reference /mnt/share. Without it such imports are left to other workers. Credentials are taken
     /// from the environment (AWS_…, GOOGLE_…, AZURE_…). Whoever submits can read with them what is below, and nothing else.
-    #[arg(long, value_name = "PREFIX", env = references::ALLOW_VARIABLE)]
-    allow_reference: Vec<AllowedReferences>,
+    #[arg(long, value_name = "PREFIX", env = "PG_IMPORT_ALLOW_REFERENCE")]
+    allow_reference: Vec<Allowed>,
     /// How the log on standard error is written: text or json
     #[arg(long, value_name = "FORMAT", default_value = "text", env = "PG_IMPORT_LOG_FORMAT")]
     log_format: LogFormat,
@@ -126,10 +126,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         retry_for: Duration::from_secs(cli.retry_for),
         listen: cli.listen,
         notify: NotifyConfig::find(&cli.connect, cli.notify_allow)?,
-        references: cli
-            .allow_reference
-            .into_iter()
-            .fold(AllowedReferences::default(), AllowedReferences::and),
+        references: cli.allow_reference.into_iter().fold(Allowed::default(), Allowed::and),
         ..WorkerConfig::new(database.hosts.clone())
     };
     let outcome = worker::run(&config, &stop).await;

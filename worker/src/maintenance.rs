@@ -59,7 +59,7 @@ async fn pass(pool: &PgPool, name: &ProcessName, with_upkeep: bool) -> Result<Op
     if with_upkeep {
         let begin = Instant::now();
         report("renewing wake-ups", renew_wakeups(&mut conn).await);
-        report("storing what was split", store_split(&mut conn).await);
+        report("finding what was split", store_split(&mut conn).await);
         report("ending forgotten jobs", end_forgotten(&mut conn).await);
         report("failing what cannot come", chunks::fail_blocked(&mut conn, None).await);
         report("ending imports", completion::finish_unnoticed(&mut conn).await);
@@ -154,7 +154,8 @@ async fn renew_wakeups(conn: &mut PgConnection) -> Result<(), LedgerError> {
 /// Stores chunks that were found, where whoever found them did not.
 async fn store_split(conn: &mut PgConnection) -> Result<(), LedgerError> {
     for import in segments::unstored(conn).await? {
-        segments::store_split(conn, import).await?;
+        // Each by itself: one that cannot be stored shall not keep the others from it.
+        report("storing what was split", segments::store_split(conn, import).await);
     }
     Ok(())
 }

@@ -409,7 +409,10 @@ mod tests {
         let pauses: Vec<Duration> = (1..).map_while(pause_after).collect();
         assert_eq!(pauses.len(), PAUSES.len());
         for (pause, meant) in std::iter::zip(pauses, PAUSES) {
-            assert!(pause >= meant.mul_f64(0.8) && pause <= meant.mul_f64(1.2), "{pause:?} {meant:?}");
+            assert!(
+                pause >= meant.mul_f64(0.8) && pause <= meant.mul_f64(1.2),
+                "{pause:?} {meant:?}"
+            );
         }
         assert_eq!(pause_after(0), None);
     }

@@ -1,3 +1,4 @@
+use ledger::imports;
 use session::database::Purpose;
 use worker::{Verification, WhyNot};
 
@@ -16,7 +17,7 @@ pub async fn run(args: VerifyArgs) -> anyhow::Result<Exit> {
 }
 
 async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
-    let files = inputs::find(&args.files, false).await?;
+    let files = inputs::find(&args.files, by_reference(args, open).await?).await?;
     if files.is_empty() && !args.files.is_empty() {
         anyhow::bail!("no file was found to compare with: neither directory nor pattern has any");
     }
@@ -27,6 +28,18 @@ async fn verify(args: &VerifyArgs, open: &Open) -> anyhow::Result<Exit> {
         output::print(&text(args, &report))?;
     }
     Ok(if report.agrees() { Exit::Done } else { Exit::Failed })
+}
+
+/// Whether the import knows its files by what they were, and not by their bytes.
+async fn by_reference(args: &VerifyArgs, open: &Open) -> anyhow::Result<bool> {
+    if args.files.is_empty() {
+        return Ok(false);
+    }
+    let import = imports::read(&mut *open.connection().await?, args.id).await?;
+    Ok(match import {
+        Some(import) => import.spec()?.source.by_reference,
+        None => false,
+    })
 }
 
 fn text(args: &VerifyArgs, report: &Verification) -> String {

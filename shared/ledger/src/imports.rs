@@ -210,14 +210,18 @@ pub async fn looking_finished(conn: &mut PgConnection) -> Result<Vec<(ImportId, 
 }
 
 /// Whether workers that serve `queues` may have something to do: an import that loads or is cancelled, or one that is being split by
-/// somebody alive. What only newer workers can do does not count.
+/// somebody alive. What only newer workers can do does not count, nor what is read where only others may read: `may_read` says it of an address.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn any_open(conn: &mut PgConnection, queues: &[QueueName]) -> Result<bool, LedgerError> {
+pub async fn any_open(
+    conn: &mut PgConnection,
+    queues: &[QueueName],
+    may_read: impl Fn(&str) -> bool,
+) -> Result<bool, LedgerError> {
     let rows = sqlx::query!(
         r#"SELECT i.state AS "state: ImportState", i.resumable, i.columns, i.id_column, i.options, i.spec, i.spec_version, i.undo,
-               i.undo_version
+               i.undo_version, ARRAY(SELECT r.address FROM pgimport.import_reference AS r WHERE r.import_id = i.id) AS "addresses!"
            FROM pgimport.import AS i
            WHERE i.queue = ANY ($1) AND (i.state IN ('loading', 'cancelling')
               OR i.state = 'splitting' AND (i.lease_until > pg_catalog.clock_timestamp() OR NOT i.resumable OR EXISTS (
@@ -235,8 +239,10 @@ pub async fn any_open(conn: &mut PgConnection, queues: &[QueueName]) -> Result<b
             id_column: row.id_column,
             resumable: row.resumable,
         };
-        let undoing = row.state == ImportState::Cancelling;
-        spec.read().is_ok() && (!undoing || read_undo(row.undo, row.undo_version).is_ok())
+        if row.state == ImportState::Cancelling {
+            return spec.read().is_ok() && read_undo(row.undo, row.undo_version).is_ok();
+        }
+        spec.read().is_ok() && row.addresses.iter().all(|address| may_read(address))
     }))
 }
 

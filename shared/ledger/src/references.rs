@@ -17,7 +17,7 @@ pub struct Reference {
     pub size: u64,
     /// What its store called its content.
     pub etag: Option<String>,
-    /// **Milliseconds** since 1970 at which it had been written last, where there is no etag.
+    /// **Nanoseconds** since 1970 at which it had been written last, where there is no etag.
     pub modified: Option<i64>,
 }
 
@@ -34,10 +34,10 @@ pub async fn insert(conn: &mut PgConnection, import: ImportId, references: &[Ref
         .map(|reference| signed::<u64, i64>("an input's size", reference.size))
         .collect::<Result<Vec<i64>, LedgerError>>()?;
     let done = sqlx::query!(
-        "INSERT INTO pgimport.import_reference (import_id, input, address, size_bytes, etag, modified_ms)
-         SELECT $1, r.number - 1, r.address, r.size_bytes, r.etag, r.modified_ms
+        "INSERT INTO pgimport.import_reference (import_id, input, address, size_bytes, etag, modified_ns)
+         SELECT $1, r.number - 1, r.address, r.size_bytes, r.etag, r.modified_ns
          FROM unnest($2::text[], $3::bigint[], $4::text[], $5::bigint[]) WITH ORDINALITY
-             AS r (address, size_bytes, etag, modified_ms, number)",
+             AS r (address, size_bytes, etag, modified_ns, number)",
         import.0,
         addresses as Vec<&str>,
         &sizes,
@@ -55,7 +55,7 @@ pub async fn insert(conn: &mut PgConnection, import: ImportId, references: &[Ref
 /// [`LedgerError`] from the database.
 pub async fn list(conn: &mut PgConnection, import: ImportId) -> Result<Vec<Reference>, LedgerError> {
     let rows = sqlx::query!(
-        "SELECT address, size_bytes, etag, modified_ms FROM pgimport.import_reference WHERE import_id = $1 ORDER BY input",
+        "SELECT address, size_bytes, etag, modified_ns FROM pgimport.import_reference WHERE import_id = $1 ORDER BY input",
         import.0
     )
     .fetch_all(conn)
@@ -66,7 +66,7 @@ pub async fn list(conn: &mut PgConnection, import: ImportId) -> Result<Vec<Refer
                 address: row.address,
                 size: unsigned("an input's size", row.size_bytes)?,
                 etag: row.etag,
-                modified: row.modified_ms,
+                modified: row.modified_ns,
             })
         })
         .collect()

@@ -15,7 +15,7 @@ use crate::{
     completion::{end_split, fail_split},
     error::expect_rows,
     imports,
-    number::{signed, unsigned, unsigned_option},
+    number::{signed, unsigned},
     sessions, wakeups,
 };
 
@@ -91,13 +91,13 @@ pub struct Segment {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
     Started(Segment),
-    /// It had that many attempts already, and no result.
+    /// Nothing was counted: it has that many attempts already.
     Tried(u32),
     /// It is split, or its import is not being split.
     NotPending,
 }
 
-/// Counts a start, in a transaction of its own and before the work, as that of a chunk.
+/// Counts a start, in a transaction of its own and before the work, as that of a chunk; not of a segment that has `limit` attempts.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -110,25 +110,34 @@ pub async fn start(
     let row = sqlx::query!(
         r#"UPDATE pgimport.import_segment AS s SET attempts = attempts + 1, worker = $3
            FROM pgimport.import AS i
-           WHERE s.import_id = $1 AND s.segment = $2 AND s.state = 'pending' AND i.id = $1 AND i.state = 'splitting'
-           RETURNING s.input, s.start_byte, s.end_byte, s.first_line, s.attempts,
-               set_config('synchronous_commit', 'on', true) AS "durable!""#,
+           WHERE s.import_id = $1 AND s.segment = $2 AND s.state = 'pending' AND s.attempts < $4 AND i.id = $1 AND i.state = 'splitting'
+           RETURNING s.input, s.start_byte, s.end_byte, s.first_line, set_config('synchronous_commit', 'on', true) AS "durable!""#,
         segment.import.0,
         segment.segment,
-        worker
+        worker,
+        signed::<u32, i32>("the limit of attempts", limit)?
+    )
+    .fetch_optional(&mut *conn)
+    .await?;
+    if let Some(row) = row {
+        return Ok(Start::Started(Segment {
+            input: unsigned("an input's number", row.input.into())?,
+            range: unsigned("a segment's start", row.start_byte)?..unsigned("a segment's end", row.end_byte)?,
+            is_first: row.first_line.is_some(),
+        }));
+    }
+    let attempts = sqlx::query_scalar!(
+        "SELECT s.attempts FROM pgimport.import_segment AS s JOIN pgimport.import AS i ON i.id = s.import_id
+         WHERE s.import_id = $1 AND s.segment = $2 AND s.state = 'pending' AND i.state = 'splitting'",
+        segment.import.0,
+        segment.segment
     )
     .fetch_optional(conn)
     .await?;
-    let Some(row) = row else { return Ok(Start::NotPending) };
-    let attempts: u32 = unsigned("a segment's attempts", row.attempts.into())?;
-    if attempts > limit {
-        return Ok(Start::Tried(limit));
-    }
-    Ok(Start::Started(Segment {
-        input: unsigned("an input's number", row.input.into())?,
-        range: unsigned("a segment's start", row.start_byte)?..unsigned("a segment's end", row.end_byte)?,
-        is_first: row.first_line.is_some(),
-    }))
+    Ok(match attempts {
+        None => Start::NotPending,
+        Some(attempts) => Start::Tried(unsigned("a segment's attempts", attempts.into())?),
+    })
 }
 
 /// A chunk as it was found in a segment.
@@ -143,27 +152,33 @@ pub struct FoundChunk {
     pub digest: [u8; 32],
 }
 
-/// `pending → split`: keeps what was found in a segment, and how many lines that has. `false` when somebody else has split it, or its import is not
-/// being split any more.
+/// What a segment was found to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// **Bytes** of the input, from the first line that begins within the segment to the first one behind it.
+    pub range: Range<u64>,
+    /// In their order.
+    pub chunks: Vec<FoundChunk>,
+    /// How many lines that range has.
+    pub lines: u64,
+}
+
+/// `pending → split`: keeps what was found in a segment. `false` when somebody else has split it, or its import is not being split any more.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn finish(
-    conn: &mut PgConnection,
-    segment: SegmentKey,
-    found: &[FoundChunk],
-    lines: u64,
-) -> Result<bool, LedgerError> {
+pub async fn finish(conn: &mut PgConnection, segment: SegmentKey, found: &Found) -> Result<bool, LedgerError> {
     let number = |value| signed::<u64, i64>("a chunk's bounds", value);
-    let starts: Vec<i64> = column(found, |c| number(c.range.start))?;
-    let ends: Vec<i64> = column(found, |c| number(c.range.end))?;
-    let records: Vec<i64> = column(found, |c| number(c.records))?;
-    let chunk_lines: Vec<i64> = column(found, |c| number(c.line))?;
-    let digests: Vec<&[u8]> = found.iter().map(|c| c.digest.as_slice()).collect();
+    let chunks = &found.chunks;
+    let starts: Vec<i64> = column(chunks, |c| number(c.range.start))?;
+    let ends: Vec<i64> = column(chunks, |c| number(c.range.end))?;
+    let records: Vec<i64> = column(chunks, |c| number(c.records))?;
+    let chunk_lines: Vec<i64> = column(chunks, |c| number(c.line))?;
+    let digests: Vec<&[u8]> = chunks.iter().map(|c| c.digest.as_slice()).collect();
     let done = sqlx::query!(
         "UPDATE pgimport.import_segment AS s
          SET state = 'split', chunk_starts = $3, chunk_ends = $4, chunk_records = $5, chunk_lines = $6, chunk_digests = $7, lines = $8,
-             retries = 0, last_error = NULL
+             begins_at = $9, ends_at = $10, retries = 0, retrying_since = NULL, last_error = NULL
          FROM pgimport.import AS i
          WHERE s.import_id = $1 AND s.segment = $2 AND s.state = 'pending' AND i.id = $1 AND i.state = 'splitting'",
         segment.import.0,
@@ -173,7 +188,9 @@ pub async fn finish(
         &records,
         &chunk_lines,
         &digests as &[&[u8]],
-        number(lines)?
+        number(found.lines)?,
+        number(found.range.start)?,
+        number(found.range.end)?
     )
     .execute(conn)
     .await?;
@@ -189,7 +206,8 @@ pub async fn store_split(conn: &mut PgConnection, import: ImportId) -> Result<()
     let Some(row) = imports::read(conn, import).await? else {
         return Ok(());
     };
-    let (advances, sweeps) = (row.advances, row.spec()?.conflict.missing().is_some());
+    let (advances, spec) = (row.advances, row.spec()?);
+    let sweeps = spec.conflict.missing().is_some();
     let mut stored_any = false;
     loop {
         let mut tx = conn.begin().await?;
@@ -199,7 +217,15 @@ pub async fn store_split(conn: &mut PgConnection, import: ImportId) -> Result<()
         }
         // Seen by a statement of its own, after the lock.
         match next(&mut tx, import).await? {
-            Next::Split(segment) => store(&mut tx, import, segment, advances).await?,
+            Next::Split(segment) => match check(&mut tx, import, &segment).await? {
+                Ok(before) => store(&mut tx, import, segment, before, advances).await?,
+                Err(misfit) => {
+                    let role = row.submitted_by.as_deref();
+                    fail_split(&mut tx, import, misfit, spec.rejects.all_or_nothing, role).await?;
+                    tx.commit().await?;
+                    return Ok(());
+                }
+            },
             Next::Pending => break,
             Next::None => {
                 end_split(&mut tx, import, sweeps).await?;
@@ -227,52 +253,115 @@ enum Next {
 
 struct SplitSegment {
     segment: i32,
-    input: u32,
-    found: Vec<FoundChunk>,
+    input: i32,
+    start_byte: i64,
+    end_byte: i64,
+    is_first: bool,
+    begins_at: Option<i64>,
+    ends_at: Option<i64>,
+    starts: Vec<i64>,
+    ends: Vec<i64>,
+    records: Vec<i64>,
+    lines: Vec<i64>,
+    digests: Vec<Vec<u8>>,
 }
 
 async fn next(conn: &mut PgConnection, import: ImportId) -> Result<Next, LedgerError> {
     let row = sqlx::query!(
-        r#"SELECT segment, state = 'split' AS "split!", input, coalesce(chunk_starts, '{}') AS "starts!", coalesce(chunk_ends, '{}') AS "ends!",
+        r#"SELECT segment, state = 'split' AS "split!", input, start_byte, end_byte, first_line IS NOT NULL AS "is_first!", begins_at, ends_at,
+               coalesce(chunk_starts, '{}') AS "starts!", coalesce(chunk_ends, '{}') AS "ends!",
                coalesce(chunk_records, '{}') AS "records!", coalesce(chunk_lines, '{}') AS "lines!", coalesce(chunk_digests, '{}') AS "digests!"
            FROM pgimport.import_segment WHERE import_id = $1 AND state <> 'stored' ORDER BY segment LIMIT 1"#,
         import.0
     )
     .fetch_optional(conn)
     .await?;
-    let row = match row {
-        None => return Ok(Next::None),
-        Some(row) if !row.split => return Ok(Next::Pending),
-        Some(row) => row,
+    Ok(match row {
+        None => Next::None,
+        Some(row) if !row.split => Next::Pending,
+        Some(row) => Next::Split(SplitSegment {
+            segment: row.segment,
+            input: row.input,
+            start_byte: row.start_byte,
+            end_byte: row.end_byte,
+            is_first: row.is_first,
+            begins_at: row.begins_at,
+            ends_at: row.ends_at,
+            starts: row.starts,
+            ends: row.ends,
+            records: row.records,
+            lines: row.lines,
+            digests: row.digests,
+        }),
+    })
+}
+
+/// What lies before a segment.
+struct Before {
+    next_ordinal: i32,
+    /// The number of the next record of its input.
+    next_record: i64,
+    /// The line on which its first record begins.
+    first_line: i64,
+    /// Where the segment before it ends, of the same input.
+    ended_at: Option<i64>,
+    /// Whether it is the last one of its input.
+    is_last: bool,
+}
+
+/// Why the chunks of a segment cannot be stored: whoever split it, and the one before it, read other bytes than were submitted.
+const MISFIT: &str = "the source changed while workers split it: their parts do not fit together; submit it again when nobody writes to it";
+
+/// What lies before a segment, if that fits it: nothing between two of them belongs to nobody, or to both.
+async fn check(
+    conn: &mut PgConnection,
+    import: ImportId,
+    segment: &SplitSegment,
+) -> Result<Result<Before, &'static str>, LedgerError> {
+    let before = sqlx::query_as!(
+        Before,
+        r#"SELECT coalesce(l.ordinal + 1, 0) AS "next_ordinal!",
+               CASE WHEN l.input = $2 THEN l.first_record + l.record_count ELSE 1 END AS "next_record!",
+               (SELECT coalesce(min(s.first_line) + coalesce(sum(s.lines) FILTER (WHERE s.segment < $3), 0), 0)::bigint
+                FROM pgimport.import_segment AS s WHERE s.import_id = $1 AND s.input = $2) AS "first_line!",
+               (SELECT s.ends_at FROM pgimport.import_segment AS s
+                WHERE s.import_id = $1 AND s.segment = $3 - 1 AND s.input = $2) AS ended_at,
+               NOT EXISTS (SELECT FROM pgimport.import_segment AS s
+                           WHERE s.import_id = $1 AND s.segment = $3 + 1 AND s.input = $2) AS "is_last!"
+           FROM (VALUES (1)) AS one
+           LEFT JOIN LATERAL (
+               SELECT c.ordinal, c.input, c.first_record, c.record_count FROM pgimport.import_chunk AS c
+               WHERE c.import_id = $1 ORDER BY c.ordinal DESC LIMIT 1) AS l ON true"#,
+        import.0,
+        segment.input,
+        segment.segment
+    )
+    .fetch_one(conn)
+    .await?;
+    let SplitSegment { begins_at, ends_at, .. } = *segment;
+    let begins = if segment.is_first {
+        Some(segment.start_byte)
+    } else {
+        before.ended_at
     };
-    let count = row.starts.len();
-    if [row.ends.len(), row.records.len(), row.lines.len(), row.digests.len()] != [count; 4] {
-        return Err(LedgerError::Inconsistent {
-            what: "the number of a segment's chunks",
-            value: signed::<u64, i64>("a segment's chunks", count as u64)?,
-        });
-    }
-    let bounds = std::iter::zip(row.starts, row.ends);
-    let counts = std::iter::zip(row.records, row.lines);
-    let found = bounds
-        .zip(counts)
-        .zip(row.digests)
-        .map(|(((start, end), (records, line)), digest)| {
-            Ok(FoundChunk {
-                range: unsigned("a chunk's start", start)?..unsigned("a chunk's end", end)?,
-                records: unsigned("a chunk's records", records)?,
-                line: unsigned("a chunk's line", line)?,
-                digest: digest.try_into().map_err(|bytes: Vec<u8>| LedgerError::Inconsistent {
-                    what: "the length of a chunk's digest",
-                    value: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
-                })?,
-            })
-        });
-    Ok(Next::Split(SplitSegment {
-        segment: row.segment,
-        input: unsigned("an input's number", row.input.into())?,
-        found: found.collect::<Result<_, LedgerError>>()?,
-    }))
+    let count = segment.starts.len();
+    let alike = [
+        segment.ends.len(),
+        segment.records.len(),
+        segment.lines.len(),
+        segment.digests.len(),
+    ] == [count; 4];
+    let bounds = std::iter::zip(&segment.starts, &segment.ends);
+    let mut reached = begins_at;
+    let ascend = bounds.into_iter().all(|(start, end)| {
+        let fits = reached.is_some_and(|reached| *start >= reached) && end > start;
+        reached = Some(*end);
+        fits
+    });
+    let within = reached <= ends_at;
+    let ends = !before.is_last || ends_at == Some(segment.end_byte);
+    let fits = begins_at.is_some() && begins_at == begins && alike && ascend && within && ends;
+    Ok(if fits { Ok(before) } else { Err(MISFIT) })
 }
 
 /// `split → stored`: gives the chunks of a segment their places, which are known by now.
@@ -280,27 +369,35 @@ async fn store(
     tx: &mut PgConnection,
     import: ImportId,
     segment: SplitSegment,
+    before: Before,
     advances: bool,
 ) -> Result<(), LedgerError> {
-    let before = before(tx, import, &segment).await?;
-    let mut record = before.next_record;
-    let mut added = Vec::with_capacity(segment.found.len());
-    for chunk in &segment.found {
+    let input = unsigned("an input's number", segment.input.into())?;
+    let mut record = unsigned("a record's number", before.next_record)?;
+    let mut added = Vec::with_capacity(segment.starts.len());
+    let bounds = std::iter::zip(segment.starts, segment.ends);
+    let counts = std::iter::zip(segment.records, segment.lines);
+    for (((start, end), (records, line)), digest) in bounds.zip(counts).zip(segment.digests) {
+        let records = unsigned("a chunk's records", records)?;
+        let digest = digest.try_into().map_err(|bytes: Vec<u8>| LedgerError::Inconsistent {
+            what: "the length of a chunk's digest",
+            value: i64::try_from(bytes.len()).unwrap_or(i64::MAX),
+        })?;
         added.push(NewChunk {
             span: Span {
                 start: Position {
-                    input: segment.input,
+                    input,
                     record: Some(record),
-                    byte: Some(chunk.range.start),
-                    line: before.first_line.map(|line| line + chunk.line),
+                    byte: Some(unsigned("a chunk's start", start)?),
+                    line: Some(unsigned("a chunk's line", before.first_line.saturating_add(line))?),
                 },
-                end_byte: Some(chunk.range.end),
-                record_count: chunk.records,
+                end_byte: Some(unsigned("a chunk's end", end)?),
+                record_count: records,
             },
             payload_bytes: 0,
-            digest: Some(chunk.digest),
+            digest: Some(digest),
         });
-        record += chunk.records;
+        record = record.saturating_add(records);
     }
     if !added.is_empty() {
         wakeups::add_chunks(tx, import, before.next_ordinal, &added, advances).await?;
@@ -317,40 +414,19 @@ async fn store(
     expect_rows("storing a segment's chunks", 1, done.rows_affected())
 }
 
-/// What lies before a segment.
-struct Before {
-    next_ordinal: i32,
-    /// The number of the next record of its input.
-    next_record: u64,
-    /// The line on which its first record begins.
-    first_line: Option<u64>,
+/// A run of errors of a segment that pass by themselves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Retry {
+    /// Starts without a result.
+    pub attempts: u32,
+    /// Such errors in a row, this one included.
+    pub retries: u32,
+    /// Since when, by the database's clock.
+    pub retrying_for: Duration,
 }
 
-async fn before(conn: &mut PgConnection, import: ImportId, segment: &SplitSegment) -> Result<Before, LedgerError> {
-    let row = sqlx::query!(
-        r#"SELECT coalesce(l.ordinal + 1, 0) AS "next_ordinal!",
-               CASE WHEN l.input = $2 THEN l.first_record + l.record_count ELSE 1 END AS "next_record!",
-               (SELECT min(s.first_line) + coalesce(sum(s.lines) FILTER (WHERE s.segment < $3), 0)::bigint FROM pgimport.import_segment AS s
-                WHERE s.import_id = $1 AND s.input = $2) AS first_line
-           FROM (VALUES (1)) AS one
-           LEFT JOIN LATERAL (
-               SELECT c.ordinal, c.input, c.first_record, c.record_count FROM pgimport.import_chunk AS c
-               WHERE c.import_id = $1 ORDER BY c.ordinal DESC LIMIT 1) AS l ON true"#,
-        import.0,
-        signed::<u32, i32>("an input's number", segment.input)?,
-        segment.segment
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(Before {
-        next_ordinal: row.next_ordinal,
-        next_record: unsigned("a record's number", row.next_record)?,
-        first_line: unsigned_option("a line's number", row.first_line)?,
-    })
-}
-
-/// Notes an error of `worker` after which a segment is tried again, on it and on its import, where people see it until that goes on. With `give_back` its attempt does
-/// not count. Returns how many such errors it had in a row; `None` when it is not pending any more.
+/// Notes an error of `worker` after which a segment is tried again, on it and on its import, where people see it until that goes on. With `give_back`
+/// its attempt does not count. `None` when it is not pending any more.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -360,13 +436,14 @@ pub async fn note_retry(
     worker: &str,
     error: &str,
     give_back: bool,
-) -> Result<Option<u32>, LedgerError> {
-    let retries = sqlx::query_scalar!(
-        "UPDATE pgimport.import_segment AS s
-         SET attempts = greatest(s.attempts - CASE WHEN $5 AND s.worker = $3 THEN 1 ELSE 0 END, 0), retries = s.retries + 1,
-             worker = nullif(s.worker, $3), last_error = $4
-         FROM pgimport.import AS i
-         WHERE s.import_id = $1 AND s.segment = $2 AND s.state = 'pending' AND i.id = $1 AND i.state = 'splitting' RETURNING s.retries",
+) -> Result<Option<Retry>, LedgerError> {
+    let row = sqlx::query!(
+        r#"UPDATE pgimport.import_segment AS s
+           SET attempts = greatest(s.attempts - CASE WHEN $5 AND s.worker = $3 THEN 1 ELSE 0 END, 0), retries = s.retries + 1,
+               retrying_since = coalesce(s.retrying_since, clock_timestamp()), worker = nullif(s.worker, $3), last_error = $4
+           FROM pgimport.import AS i
+           WHERE s.import_id = $1 AND s.segment = $2 AND s.state = 'pending' AND i.id = $1 AND i.state = 'splitting'
+           RETURNING s.attempts, s.retries, extract(epoch FROM clock_timestamp() - s.retrying_since)::float8 AS "retrying_for!""#,
         segment.import.0,
         segment.segment,
         worker,
@@ -375,12 +452,13 @@ pub async fn note_retry(
     )
     .fetch_optional(&mut *tx)
     .await?;
-    if retries.is_some() {
-        show(tx, segment.import, error).await?;
-    }
-    retries
-        .map(|retries| unsigned("a segment's retries", retries.into()))
-        .transpose()
+    let Some(row) = row else { return Ok(None) };
+    show(tx, segment.import, error).await?;
+    Ok(Some(Retry {
+        attempts: unsigned("a segment's attempts", row.attempts.into())?,
+        retries: unsigned("a segment's retries", row.retries.into())?,
+        retrying_for: Duration::from_secs_f64(row.retrying_for.max(0.0)),
+    }))
 }
 
 /// Gives back the attempt of a segment whose work was abandoned by a graceful stop, or is left to others, for this reason.

@@ -1,5 +1,7 @@
 //! Why an object cannot be read.
 
+use std::io;
+
 use crate::{Address, AddressError};
 
 /// Why an object cannot be read, and what to do about it.
@@ -23,12 +25,26 @@ pub enum ObjectError {
         address: Address,
         source: Box<object_store::Error>,
     },
+    #[error("{address} may not be read by this process")]
+    NotAllowed { address: Address },
+    #[error("{address} is no regular file")]
+    NoFile { address: Address },
+    #[error("cannot read {address}")]
+    File { address: Address, source: io::Error },
+    #[error(
+        "{address} is no name that an object can have: no part of it may be empty, '.' or '..', or hold a backslash"
+    )]
+    Key { address: Address },
     #[error("{address} changed since it was looked at first: submit it again")]
     Changed { address: Address },
     #[error(
         "{address} is on a server that gives no parts of it (HTTP range requests): pipe it instead, as in `curl -fsS URL | enqueue`"
     )]
     NoRanges { address: Address },
+    #[error(
+        "{address} is on a server that does not say what it is now (neither ETag nor Last-Modified), so that nobody could tell when it changes: pipe it instead, as in `curl -fsS URL | enqueue`"
+    )]
+    NoPin { address: Address },
     #[error("{address}: objects cannot be listed there; name each of them")]
     NoList { address: Address },
     #[error("cannot read {address}")]
@@ -47,7 +63,11 @@ impl ObjectError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Settings { .. } | Self::NoCredentials { .. } | Self::Denied { .. } | Self::Read { .. }
+            Self::Settings { .. }
+                | Self::NoCredentials { .. }
+                | Self::Denied { .. }
+                | Self::File { .. }
+                | Self::Read { .. }
         )
     }
 

@@ -7,12 +7,16 @@
 #![warn(clippy::unwrap_used)]
 
 mod address;
+mod allowed;
+mod connector;
 mod error;
+mod file;
 mod object;
 mod read;
 mod stores;
 
 pub use address::{Address, AddressError};
+pub use allowed::Allowed;
 pub use error::ObjectError;
 pub use object::{Object, Pin};
 pub use stores::Stores;

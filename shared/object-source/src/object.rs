@@ -4,27 +4,23 @@ use std::{io::Read, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
-use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 use crate::{
-    Address, ObjectError,
+    Address, Allowed, ObjectError,
     address::Service,
+    file,
     read::{self, PART_BYTES},
-    stores::runtime,
 };
 
 /// What an object was when it was looked at: another content has another pin, as far as its store can tell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pin {
     /// **Bytes**.
     pub size: u64,
     /// What the store calls this content (RFC 9110, `ETag`); some HTTP servers say none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// **Milliseconds** since 1970 at which it was last written, where that is all that tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// **Nanoseconds** since 1970 at which it was last written, where that is all that tells.
     pub modified: Option<i64>,
 }
 
@@ -32,10 +28,55 @@ pub struct Pin {
 #[derive(Clone)]
 pub struct Object {
     address: Address,
-    store: Arc<dyn ObjectStore>,
-    path: Path,
+    backing: Backing,
     pin: Pin,
     runtime: Handle,
+}
+
+/// What an object is read from.
+#[derive(Clone)]
+pub(crate) enum Backing {
+    Store {
+        store: Arc<dyn ObjectStore>,
+        path: Path,
+    },
+    /// If it may be.
+    File(Arc<Allowed>),
+}
+
+impl Backing {
+    /// What is under an address.
+    pub(crate) async fn look(&self, address: &Address) -> Result<Pin, ObjectError> {
+        match self {
+            Self::Store { store, path } => {
+                let pin = Pin::of(&look(&**store, address, path).await?);
+                if pin.etag.is_none() && pin.modified.is_none() {
+                    return Err(ObjectError::NoPin {
+                        address: address.clone(),
+                    });
+                }
+                Ok(pin)
+            }
+            Self::File(allowed) => {
+                let (address, allowed) = (address.clone(), Arc::clone(allowed));
+                in_thread(&address.clone(), move || Ok(file::open(&address, &allowed)?.1)).await
+            }
+        }
+    }
+}
+
+/// Does what may block.
+async fn in_thread<T: Send + 'static>(
+    address: &Address,
+    work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,
+) -> Result<T, ObjectError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        Err(ObjectError::File {
+            address: address.clone(),
+            source: error.into(),
+        })
+    })
 }
 
 /// How often a part is asked for whose answers break off, beyond what the store's client tries by itself.
@@ -45,11 +86,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 impl Pin {
     pub(crate) fn of(meta: &ObjectMeta) -> Self {
-        let modified = meta.last_modified.timestamp_millis();
+        let modified = meta.last_modified.timestamp_nanos_opt();
         Self {
             size: meta.size,
             etag: meta.e_tag.clone(),
-            modified: (meta.e_tag.is_none() && modified != 0).then_some(modified),
+            // 1970 is what is said where nothing is.
+            modified: modified.filter(|&at| meta.e_tag.is_none() && at != 0),
         }
     }
 
@@ -60,13 +102,12 @@ impl Pin {
 }
 
 impl Object {
-    pub(crate) fn new(address: Address, store: Arc<dyn ObjectStore>, path: Path, pin: Pin) -> Self {
+    pub(crate) fn new(address: Address, backing: Backing, pin: Pin) -> Self {
         Self {
             address,
-            store,
-            path,
+            backing,
             pin,
-            runtime: runtime(),
+            runtime: Handle::current(),
         }
     }
 
@@ -107,9 +148,17 @@ impl Object {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
+        let (store, path) = match &self.backing {
+            Backing::Store { store, path } => (store, path),
+            Backing::File(allowed) => {
+                let (address, allowed, pin) = (self.address.clone(), Arc::clone(allowed), self.pin.clone());
+                let read = in_thread(&self.address, move || file::read(&address, &allowed, &pin, range));
+                return read.await.map(Bytes::from);
+            }
+        };
         let (mut tried, mut pause) = (1, FIRST_PAUSE);
         loop {
-            match self.try_range(range.clone()).await {
+            match self.try_range(&**store, path, range.clone()).await {
                 Err(ObjectError::Read { .. }) if tried < TRIES => {}
                 outcome => return outcome,
             }
@@ -118,7 +167,7 @@ impl Object {
         }
     }
 
-    async fn try_range(&self, range: Range<u64>) -> Result<Bytes, ObjectError> {
+    async fn try_range(&self, store: &dyn ObjectStore, path: &Path, range: Range<u64>) -> Result<Bytes, ObjectError> {
         let of_store = |source| ObjectError::of(&self.address, source);
         let options = GetOptions {
             if_match: self.pin.strong_etag(),
@@ -128,12 +177,12 @@ impl Object {
         let changed = || ObjectError::Changed {
             address: self.address.clone(),
         };
-        let found = match self.store.get_opts(&self.path, options).await {
+        let found = match store.get_opts(path, options).await {
             // It may be shorter by now: then no part is there, or another one than was asked for.
             Err(source) => {
                 let error = of_store(source);
                 let is_gone = matches!(error, ObjectError::Read { .. })
-                    && look(&*self.store, &self.address, &self.path)
+                    && look(store, &self.address, path)
                         .await
                         .is_ok_and(|meta| Pin::of(&meta) != self.pin);
                 return Err(if is_gone { changed() } else { error });
@@ -178,7 +227,7 @@ impl Object {
 }
 
 /// What is under an address.
-pub(crate) async fn look(store: &dyn ObjectStore, address: &Address, path: &Path) -> Result<ObjectMeta, ObjectError> {
+async fn look(store: &dyn ObjectStore, address: &Address, path: &Path) -> Result<ObjectMeta, ObjectError> {
     let of_store = |source| ObjectError::of(address, source);
     let head = GetOptions {
         head: true,

@@ -12,33 +12,53 @@ use object_store::{
     azure::{AzureConfigKey, MicrosoftAzureBuilder},
     gcp::{GoogleCloudStorageBuilder, GoogleConfigKey},
     http::HttpBuilder,
-    local::LocalFileSystem,
     path::Path,
 };
 use object_store::{ClientOptions, ObjectMeta};
-use tokio::runtime::Handle;
 
-use crate::{Address, Object, ObjectError, Pin, address::Service};
+use crate::{Address, Allowed, Object, ObjectError, Pin, address::Service, connector::Straight, object::Backing};
 
 /// How long a request may take, as a whole: a part over a slow line.
 const REQUEST_TIMEOUT: &str = "300 seconds";
 
 /// Stores that were opened, to be used again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stores {
+    allowed: Arc<Allowed>,
     opened: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
+impl Default for Stores {
+    /// For who reads what they name themselves.
+    fn default() -> Self {
+        Self::new(Allowed::All)
+    }
+}
+
 impl Stores {
+    /// Of which nothing is read but what is `allowed`.
+    #[must_use]
+    pub fn new(allowed: Allowed) -> Self {
+        Self {
+            allowed: Arc::new(allowed),
+            opened: Mutex::default(),
+        }
+    }
+
+    /// Whether an object may be read; of a file only its real place says it, when it is opened.
+    #[must_use]
+    pub fn allows(&self, address: &Address) -> bool {
+        self.allowed.allows(address)
+    }
+
     /// Finds an object, and pins it to what it is now.
     ///
     /// # Errors
     /// [`ObjectError`].
     pub async fn find(&self, address: &Address) -> Result<Object, ObjectError> {
-        let store = self.get(address)?;
-        let path = path(address)?;
-        let meta = crate::object::look(&*store, address, &path).await?;
-        Ok(Object::new(address.clone(), store, path, Pin::of(&meta)))
+        let backing = self.backing(address)?;
+        let pin = backing.look(address).await?;
+        Ok(Object::new(address.clone(), backing, pin))
     }
 
     /// An object that was pinned before; nothing is asked of its store.
@@ -46,7 +66,22 @@ impl Stores {
     /// # Errors
     /// [`ObjectError`].
     pub fn pinned(&self, address: &Address, pin: Pin) -> Result<Object, ObjectError> {
-        Ok(Object::new(address.clone(), self.get(address)?, path(address)?, pin))
+        Ok(Object::new(address.clone(), self.backing(address)?, pin))
+    }
+
+    fn backing(&self, address: &Address) -> Result<Backing, ObjectError> {
+        if address.is_file() {
+            return Ok(Backing::File(Arc::clone(&self.allowed)));
+        }
+        if !self.allows(address) {
+            return Err(ObjectError::NotAllowed {
+                address: address.clone(),
+            });
+        }
+        Ok(Backing::Store {
+            store: self.get(address)?,
+            path: path(address)?,
+        })
     }
 
     /// All objects whose keys begin with that of `prefix`, by their names, each pinned to what it is now; `wanted` says of a key whether it is one.
@@ -76,7 +111,12 @@ impl Stores {
             .into_iter()
             .map(|meta| {
                 let address = prefix.with_key(meta.location.as_ref());
-                Object::new(address, Arc::clone(&store), meta.location.clone(), Pin::of(&meta))
+                let pin = Pin::of(&meta);
+                let backing = Backing::Store {
+                    store: Arc::clone(&store),
+                    path: meta.location,
+                };
+                Object::new(address, backing, pin)
             })
             .collect();
         objects.sort_by(|a, b| a.address().key.cmp(&b.address().key));
@@ -88,7 +128,7 @@ impl Stores {
         if let Some(store) = opened.get(&address.store) {
             return Ok(Arc::clone(store));
         }
-        let store = open(address).map_err(|source| ObjectError::Settings {
+        let store = open(address, &self.allowed).map_err(|source| ObjectError::Settings {
             address: address.clone(),
             source: Box::new(source),
         })?;
@@ -97,7 +137,7 @@ impl Stores {
     }
 }
 
-fn open(address: &Address) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
+fn open(address: &Address, allowed: &Allowed) -> Result<Arc<dyn ObjectStore>, object_store::Error> {
     // Of several that are built in none is taken by itself; somebody may have done it already.
     drop(rustls::crypto::ring::default_provider().install_default());
     let bucket = address.store.split_once("://").map_or("", |(_, bucket)| bucket);
@@ -121,17 +161,25 @@ fn open(address: &Address) -> Result<Arc<dyn ObjectStore>, object_store::Error> 
                 .with_container_name(bucket)
                 .build()?,
         ),
-        Service::Http => Arc::new(
-            HttpBuilder::new()
-                .with_url(&address.store)
-                .with_client_options(
-                    ClientOptions::new()
-                        .with_allow_http(true)
-                        .with_config(timeout, REQUEST_TIMEOUT),
-                )
-                .build()?,
-        ),
-        Service::File => Arc::new(LocalFileSystem::new()),
+        Service::Http => {
+            let builder = HttpBuilder::new().with_url(&address.store).with_client_options(
+                ClientOptions::new()
+                    .with_allow_http(true)
+                    .with_config(timeout, REQUEST_TIMEOUT),
+            );
+            Arc::new(match allowed {
+                Allowed::All => builder.build()?,
+                // A server that is allowed may send on to one that is not.
+                _ => builder.with_http_connector(Straight).build()?,
+            })
+        }
+        // It needs none.
+        Service::File => {
+            return Err(object_store::Error::NotImplemented {
+                operation: "a store of files".to_owned(),
+                implementer: "pg_import".to_owned(),
+            });
+        }
     })
 }
 
@@ -140,13 +188,10 @@ fn path(address: &Address) -> Result<Path, ObjectError> {
         Service::Http => Path::from_url_path(&address.key),
         _ => Path::parse(&address.key),
     };
-    path.map_err(|source| ObjectError::Read {
-        address: address.clone(),
-        source: Box::new(source.into()),
-    })
-}
-
-/// The runtime on which requests are made.
-pub(crate) fn runtime() -> Handle {
-    Handle::current()
+    // Some servers take a backslash for a slash.
+    path.ok()
+        .filter(|path| !path.as_ref().contains('\\'))
+        .ok_or_else(|| ObjectError::Key {
+            address: address.clone(),
+        })
 }

@@ -19,7 +19,7 @@ use source::codec::CodecError;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use target::Target;
 
-use super::{Failure, ImportPlan, JobContext, referenced, sweep};
+use super::{Failure, ImportPlan, JobContext, Tried, referenced, sweep};
 use crate::{
     load::{
         conflict::Conflicts,
@@ -32,17 +32,8 @@ use crate::{
     metrics::LoadedChunk,
 };
 
-/// What came of a chunk's load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Load {
-    /// Nothing is left to do: this worker or another one loaded it, or its import does not load any more.
-    Done,
-    /// It was not begun, for it has as many attempts as was allowed; there are some left.
-    NotBegun,
-}
-
 /// Loads a chunk, unless it has `limit` attempts.
-pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Result<Load, Failure> {
+pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Result<Tried, Failure> {
     let begin = std::time::Instant::now();
     let mut ledger = context.ledger().await?;
     let start = chunks::start(&mut ledger, chunk, context.worker.as_str(), limit).await?;
@@ -50,13 +41,13 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
         ledger.give_back();
         return match start {
             Start::Tried(attempts) if attempts >= context.max_attempts => Err(Failure::Exhausted { attempts }),
-            Start::Tried(_) => Ok(Load::NotBegun),
+            Start::Tried(_) => Ok(Tried::NotBegun),
             Start::NewerSpec(version) => Err(LedgerError::Unreadable {
                 import: chunk.import,
                 source: Unreadable::NewerSpec(version),
             }
             .into()),
-            Start::Started(..) | Start::NotPending => Ok(Load::Done),
+            Start::Started(..) | Start::NotPending => Ok(Tried::Done),
         };
     };
     fail::fail_point!("after-attempt");
@@ -65,7 +56,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     if kind == ChunkKind::Sweep {
         ledger.give_back();
         sweep::run(context, chunk).await?;
-        return Ok(Load::Done);
+        return Ok(Tried::Done);
     }
     let plan = plan(context, &mut ledger, chunk.import).await?;
     if let Err(many) = check_rejects(&mut ledger, chunk.import, plan.max_rejects).await? {
@@ -78,14 +69,14 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
             ledger.give_back();
             // Gone: somebody else loaded or cancelled the chunk since.
             match payload {
-                None => return Ok(Load::Done),
+                None => return Ok(Tried::Done),
                 Some(payload) => Content::Stored(payload),
             }
         }
         Some(object) => {
             let digest = chunks::digest(&mut ledger, chunk).await?;
             ledger.give_back();
-            Content::Read(referenced::read(context, object, started, digest).await?)
+            Content::Read(referenced::read(object, started, digest).await?)
         }
     };
     let records = Records {
@@ -114,7 +105,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
         }
         finish_if_done(&mut *context.pool.acquire().await?, chunk.import).await?;
     }
-    Ok(Load::Done)
+    Ok(Tried::Done)
 }
 
 /// The bytes of a chunk.

@@ -267,12 +267,12 @@ async fn settle_split(
     if passes || matches!(failure, Failure::Panicked(_)) {
         context.metrics.count(Outcome::Retried);
         tracing::info!(import = %segment.import, segment = segment.segment, worker, error = message, "will be tried again");
-        let Some(retries) = segments::note_retry(&mut tx, segment, worker, message, passes).await? else {
+        let Some(state) = segments::note_retry(&mut tx, segment, worker, message, passes).await? else {
             return Ok(());
         };
-        // As long as a chunk is tried again, for the pauses have become as long as they do.
-        if MAX_BACKOFF.saturating_mul(retries) <= context.retry_for {
-            wakeups::push(&mut tx, &[Job::SplitSegment(segment)], backoff(retries)).await?;
+        let exhausted = !passes && state.attempts >= context.max_attempts;
+        if state.retrying_for <= context.retry_for && !exhausted {
+            wakeups::push(&mut tx, &[Job::SplitSegment(segment)], backoff(state.retries)).await?;
             return Ok(tx.commit().await?);
         }
     }

@@ -32,25 +32,8 @@ pub(super) async fn objects(
         .collect()
 }
 
-/// Refuses what this worker may not read.
-pub(super) fn check_may_read(context: &JobContext, object: &Object) -> Result<(), Failure> {
-    let address = object.address();
-    if context.references.allow(address) {
-        return Ok(());
-    }
-    Err(Failure::Elsewhere(format!(
-        "{address} is left to workers that may read it: this one was started without --allow-reference for it"
-    )))
-}
-
 /// The bytes of a chunk, if they are what they were.
-pub(super) async fn read(
-    context: &JobContext,
-    object: &Object,
-    span: Span,
-    digest: Option<Vec<u8>>,
-) -> Result<Bytes, Failure> {
-    check_may_read(context, object)?;
+pub(super) async fn read(object: &Object, span: Span, digest: Option<Vec<u8>>) -> Result<Bytes, Failure> {
     let (Some(start), Some(end)) = (span.start.byte, span.end_byte) else {
         return Err(Failure::Permanent("where the chunk lies is not known".to_owned()));
     };
@@ -74,10 +57,12 @@ impl From<ObjectError> for Failure {
 impl From<&ObjectError> for Failure {
     fn from(error: &ObjectError) -> Self {
         let message = session::describe_error(error);
-        if error.is_transient() {
-            Self::Transient(message)
-        } else {
-            Self::Permanent(message)
+        match error {
+            ObjectError::NotAllowed { address } => Self::Elsewhere(format!(
+                "{address} is left to workers that may read it: this one was started without --allow-reference for it"
+            )),
+            _ if error.is_transient() => Self::Transient(message),
+            _ => Self::Permanent(message),
         }
     }
 }

@@ -11,21 +11,25 @@ use ledger::{
     LedgerError,
     completion::finish_if_done,
     imports,
-    segments::{self, FoundChunk, Segment, Start},
+    segments::{self, Found, FoundChunk, Segment, Start},
 };
 use model::{FormatSpec, ImportSpec, SegmentKey};
 use object_source::{Object, ObjectError};
 
-use super::{Failure, JobContext, referenced};
+use super::{Failure, JobContext, Tried, referenced};
 
-pub(super) async fn run(context: &JobContext, key: SegmentKey) -> Result<(), Failure> {
+/// Splits a segment, unless it has `limit` attempts.
+pub(super) async fn run(context: &JobContext, key: SegmentKey, limit: u32) -> Result<Tried, Failure> {
     let mut ledger = context.ledger().await?;
-    let segment = match segments::start(&mut ledger, key, context.worker.as_str(), context.max_attempts).await? {
+    let segment = match segments::start(&mut ledger, key, context.worker.as_str(), limit).await? {
         Start::Started(segment) => segment,
-        Start::Tried(attempts) => return Err(Failure::Exhausted { attempts }),
-        Start::NotPending => {
+        other => {
             ledger.give_back();
-            return Ok(());
+            return match other {
+                Start::Tried(attempts) if attempts >= context.max_attempts => Err(Failure::Exhausted { attempts }),
+                Start::Tried(_) => Ok(Tried::NotBegun),
+                Start::Started(_) | Start::NotPending => Ok(Tried::Done),
+            };
         }
     };
     fail::fail_point!("after-segment-attempt");
@@ -37,25 +41,24 @@ pub(super) async fn run(context: &JobContext, key: SegmentKey) -> Result<(), Fai
     let object = input.and_then(|input| objects.into_iter().nth(input));
     let object =
         object.ok_or_else(|| Failure::Permanent(format!("where its input {} is, is not known", segment.input)))?;
-    referenced::check_may_read(context, &object)?;
     let name = object.address().to_string();
     let found = tokio::task::spawn_blocking(move || split(&object, &spec, &segment)).await?;
-    let (found, lines) = found.map_err(|error| of_split(&name, &error))?;
+    let found = found.map_err(|error| of_split(&name, &error))?;
     fail::fail_point!("before-segment-finish");
     let mut ledger = context.ledger().await?;
-    let finished = segments::finish(&mut ledger, key, &found, lines).await?;
+    let finished = segments::finish(&mut ledger, key, &found).await?;
     fail::fail_point!("after-segment-finish");
     segments::store_split(&mut ledger, key.import).await?;
     finish_if_done(&mut ledger, key.import).await?;
     ledger.give_back();
     if finished {
-        tracing::debug!(import = %key.import, segment = key.segment, chunks = found.len(), worker = context.worker.as_str(), "segment split");
+        tracing::debug!(import = %key.import, segment = key.segment, chunks = found.chunks.len(), worker = context.worker.as_str(), "segment split");
     }
-    Ok(())
+    Ok(Tried::Done)
 }
 
-/// The chunks of the records that begin within a segment, and how many lines these have.
-fn split(object: &Object, spec: &ImportSpec, segment: &Segment) -> Result<(Vec<FoundChunk>, u64), SplitError> {
+/// The chunks of the records that begin within a segment.
+fn split(object: &Object, spec: &ImportSpec, segment: &Segment) -> Result<Found, SplitError> {
     let size = object.pin().size;
     let limit = spec.split.max_record;
     let start = if segment.is_first {
@@ -68,31 +71,36 @@ fn split(object: &Object, spec: &ImportSpec, segment: &Segment) -> Result<(Vec<F
     } else {
         size
     };
+    let mut found = Found {
+        range: start..end,
+        chunks: Vec::new(),
+        lines: 0,
+    };
     if start >= end {
-        return Ok((Vec::new(), 0));
+        return Ok(found);
     }
-    let mut found = Vec::new();
     let config = SplitterConfig::new(&spec.format, &spec.split);
     let mut splitter = Splitter::new(object.reader_of(start..end), config, Position { byte: start, line: 0 });
     if let FormatSpec::Csv(_) = spec.format {
         splitter.expect_fields(spec.mapping.fields.len());
     }
     while let Some(chunk) = splitter.next_chunk()? {
-        found.push(FoundChunk {
+        found.chunks.push(FoundChunk {
             range: chunk.span,
             records: chunk.record_count,
             line: chunk.first_line,
             digest: blake3::hash(&chunk.bytes).into(),
         });
     }
-    if found.is_empty() {
+    found.lines = splitter.position().line;
+    if found.chunks.is_empty() {
         // Nothing but empty lines and comments, which are no longer than a record.
         let mut gap = Vec::new();
         let read = object.reader_of(start..end).read_to_end(&mut gap);
         read.map_err(SplitError::Read)?;
-        return Ok((found, count_lines(&gap)));
+        found.lines = count_lines(&gap);
     }
-    Ok((found, splitter.position().line))
+    Ok(found)
 }
 
 /// **Bytes** in which a line end is looked for at first.
@@ -130,9 +138,19 @@ fn of_split(name: &str, error: &SplitError) -> Failure {
     };
     match object {
         Some(error) => error.into(),
-        None => Failure::Permanent(format!(
-            "{name} cannot be split into chunks: {}",
-            session::describe_error(error)
-        )),
+        None => Failure::Permanent(format!("{name} cannot be split into chunks: {}", words(error))),
+    }
+}
+
+/// An error without the line, which is not known from the middle.
+fn words(error: &SplitError) -> String {
+    match error {
+        SplitError::Read(_) => session::describe_error(error),
+        SplitError::RecordTooLong { byte, limit, .. } => {
+            format!("the record at byte {byte} is longer than {limit} bytes: allow longer records")
+        }
+        SplitError::GapTooLong { byte, limit, .. } => format!(
+            "the empty lines and comments from byte {byte} on are longer than {limit} bytes: remove them, or allow longer records"
+        ),
     }
 }

@@ -14,6 +14,7 @@ use ledger::{
     workers::{self, NewWorker},
 };
 use model::{ProcessName, QueueName};
+use object_source::Address;
 use queue::{self, HEARTBEAT, INSERT_CHANNEL, QUEUE};
 use session::{
     Hosts,
@@ -394,6 +395,7 @@ async fn say_alive(conn: &mut PgConnection, name: &ProcessName, queue_workers: &
 
 /// Returns when nothing is left to do in the worker's queues; never without `drain`.
 async fn drained(pool: &PgPool, config: &WorkerConfig) {
+    let may_read = |address: &str| Address::read(address).is_ok_and(|address| config.references.allows(&address));
     loop {
         tokio::time::sleep(DRAIN_INTERVAL).await;
         if !config.drain {
@@ -402,7 +404,7 @@ async fn drained(pool: &PgPool, config: &WorkerConfig) {
         let Ok(mut conn) = pool.acquire().await else {
             continue;
         };
-        if matches!(imports::any_open(&mut conn, &config.queues).await, Ok(false)) {
+        if matches!(imports::any_open(&mut conn, &config.queues, may_read).await, Ok(false)) {
             return;
         }
     }
