@@ -296,7 +296,7 @@ async fn columns_are_followed_and_what_cannot_be_followed_keeps_the_rows() {
 }
 
 #[tokio::test]
-async fn what_would_change_more_than_rows_of_the_table_is_refused() {
+async fn what_would_change_more_than_rows_of_the_table_refuses() {
     let world = World::new().await;
     world
         .execute(

@@ -2,19 +2,28 @@
 //!
 //! The soak takes part in it, by its path: `examples/soak`.
 
-#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "each test binary uses a part of it"
+)]
 
+pub mod by_reference;
 pub mod checks;
 mod commands;
 pub mod csv;
 pub mod faults;
 pub mod hosts;
+pub mod objects;
 pub mod page;
 pub mod pair;
 pub mod pooler;
 pub mod process;
 pub mod receiver;
 pub mod role;
+pub mod unreliable;
+pub mod website;
 
 use std::{
     fs::{self, Permissions},

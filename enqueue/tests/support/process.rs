@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use super::{DEADLINE, LOOK, until, until_true};
+use super::{DEADLINE, LOOK, objects, until, until_true};
 
 /// What a person's own settings are in; tests set theirs.
 const SETTINGS: [&str; 19] = [
@@ -78,7 +78,7 @@ impl Call {
     pub fn new(program: &Path, dir: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(dir).stdin(Stdio::null());
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter().chain(&objects::SETTINGS) {
             command.env_remove(setting);
         }
         Self {
@@ -326,6 +326,16 @@ impl Finished {
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:#?}"))
+    }
+
+    /// Nothing was done: it ends with an error, which says all of this, and names nothing that it would have made.
+    #[track_caller]
+    pub fn refuses(self, words: &[&str]) {
+        assert!(matches!(self.code, Some(1 | 2)), "{self:#?}");
+        assert_eq!(self.stdout, "", "{self:#?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "no '{word}' in {self:#?}");
+        }
     }
 
     #[track_caller]
