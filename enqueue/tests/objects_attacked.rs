@@ -145,7 +145,6 @@ async fn what_one_import_has_wrong_keeps_no_other_from_its_end() {
     world.worker(&["--drain", &allow[0], &allow[1]]).run().exits(0);
     assert_json(&world.status(id), &json!({"state": "loaded", "loaded": RECORDS}));
     assert_json(&world.status(broken), &json!({"state": "failed", "loaded": 0}));
-    world.assert_tidy().await;
 }
 
 /// A server whose files below `/in/` are elsewhere on it, and how often it was asked for these.

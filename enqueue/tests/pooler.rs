@@ -316,7 +316,7 @@ async fn a_submitter_that_is_killed_is_taken_over() {
     let path = world.file("a.csv", orders("A", 40_000));
     let submit = ["-i", &path, "--chunk-rows", "1000", "--max-pending", "64K"];
     let mut killed = through(&world, &pooler, &submit).start();
-    killed.until_says("NO WORKER IS ALIVE").await;
+    killed.until_says("NO WORKER SERVES THE QUEUE").await;
     let stored = world.number("SELECT count(*) FROM pgimport.import_chunk").await;
     assert!(0 < stored && stored < 40, "{stored}");
     killed.kill();
@@ -370,7 +370,7 @@ async fn an_outage_of_the_pooler_is_outlived() {
     let path = world.file("a.csv", orders("A", 40_000));
     let submit = ["-i", &path, "--chunk-rows", "1000", "--max-pending", "64K", "--wait"];
     let submitter = through(&world, &pooler, &submit).start();
-    submitter.until_says("NO WORKER IS ALIVE").await;
+    submitter.until_says("NO WORKER SERVES THE QUEUE").await;
     // The server ends all of its sessions, whoever has them.
     let worker = world.worker(&[]).start();
     for _ in 0..5 {

@@ -22,7 +22,7 @@ use std::{
 use futures::FutureExt as _;
 use ledger::{LedgerError, wakeups};
 use model::{ImportId, Limit, ProcessName, Span};
-use object_source::{Allowed, Object, Stores};
+use object_source::{Object, Stores};
 use queue::{Job, JobError};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use tokio::sync::{RwLock, Semaphore, SemaphorePermit};
@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub use outcome::Failure;
 
 use crate::{
+    WorkerConfig,
     load::{plan::LoadPlan, shape::RecordShape},
     metrics::Metrics,
 };
@@ -136,27 +137,24 @@ impl JobContext {
         pool: PgPool,
         loaders: PgPool,
         worker: ProcessName,
-        max_attempts: u32,
-        retry_for: Duration,
-        job_timeout: Duration,
+        config: &WorkerConfig,
         metrics: Arc<Metrics>,
-        references: Allowed,
     ) -> Self {
         let turns = usize::try_from(loaders.options().get_max_connections()).unwrap_or(Semaphore::MAX_PERMITS);
         Self {
             pool,
             loaders,
             worker,
-            max_attempts,
-            retry_for,
-            job_timeout,
+            max_attempts: config.max_attempts,
+            retry_for: config.retry_for,
+            job_timeout: config.job_timeout,
             abandon: CancellationToken::new(),
             turns: Semaphore::new(turns),
             isolation: RwLock::default(),
             closing: CancellationToken::new(),
             plans: Mutex::default(),
             metrics,
-            stores: Stores::new(references),
+            stores: Stores::new(config.references.clone()),
         }
     }
 

@@ -15,7 +15,7 @@ use crate::{
     completion::{end_split, fail_split},
     error::expect_rows,
     imports,
-    number::{signed, unsigned},
+    number::{signed, unsigned, unsigned_option},
     sessions, wakeups,
 };
 
@@ -83,8 +83,8 @@ pub struct Segment {
     pub input: u32,
     /// **Bytes** of the input: records that begin within these are its own.
     pub range: Range<u64>,
-    /// Whether it is the first one of its input, and so begins where a record may begin.
-    pub is_first: bool,
+    /// The line on which it begins, of the first one of its input, which begins where a record may begin.
+    pub first_line: Option<u64>,
 }
 
 /// What became of a try to begin a segment.
@@ -123,7 +123,7 @@ pub async fn start(
         return Ok(Start::Started(Segment {
             input: unsigned("an input's number", row.input.into())?,
             range: unsigned("a segment's start", row.start_byte)?..unsigned("a segment's end", row.end_byte)?,
-            is_first: row.first_line.is_some(),
+            first_line: unsigned_option("a line's number", row.first_line)?,
         }));
     }
     let attempts = sqlx::query_scalar!(

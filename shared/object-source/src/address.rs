@@ -29,9 +29,9 @@ pub struct Address {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     #[error(
-        "nothing is known that reads '{scheme}://': name a file's path, or an object as s3://bucket/key, gs://bucket/key, az://container/key or https://host/path"
+        "nothing is known that reads {place}: name a file's path, or an object as s3://bucket/key, gs://bucket/key, az://container/key or https://host/path"
     )]
-    Scheme { scheme: String },
+    Scheme { place: String },
     #[error("{scheme}:// is followed by no {what}: name an object as {example}")]
     Incomplete {
         scheme: String,
@@ -68,8 +68,10 @@ impl Address {
             "az" => Service::Azure,
             "http" | "https" => return Self::of_url(text).map(Some),
             _ => {
+                let place = rest.split(['?', '#']).next().unwrap_or_default();
+                let place = place.rsplit('@').next().unwrap_or_default();
                 return Err(AddressError::Scheme {
-                    scheme: scheme.to_owned(),
+                    place: format!("{scheme}://{place}"),
                 });
             }
         };
@@ -117,7 +119,7 @@ impl Address {
         Ok(Self {
             service: Service::Http,
             store: url.origin().ascii_serialization(),
-            key: url.path().trim_start_matches('/').to_owned(),
+            key: url.path().strip_prefix('/').unwrap_or_default().to_owned(),
         })
     }
 

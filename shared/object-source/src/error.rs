@@ -1,6 +1,6 @@
 //! Why an object cannot be read.
 
-use std::io;
+use std::{error::Error, io};
 
 use crate::{Address, AddressError};
 
@@ -18,6 +18,10 @@ pub enum ObjectError {
         "{address}: there are no credentials in the environment (AWS_ACCESS_KEY_ID and so on), and this machine has no role of its own; public objects take AWS_SKIP_SIGNATURE=true, GOOGLE_SKIP_SIGNATURE=true or AZURE_SKIP_SIGNATURE=true"
     )]
     NoCredentials { address: Address },
+    #[error(
+        "{address} would be read from an http:// endpoint, which is not encrypted: AWS_ALLOW_HTTP=true allows it (GOOGLE_ALLOW_HTTP, AZURE_ALLOW_HTTP)"
+    )]
+    NotEncrypted { address: Address },
     #[error("there is no object {address}")]
     Missing { address: Address },
     #[error("{address} may not be read with the credentials of the environment (AWS_…, GOOGLE_…, AZURE_…)")]
@@ -54,6 +58,18 @@ pub enum ObjectError {
     },
 }
 
+/// Whether an error, or what is behind it, has these words.
+fn says(error: &(dyn Error + 'static), words: &str) -> bool {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if cause.to_string().contains(words) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
 /// Where clouds tell a machine who it is.
 const METADATA: [&str; 3] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal"];
 
@@ -65,6 +81,7 @@ impl ObjectError {
             self,
             Self::Settings { .. }
                 | Self::NoCredentials { .. }
+                | Self::NotEncrypted { .. }
                 | Self::Denied { .. }
                 | Self::File { .. }
                 | Self::Read { .. }
@@ -82,13 +99,11 @@ impl ObjectError {
                 source: Box::new(source),
             },
             // The crate keeps to itself which error it is.
-            E::Generic { ref source, .. } if source.to_string().contains("non-partial response") => {
-                Self::NoRanges { address }
-            }
+            E::Generic { .. } if says(&source, "non-partial response") => Self::NoRanges { address },
+            E::NotSupported { .. } => Self::NoRanges { address },
+            E::Generic { .. } if says(&source, "URL scheme is not allowed") => Self::NotEncrypted { address },
             // The machine's own role is what is asked for last.
-            ref source if METADATA.iter().any(|host| source.to_string().contains(host)) => {
-                Self::NoCredentials { address }
-            }
+            ref source if METADATA.iter().any(|host| says(source, host)) => Self::NoCredentials { address },
             source => Self::Read {
                 address,
                 source: Box::new(source),

@@ -15,8 +15,31 @@ mod object;
 mod read;
 mod stores;
 
+use std::time::Duration;
+
 pub use address::{Address, AddressError};
 pub use allowed::Allowed;
 pub use error::ObjectError;
 pub use object::{Object, Pin};
 pub use stores::Stores;
+
+/// How often something is asked for whose answers break off, beyond what the store's client tries by itself.
+const TRIES: u32 = 5;
+/// The wait before the second try; doubled with each.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Asks again where an answer broke off.
+async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, ObjectError>
+where
+    F: Future<Output = Result<T, ObjectError>>,
+{
+    let (mut tried, mut pause) = (1, FIRST_PAUSE);
+    loop {
+        match ask().await {
+            Err(ObjectError::Read { .. }) if tried < TRIES => {}
+            outcome => return outcome,
+        }
+        tokio::time::sleep(pause).await;
+        (tried, pause) = (tried + 1, pause * 2);
+    }
+}

@@ -1,6 +1,6 @@
 //! An object as it was at one moment.
 
-use std::{io::Read, ops::Range, sync::Arc, time::Duration};
+use std::{io::Read, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, path::Path};
@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::{
     Address, Allowed, ObjectError,
     address::Service,
-    file,
+    file, patiently,
     read::{self, PART_BYTES},
 };
 
@@ -78,11 +78,6 @@ async fn in_thread<T: Send + 'static>(
         })
     })
 }
-
-/// How often a part is asked for whose answers break off, beyond what the store's client tries by itself.
-const TRIES: u32 = 5;
-/// The wait before the second try; doubled with each.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 impl Pin {
     pub(crate) fn of(meta: &ObjectMeta) -> Self {
@@ -156,15 +151,7 @@ impl Object {
                 return read.await.map(Bytes::from);
             }
         };
-        let (mut tried, mut pause) = (1, FIRST_PAUSE);
-        loop {
-            match self.try_range(&**store, path, range.clone()).await {
-                Err(ObjectError::Read { .. }) if tried < TRIES => {}
-                outcome => return outcome,
-            }
-            tokio::time::sleep(pause).await;
-            (tried, pause) = (tried + 1, pause * 2);
-        }
+        patiently(|| self.try_range(&**store, path, range.clone())).await
     }
 
     async fn try_range(&self, store: &dyn ObjectStore, path: &Path, range: Range<u64>) -> Result<Bytes, ObjectError> {

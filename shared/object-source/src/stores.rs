@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use futures::TryStreamExt as _;
+use futures::{TryFutureExt as _, TryStreamExt as _};
 use object_store::{
     ClientConfigKey, ObjectStore,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
@@ -16,7 +16,9 @@ use object_store::{
 };
 use object_store::{ClientOptions, ObjectMeta};
 
-use crate::{Address, Allowed, Object, ObjectError, Pin, address::Service, connector::Straight, object::Backing};
+use crate::{
+    Address, Allowed, Object, ObjectError, Pin, address::Service, connector::Straight, object::Backing, patiently,
+};
 
 /// How long a request may take, as a whole: a part over a slow line.
 const REQUEST_TIMEOUT: &str = "300 seconds";
@@ -96,19 +98,16 @@ impl Stores {
         }
         let store = self.get(prefix)?;
         let folder = path(&prefix.with_key(prefix.key.rsplit_once('/').map_or("", |(folder, _)| folder)))?;
-        let found: Vec<ObjectMeta> = store
-            .list(Some(&folder))
-            .try_filter(|meta| {
-                let key = meta.location.as_ref();
-                // What stands for a folder has its name.
-                let is_one = meta.location != folder && key.starts_with(&prefix.key) && wanted(key);
-                std::future::ready(is_one)
-            })
-            .try_collect()
-            .await
-            .map_err(|source| ObjectError::of(prefix, source))?;
+        let list = || store.list(Some(&folder)).try_collect::<Vec<ObjectMeta>>();
+        let found = patiently(|| list().map_err(|source| ObjectError::of(prefix, source))).await?;
+        let is_one = |meta: &ObjectMeta| {
+            let key = meta.location.as_ref();
+            // What stands for a folder has its name.
+            meta.location != folder && key.starts_with(&prefix.key) && wanted(key)
+        };
         let mut objects: Vec<Object> = found
             .into_iter()
+            .filter(is_one)
             .map(|meta| {
                 let address = prefix.with_key(meta.location.as_ref());
                 let pin = Pin::of(&meta);
@@ -183,6 +182,11 @@ fn open(address: &Address, allowed: &Allowed) -> Result<Arc<dyn ObjectStore>, ob
     })
 }
 
+/// How many names a key has, with slashes between them; those that are empty count.
+fn parts(key: &str) -> usize {
+    if key.is_empty() { 0 } else { key.split('/').count() }
+}
+
 fn path(address: &Address) -> Result<Path, ObjectError> {
     let path = match address.service {
         Service::Http => Path::from_url_path(&address.key),
@@ -190,7 +194,7 @@ fn path(address: &Address) -> Result<Path, ObjectError> {
     };
     // Some servers take a backslash for a slash.
     path.ok()
-        .filter(|path| !path.as_ref().contains('\\'))
+        .filter(|path| !path.as_ref().contains('\\') && path.parts().count() == parts(&address.key))
         .ok_or_else(|| ObjectError::Key {
             address: address.clone(),
         })

@@ -249,7 +249,7 @@ async fn leave_to_others(context: &JobContext, job: Job, message: &str) -> Resul
         Job::SplitSegment(segment) => segments::give_back(&mut tx, segment, worker, Some(message)).await?,
         Job::DeleteChunk(_) | Job::CancelImport { .. } => {}
     }
-    wakeups::push(&mut tx, &[job], left_for()).await?;
+    wakeups::push_behind(&mut tx, job, left_for()).await?;
     Ok(tx.commit().await?)
 }
 

@@ -42,8 +42,9 @@ pub(super) async fn run(context: &JobContext, key: SegmentKey, limit: u32) -> Re
     let object =
         object.ok_or_else(|| Failure::Permanent(format!("where its input {} is, is not known", segment.input)))?;
     let name = object.address().to_string();
+    let first_line = segment.first_line;
     let found = tokio::task::spawn_blocking(move || split(&object, &spec, &segment)).await?;
-    let found = found.map_err(|error| of_split(&name, &error))?;
+    let found = found.map_err(|error| of_split(&name, first_line, &error))?;
     fail::fail_point!("before-segment-finish");
     let mut ledger = context.ledger().await?;
     let finished = segments::finish(&mut ledger, key, &found).await?;
@@ -61,15 +62,16 @@ pub(super) async fn run(context: &JobContext, key: SegmentKey, limit: u32) -> Re
 fn split(object: &Object, spec: &ImportSpec, segment: &Segment) -> Result<Found, SplitError> {
     let size = object.pin().size;
     let limit = spec.split.max_record;
-    let start = if segment.is_first {
+    let start = if segment.first_line.is_some() {
         segment.range.start
     } else {
         line_start(object, segment.range.start, limit)?
     };
-    let end = if segment.range.end < size {
-        line_start(object, segment.range.end, limit)?
-    } else {
-        size
+    let end = match line_start(object, segment.range.end, limit) {
+        _ if segment.range.end >= size => size,
+        // The splitter says where that record begins.
+        Err(SplitError::RecordTooLong { .. }) => size,
+        end => end?,
     };
     let mut found = Found {
         range: start..end,
@@ -80,7 +82,12 @@ fn split(object: &Object, spec: &ImportSpec, segment: &Segment) -> Result<Found,
         return Ok(found);
     }
     let config = SplitterConfig::new(&spec.format, &spec.split);
-    let mut splitter = Splitter::new(object.reader_of(start..end), config, Position { byte: start, line: 0 });
+    let first_line = segment.first_line.unwrap_or(0);
+    let begin = Position {
+        byte: start,
+        line: first_line,
+    };
+    let mut splitter = Splitter::new(object.reader_of(start..end), config, begin);
     if let FormatSpec::Csv(_) = spec.format {
         splitter.expect_fields(spec.mapping.fields.len());
     }
@@ -88,11 +95,11 @@ fn split(object: &Object, spec: &ImportSpec, segment: &Segment) -> Result<Found,
         found.chunks.push(FoundChunk {
             range: chunk.span,
             records: chunk.record_count,
-            line: chunk.first_line,
+            line: chunk.first_line - first_line,
             digest: blake3::hash(&chunk.bytes).into(),
         });
     }
-    found.lines = splitter.position().line;
+    found.lines = splitter.position().line - first_line;
     if found.chunks.is_empty() {
         // Nothing but empty lines and comments, which are no longer than a record.
         let mut gap = Vec::new();
@@ -130,27 +137,29 @@ fn line_start(object: &Object, from: u64, limit: usize) -> Result<u64, SplitErro
     })
 }
 
-/// What it means that a segment cannot be split.
-fn of_split(name: &str, error: &SplitError) -> Failure {
+/// What it means that a segment cannot be split. Lines are known of the first one of an input only.
+fn of_split(name: &str, first_line: Option<u64>, error: &SplitError) -> Failure {
     let object = match error {
         SplitError::Read(read) => read.get_ref().and_then(|inner| inner.downcast_ref::<ObjectError>()),
         _ => None,
     };
-    match object {
-        Some(error) => error.into(),
-        None => Failure::Permanent(format!("{name} cannot be split into chunks: {}", words(error))),
+    if let Some(error) = object {
+        return error.into();
     }
-}
-
-/// An error without the line, which is not known from the middle.
-fn words(error: &SplitError) -> String {
-    match error {
-        SplitError::Read(_) => session::describe_error(error),
-        SplitError::RecordTooLong { byte, limit, .. } => {
+    let words = match error {
+        // It begins in a segment before this one, and whoever splits that says where.
+        SplitError::RecordTooLong { line: 0, byte, limit } if first_line.is_none() => {
+            return Failure::Transient(format!(
+                "a record that reaches byte {byte} is longer than {limit} bytes"
+            ));
+        }
+        SplitError::RecordTooLong { byte, limit, .. } if first_line.is_none() => {
             format!("the record at byte {byte} is longer than {limit} bytes: allow longer records")
         }
-        SplitError::GapTooLong { byte, limit, .. } => format!(
+        SplitError::GapTooLong { byte, limit, .. } if first_line.is_none() => format!(
             "the empty lines and comments from byte {byte} on are longer than {limit} bytes: remove them, or allow longer records"
         ),
-    }
+        _ => session::describe_error(error),
+    };
+    Failure::Permanent(format!("{name} cannot be split into chunks: {words}"))
 }

@@ -16,6 +16,7 @@ use ledger::{
 use model::{ProcessName, QueueName};
 use object_source::Address;
 use queue::{self, HEARTBEAT, INSERT_CHANNEL, QUEUE};
+use rand::RngExt as _;
 use session::{
     Hosts,
     database::{self, Commit},
@@ -170,11 +171,8 @@ impl Session {
             pool.clone(),
             loaders.clone(),
             name.clone(),
-            config.max_attempts,
-            config.retry_for,
-            config.job_timeout,
+            config,
             Arc::clone(metrics),
-            config.references.clone(),
         ));
         metrics.heard();
         let ended = CancellationToken::new();
@@ -308,7 +306,7 @@ async fn work(
     // Polling finds what waited or whose announcement was lost; the announcements make it quick.
     let strategy = Strategy::new()
         .stream(wakeups)
-        .apply(IntervalStrategy::new(POLL_INTERVAL));
+        .apply(IntervalStrategy::new(poll_interval()));
     let worker = WorkerBuilder::new(name)
         .backend(PollWith::new(queues.with_codec(AsTheyAre), strategy))
         .concurrency(concurrency)
@@ -391,6 +389,11 @@ async fn beat(
 async fn say_alive(conn: &mut PgConnection, name: &ProcessName, queue_workers: &[String]) -> Result<bool, LedgerError> {
     queue::keep_alive(conn, queue_workers).await?;
     workers::heartbeat(conn, name).await
+}
+
+/// Not the same for all workers: one that asked always just before another would take from it what it only leaves again.
+fn poll_interval() -> Duration {
+    POLL_INTERVAL.mul_f64(rand::rng().random_range(0.8..1.0))
 }
 
 /// Returns when nothing is left to do in the worker's queues; never without `drain`.
