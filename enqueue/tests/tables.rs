@@ -171,7 +171,8 @@ async fn row_level_security_is_obeyed_by_insert_and_keeps_copy_out() {
             "CREATE TABLE t (id bigserial PRIMARY KEY, a int); ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY;
              CREATE POLICY p ON t USING (true) WITH CHECK (a < 10);
              CREATE ROLE {role} LOGIN PASSWORD 'x'; ALTER TABLE t OWNER TO {role};
-             GRANT ALL ON SCHEMA pgimport, apalis TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA pgimport, apalis TO {role}",
+             GRANT ALL ON SCHEMA pgimport, apalis TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA pgimport, apalis TO {role};
+             GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgimport TO {role}",
         ))
         .await;
     let credentials = world.db.credentials();
