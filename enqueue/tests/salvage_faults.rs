@@ -53,39 +53,47 @@ async fn assert_loaded_once(world: &World, id: i64, file: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_killed_at_any_step_leaves_the_chunk_to_another_which_loads_it_once() {
-    for method in ["insert", "copy"] {
-        let world = World::new().await;
-        world.execute(TABLE).await;
-        let file = world.file("t.csv", records());
-        let submit = [
-            "-i",
-            &file,
-            "--table",
-            "t",
-            "--chunk-rows",
-            "3000",
-            "--load-method",
-            method,
-        ];
-        let id = world.run(&submit).await.exits(0).id();
-        for step in STEPS {
-            // The first time the step is come to, or later, when one batch stands already.
-            let failpoint = format!("{step}={}panic", if step == "after-batch" { "1*off->" } else { "" });
-            let mut dying = world
-                .worker(&PATIENT)
-                .env("FAILPOINTS", &failpoint)
-                .env("FAILPOINTS_ABORT", "1")
-                .start();
-            if world.state(id).await == "loaded" {
-                break;
-            }
-            dying.exit().await;
+/// Kills a worker at each step of a chunk that is loaded like this.
+async fn killed_at_any_step(method: &str) {
+    let world = World::new().await;
+    world.execute(TABLE).await;
+    let file = world.file("t.csv", records());
+    let submit = [
+        "-i",
+        &file,
+        "--table",
+        "t",
+        "--chunk-rows",
+        "3000",
+        "--load-method",
+        method,
+    ];
+    let id = world.run(&submit).await.exits(0).id();
+    for step in STEPS {
+        // The first time the step is come to, or later, when one batch stands already.
+        let failpoint = format!("{step}={}panic", if step == "after-batch" { "1*off->" } else { "" });
+        let mut dying = world
+            .worker(&PATIENT)
+            .env("FAILPOINTS", &failpoint)
+            .env("FAILPOINTS_ABORT", "1")
+            .start();
+        if world.state(id).await == "loaded" {
+            break;
         }
-        let _worker = world.worker(&PATIENT).start();
-        assert_loaded_once(&world, id, &file).await;
+        dying.exit().await;
     }
+    let _worker = world.worker(&PATIENT).start();
+    assert_loaded_once(&world, id, &file).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_any_step_of_an_insert_leaves_the_chunk_to_another_which_loads_it_once() {
+    killed_at_any_step("insert").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_at_any_step_of_a_copy_leaves_the_chunk_to_another_which_loads_it_once() {
+    killed_at_any_step("copy").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
