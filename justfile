@@ -23,6 +23,10 @@ lint:
 test:
     cargo test
 
+# Run the tests that take long, too: other machines and networks, more sources, more orders
+test-long:
+    cargo test --workspace --no-fail-fast -- --include-ignored
+
 # Run the tests, or some of them, against Postgres VERSION (14 to 18): just test-postgres 18 --test loading --test undo
 test-postgres VERSION *TESTS:
     cargo build --workspace --bins

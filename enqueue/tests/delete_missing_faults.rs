@@ -199,6 +199,7 @@ async fn imports_over_one_another_are_undone_in_any_order() {
 }
 
 #[tokio::test]
+#[ignore = "long: just test-long"]
 async fn other_imports_over_one_another_are_undone_in_any_order() {
     are_undone_in_any_order(1).await;
 }

@@ -214,6 +214,7 @@ async fn the_chunk_of_a_worker_that_is_cut_off_in_its_middle_is_loaded_by_anothe
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn a_worker_that_was_cut_off_for_long_comes_back_and_works() {
     let Some(hosts) = Hosts::start(&HOSTS).await else {
         return;
@@ -314,6 +315,7 @@ async fn a_commit_whose_answer_is_lost_counts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn a_link_that_heals_about_when_a_worker_counts_as_dead_does_no_harm() {
     let Some(hosts) = Hosts::start(&HOSTS).await else {
         return;
@@ -350,6 +352,7 @@ async fn a_link_that_heals_about_when_a_worker_counts_as_dead_does_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn a_worker_that_starts_while_the_databases_host_is_lost_works_once_it_is_back() {
     let Some(mut hosts) = Hosts::start(&HOSTS).await else {
         return;
@@ -375,6 +378,7 @@ async fn a_worker_that_starts_while_the_databases_host_is_lost_works_once_it_is_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn a_submitter_that_was_cut_off_for_longer_than_its_lease_goes_on() {
     let Some(hosts) = Hosts::start(&HOSTS).await else {
         return;
@@ -475,6 +479,7 @@ async fn workers_and_submitters_outlive_the_loss_of_the_databases_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn workers_and_submitters_outlive_a_database_that_nobody_reaches() {
     let Some(hosts) = Hosts::start(&HOSTS).await else {
         return;
@@ -524,6 +529,7 @@ async fn workers_and_submitters_outlive_a_database_that_nobody_reaches() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn a_worker_on_a_slow_and_lossy_link_does_its_part() {
     let Some(hosts) = Hosts::start(&HOSTS).await else {
         return;
@@ -668,6 +674,7 @@ async fn what_a_failover_to_a_standby_that_lagged_lost_is_told_and_can_be_submit
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn a_submission_waits_for_a_synchronous_standby_that_is_cut_off() {
     let Some(hosts) = Hosts::start(&FAILOVER_HOSTS).await else {
         return;

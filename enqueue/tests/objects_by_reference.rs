@@ -232,11 +232,13 @@ async fn whatever_a_source_is_like_its_rows_and_rejects_are_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn whatever_a_source_is_like_its_rows_and_rejects_are_the_same_of_others() {
     rows_and_rejects_are_the_same(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn whatever_a_source_is_like_its_rows_and_rejects_are_the_same_of_yet_others() {
     rows_and_rejects_are_the_same(2).await;
 }

@@ -105,11 +105,13 @@ async fn csv_is_cut_where_records_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn csv_with_carriage_returns_is_cut_behind_both() {
     parts_meet(Style::Csv, "\r\n").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn csv_with_empty_lines_is_cut_between_them() {
     parts_meet(Style::Csv, "\n\r\n\n").await;
 }

@@ -92,6 +92,7 @@ async fn a_worker_killed_at_any_step_of_an_insert_leaves_the_chunk_to_another_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: just test-long"]
 async fn a_worker_killed_at_any_step_of_a_copy_leaves_the_chunk_to_another_which_loads_it_once() {
     killed_at_any_step("copy").await;
 }
