@@ -175,6 +175,23 @@ async fn a_record_that_is_too_long_fails_as_in_a_file_that_is_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_too_long_fails_where_a_part_begins_with_it() {
+    let world = World::new().await;
+    world.execute(TABLE).await;
+    let style = Style::JsonLines;
+    let sizes = [PART, 9 << 20, 100];
+    let records = sizes.iter().enumerate().map(|(n, &bytes)| style.record(n, bytes, "\n"));
+    let file = world.file("long", records.collect::<String>());
+    let status = world.load_by_reference(&file, style.options());
+    assert_json(&status, &json!({"state": "failed"}));
+    let error = status["error"].as_str().unwrap();
+    assert!(
+        error.contains(&format!("byte {PART}")) && error.contains("longer than"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn verify_compares_rows_with_a_source_that_workers_split() {
     let world = World::new().await;
     world.execute(TABLE).await;

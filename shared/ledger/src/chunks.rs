@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 use crate::{
     LedgerError,
     error::expect_rows,
-    number::{signed, unsigned, unsigned_option},
+    number::{column, signed, unsigned, unsigned_option},
 };
 
 mod stats;
@@ -39,12 +39,6 @@ pub(crate) async fn insert(
     chunks: &[NewChunk],
     job_ids: &[String],
 ) -> Result<(), LedgerError> {
-    fn column<T>(
-        chunks: &[NewChunk],
-        value: impl Fn(&NewChunk) -> Result<T, LedgerError>,
-    ) -> Result<Vec<T>, LedgerError> {
-        chunks.iter().map(value).collect()
-    }
     let offset = |what, value: Option<u64>| value.map(|value| signed::<u64, i64>(what, value)).transpose();
     let inputs: Vec<i32> = column(chunks, |c| signed("an input's number", c.span.start.input))?;
     let first_records = column(chunks, |c| offset("a record's number", c.span.start.record))?;
@@ -319,7 +313,7 @@ pub async fn fail(conn: &mut PgConnection, chunk: ChunkKey, error: &str) -> Resu
     Ok(done.rows_affected() == 1)
 }
 
-/// What a transient error leaves on a chunk.
+/// What a transient error leaves on a chunk, or a segment.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Retry {
     /// Starts so far without a recorded outcome, and real failures.

@@ -15,6 +15,11 @@ pub(crate) fn unsigned_option<T: TryFrom<i64>>(
     value.map(|value| unsigned(what, value)).transpose()
 }
 
+/// What rows have in one column.
+pub(crate) fn column<R, T>(rows: &[R], value: impl Fn(&R) -> Result<T, LedgerError>) -> Result<Vec<T>, LedgerError> {
+    rows.iter().map(value).collect()
+}
+
 /// A number that fits into a column, unless something is very wrong with it.
 pub(crate) fn signed<N, T>(what: &'static str, value: N) -> Result<T, LedgerError>
 where

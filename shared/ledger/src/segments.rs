@@ -11,11 +11,11 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::{
     LedgerError,
-    chunks::NewChunk,
+    chunks::{NewChunk, Retry},
     completion::{end_split, fail_split},
     error::expect_rows,
     imports,
-    number::{signed, unsigned, unsigned_option},
+    number::{column, signed, unsigned, unsigned_option},
     sessions, wakeups,
 };
 
@@ -58,10 +58,6 @@ pub async fn insert(tx: &mut PgConnection, import: ImportId, segments: &[NewSegm
     .execute(tx)
     .await?;
     expect_rows("storing segments", segments.len() as u64, done.rows_affected())
-}
-
-fn column<R, T>(rows: &[R], value: impl Fn(&R) -> Result<T, LedgerError>) -> Result<Vec<T>, LedgerError> {
-    rows.iter().map(value).collect()
 }
 
 /// Whether workers split an import.
@@ -412,17 +408,6 @@ async fn store(
     .execute(tx)
     .await?;
     expect_rows("storing a segment's chunks", 1, done.rows_affected())
-}
-
-/// A run of errors of a segment that pass by themselves.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Retry {
-    /// Starts without a result.
-    pub attempts: u32,
-    /// Such errors in a row, this one included.
-    pub retries: u32,
-    /// Since when, by the database's clock.
-    pub retrying_for: Duration,
 }
 
 /// Notes an error of `worker` after which a segment is tried again, on it and on its import, where people see it until that goes on. With `give_back`

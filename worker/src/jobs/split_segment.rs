@@ -44,7 +44,12 @@ pub(super) async fn run(context: &JobContext, key: SegmentKey, limit: u32) -> Re
     let name = object.address().to_string();
     let first_line = segment.first_line;
     let found = tokio::task::spawn_blocking(move || split(&object, &spec, &segment)).await?;
-    let found = found.map_err(|error| of_split(&name, first_line, &error))?;
+    let found = found
+        .map_err(|error| of_split(&name, first_line, &error))?
+        .ok_or_else(|| {
+            // It begins in a segment before this one, and whoever splits that says where.
+            Failure::Transient("a record that began before the segment is longer than one may be".to_owned())
+        })?;
     fail::fail_point!("before-segment-finish");
     let mut ledger = context.ledger().await?;
     let finished = segments::finish(&mut ledger, key, &found).await?;
@@ -58,20 +63,21 @@ pub(super) async fn run(context: &JobContext, key: SegmentKey, limit: u32) -> Re
     Ok(Tried::Done)
 }
 
-/// The chunks of the records that begin within a segment.
-fn split(object: &Object, spec: &ImportSpec, segment: &Segment) -> Result<Found, SplitError> {
+/// The chunks of the records that begin within a segment; `None` where one from before goes on for longer than a record may be.
+fn split(object: &Object, spec: &ImportSpec, segment: &Segment) -> Result<Option<Found>, SplitError> {
     let size = object.pin().size;
     let limit = spec.split.max_record;
     let start = if segment.first_line.is_some() {
-        segment.range.start
+        Some(segment.range.start)
     } else {
         line_start(object, segment.range.start, limit)?
     };
-    let end = match line_start(object, segment.range.end, limit) {
-        _ if segment.range.end >= size => size,
-        // The splitter says where that record begins.
-        Err(SplitError::RecordTooLong { .. }) => size,
-        end => end?,
+    let Some(start) = start else { return Ok(None) };
+    let end = if segment.range.end < size {
+        // Of a record that goes on for too long the splitter says where it begins.
+        line_start(object, segment.range.end, limit)?.unwrap_or(size)
+    } else {
+        size
     };
     let mut found = Found {
         range: start..end,
@@ -79,7 +85,7 @@ fn split(object: &Object, spec: &ImportSpec, segment: &Segment) -> Result<Found,
         lines: 0,
     };
     if start >= end {
-        return Ok(found);
+        return Ok(Some(found));
     }
     let config = SplitterConfig::new(&spec.format, &spec.split);
     let first_line = segment.first_line.unwrap_or(0);
@@ -107,16 +113,16 @@ fn split(object: &Object, spec: &ImportSpec, segment: &Segment) -> Result<Found,
         read.map_err(SplitError::Read)?;
         found.lines = count_lines(&gap);
     }
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// **Bytes** in which a line end is looked for at first.
 const LIKELY_BYTES: u64 = 64 << 10;
 
-/// Where the first line begins that does so at `from`, or behind it.
-fn line_start(object: &Object, from: u64, limit: usize) -> Result<u64, SplitError> {
+/// Where the first line begins that does so at `from`, or behind it; `None` where it is further away than a record may be long.
+fn line_start(object: &Object, from: u64, limit: usize) -> Result<Option<u64>, SplitError> {
     let Some(before) = from.checked_sub(1) else {
-        return Ok(0);
+        return Ok(Some(0));
     };
     let size = object.pin().size;
     // A record and the line end before it, and another byte, by which a longer one is known.
@@ -125,16 +131,12 @@ fn line_start(object: &Object, from: u64, limit: usize) -> Result<u64, SplitErro
         let reader = BufReader::new(object.reader_of(before..until));
         match lines::first_start(reader).map_err(SplitError::Read)? {
             // A line end at the end may be one half of it.
-            Some(bytes) if before + bytes < until.min(size) || until >= size => return Ok(before + bytes),
-            None if until >= size => return Ok(size),
+            Some(bytes) if before + bytes < until.min(size) || until >= size => return Ok(Some(before + bytes)),
+            None if until >= size => return Ok(Some(size)),
             _ => {}
         }
     }
-    Err(SplitError::RecordTooLong {
-        line: 0,
-        byte: from,
-        limit,
-    })
+    Ok(None)
 }
 
 /// What it means that a segment cannot be split. Lines are known of the first one of an input only.
@@ -147,12 +149,6 @@ fn of_split(name: &str, first_line: Option<u64>, error: &SplitError) -> Failure 
         return error.into();
     }
     let words = match error {
-        // It begins in a segment before this one, and whoever splits that says where.
-        SplitError::RecordTooLong { line: 0, byte, limit } if first_line.is_none() => {
-            return Failure::Transient(format!(
-                "a record that reaches byte {byte} is longer than {limit} bytes"
-            ));
-        }
         SplitError::RecordTooLong { byte, limit, .. } if first_line.is_none() => {
             format!("the record at byte {byte} is longer than {limit} bytes: allow longer records")
         }
