@@ -97,8 +97,9 @@ async fn rows_of_others_on_ids_given_again_are_left_alone() {
         assert_json(&dry, &json!({"would_delete": 0, "would_keep": given_again}));
         let status = world.undo(id, &[]);
         assert_json(&status, &json!({"state": "kept", "deleted": 0}));
-        let error = status["chunk_errors"][0]["error"].as_str().unwrap();
-        assert!(error.contains("nobody can tell"), "{error}");
+        // A chunk of which only some rows have ids of others is told otherwise, and which chunk that is depends on who took its block first.
+        let errors = &status["chunk_errors"];
+        assert!(errors.to_string().contains("nobody can tell"), "{errors}");
         assert_eq!(world.sale_orders().await, others, "{rows} rows, {restart}");
     }
 }
