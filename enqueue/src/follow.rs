@@ -172,12 +172,12 @@ fn read_so_far(status: &ImportStatus, progress: Option<&Progress>) -> String {
 pub async fn warn_when_alone(open: &Open, import: ImportId) -> std::convert::Infallible {
     // A worker that is starting gets this time.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let unserved = async { ledger::workers::unserved_queue(&mut *open.connection().await?, import).await };
+    let unserved = async { ledger::workers::unserved_lane(&mut *open.connection().await?, import).await };
     // What keeps the question from being answered is for the follower to tell.
     if !open.is_local()
-        && let Ok(Some(queue)) = unserved.await
+        && let Ok(Some(lane)) = unserved.await
     {
-        output::insist(&output::no_worker(&queue));
+        output::insist(&output::no_worker(&lane));
     }
     std::future::pending().await
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ledger::{read::ImportStatus, workers::WorkerStatus};
-use model::{Delimiter, ImportId, ImportState, QueueName, words};
+use model::{Delimiter, ImportId, ImportState, Lane, words};
 
 pub use model::words::{escape, group};
 
@@ -253,10 +253,10 @@ pub fn summary(status: &ImportStatus, look: &str, local: bool) -> String {
 
 /// Says that nobody loads what waits in a queue.
 #[must_use]
-pub fn no_worker(queue: &QueueName) -> String {
+pub fn no_worker(lane: &Lane) -> String {
     format!(
-        "NO WORKER SERVES THE QUEUE '{queue}': start one (`{}`) or this waits for ever",
-        queue.worker_command()
+        "NO WORKER SERVES THE QUEUE {lane}: start one (`{}`) or this waits for ever",
+        lane.worker_command()
     )
 }
 

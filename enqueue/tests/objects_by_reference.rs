@@ -373,20 +373,15 @@ async fn a_worker_reads_nothing_but_what_it_may() {
         .iter()
         .flat_map(|prefix| ["--allow-reference", prefix.as_str()])
         .collect();
-    for arguments in [&[][..], &others] {
-        world
-            .execute("UPDATE pgimport.import_chunk SET last_error = NULL")
-            .await;
-        let worker = world.worker(arguments).with(&bucket).start();
-        world.until_some(REFUSED).await;
-        drop(worker);
-        let error = world.errors(id).await;
-        assert!(error.contains(&url), "{error}");
-        assert_json(
-            &world.status(id),
-            &json!({"state": "loading", "loaded": 0, "rejected": 0}),
-        );
-    }
+    let worker = world.worker(&others).with(&bucket).start();
+    world.until_some(REFUSED).await;
+    drop(worker);
+    let error = world.errors(id).await;
+    assert!(error.contains(&url), "{error}");
+    assert_json(
+        &world.status(id),
+        &json!({"state": "loading", "loaded": 0, "rejected": 0}),
+    );
     assert_eq!(bytes(&bucket.network.asked()), 0);
     // One that may not beside one that may.
     let _may_not = world.worker(&[]).start();
@@ -399,6 +394,70 @@ async fn a_worker_reads_nothing_but_what_it_may() {
     world.assert_settled(id, "loaded").await;
     assert_eq!(world.sale_orders().await, 100);
     world.assert_no_job_stranded().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_read_nothing_is_given_nothing_to_read_and_takes_it_out_all_the_same() {
+    let (world, bucket) = (World::new().await, bucket!());
+    bucket.put("in/a.jsonl", json_lines("A", 1_000)).await;
+    world
+        .execute(
+            "CREATE TABLE added AS SELECT job_type, priority FROM apalis.jobs WITH NO DATA;
+             CREATE FUNCTION note_job() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN INSERT INTO public.added VALUES (NEW.job_type, NEW.priority); RETURN NEW; END $$;
+             CREATE TRIGGER note_job BEFORE INSERT ON apalis.jobs FOR EACH ROW EXECUTE FUNCTION note_job()",
+        )
+        .await;
+    let may_not = world.worker(&[]).start();
+    may_not.until_says("worker ready").await;
+    let options = ["--format", "jsonl", "--chunk-rows", "100"];
+    let call = world.by_reference(&bucket.url("in/a.jsonl"), &options);
+    let id = call.with(&bucket).run().exits(0).id();
+    let status = world.enqueue(&["status", &id.to_string()]).run().exits(0);
+    let words = "NO WORKER SERVES THE QUEUE 'default' by reference: start one (`worker --allow-reference PREFIX`)";
+    assert!(status.stdout.contains(words), "{}", status.stdout);
+    let doctor = world.enqueue(&["doctor"]).run();
+    assert!(
+        doctor.stdout.contains("imports wait in 'default' by reference"),
+        "{}",
+        doctor.stdout
+    );
+
+    let may = world.allowed(&bucket.url("in/"), &[]).with(&bucket).start();
+    world.assert_settled(id, "loaded").await;
+    // One segment and ten chunks, none of them twice: nothing was handed on.
+    let added = "SELECT count(*) || ' ' || bool_or(priority < -1000000) FROM added WHERE job_type = 'pg_import/default/reference'";
+    assert_eq!(world.texts(added).await, ["11 false"]);
+    assert_eq!(world.count("added WHERE job_type = 'pg_import'").await, 0);
+
+    drop(may);
+    world.run(&["cancel", &id.to_string(), "--wait"]).await.exits(0);
+    assert_eq!(world.sale_orders().await, 0);
+    drop(may_not);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_by_reference_and_what_is_not_is_one_line() {
+    let (world, bucket) = (World::new().await, bucket!());
+    bucket.put("a.csv", orders("A", 2_000)).await;
+    let options = ["--chunk-rows", "100"];
+    let call = world.by_reference(&bucket.url("a.csv"), &options);
+    let referring = call.with(&bucket).run().exits(0).id();
+    let stored = world.submit("b.csv", &orders("B", 2_000), &["--priority", "low"]);
+    // They stand where they would if both were stored.
+    let turns = "SELECT DISTINCT (SELECT min(priority) FROM apalis.jobs WHERE job_type = j.job_type) || ' ' || pgimport.current_turn('default') FROM apalis.jobs AS j ORDER BY 1";
+    assert_eq!(world.texts(turns).await, ["-303 0", "-75 0"]);
+    let worker = world.allowed(&bucket.all(), &["--concurrency", "1", "--drain"]);
+    worker.with(&bucket).run().exits(0);
+    for id in [referring, stored] {
+        assert_json(&world.status(id), &json!({"state": "loaded", "loaded": 2_000}));
+    }
+    // By turns of both lanes it would be ten of the first twenty.
+    let first = format!(
+        "(SELECT import_id FROM pgimport.import_chunk ORDER BY started_at LIMIT 20) AS f WHERE import_id = {stored}"
+    );
+    let of_stored = world.count(&first).await;
+    assert!((1..=6).contains(&of_stored), "{of_stored}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -415,7 +474,7 @@ async fn what_workers_split_waits_for_one_that_may_read_it_too() {
     })
     .await;
     assert_eq!(bytes(&bucket.network.asked()), 0);
-    // While it lives, it gets about every second job, too, and leaves it for a while.
+    // While it lives, it gets about every second job, too, and leaves it for a while: it may read something.
     drop(may_not);
     let _may = world.allowed(&bucket.url("in/"), &[]).with(&bucket).start();
     world.assert_settled(id, "loaded").await;

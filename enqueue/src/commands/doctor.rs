@@ -3,7 +3,7 @@ use ledger::{
     read::{self, Overview},
     workers,
 };
-use model::{ImportState, QueueName};
+use model::{ImportState, Lane};
 use session::database::doctor::{Finding, Verdict, examine};
 use sqlx::PgConnection;
 
@@ -81,11 +81,11 @@ async fn look(conn: &mut PgConnection, local: bool) -> Result<Vec<Finding>, Ledg
     Ok(findings)
 }
 
-fn unserved(queue: &QueueName) -> Finding {
+fn unserved(lane: &Lane) -> Finding {
     Finding::warning(
         "queues",
-        format!("imports wait in '{queue}', which no worker serves"),
-        format!("start `{}`", queue.worker_command()),
+        format!("imports wait in {lane}, which no worker serves"),
+        format!("start `{}`", lane.worker_command()),
     )
 }
 

@@ -102,9 +102,9 @@ async fn details(open: &Open, status: &ImportStatus) -> anyhow::Result<Option<St
     }
     if !status.state.is_final()
         && !open.is_local()
-        && let Some(queue) = workers::unserved_queue(&mut conn, status.import_id).await?
+        && let Some(lane) = workers::unserved_lane(&mut conn, status.import_id).await?
     {
-        lines.push(format!("  {:<9} {}", "waits", output::no_worker(&queue)));
+        lines.push(format!("  {:<9} {}", "waits", output::no_worker(&lane)));
     }
     Ok((!lines.is_empty()).then(|| lines.join("\n")))
 }

@@ -233,8 +233,8 @@ fn describe(event: &Event, local: bool) -> String {
             "{} wait for workers: reading pauses until they catch up",
             HumanBytes(*pending_bytes)
         ),
-        Event::Intake(Notice::NoWorkerAlive { pending_bytes, queue }) => {
-            format!("{} wait, and {}", HumanBytes(*pending_bytes), output::no_worker(queue))
+        Event::Intake(Notice::NoWorkerAlive { pending_bytes, lane }) => {
+            format!("{} wait, and {}", HumanBytes(*pending_bytes), output::no_worker(lane))
         }
         Event::Intake(Notice::Waits(absence)) => absence.describe().to_owned(),
         Event::Existing { import, state } => {

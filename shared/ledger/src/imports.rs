@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use model::{ImportId, ImportSpec, ImportState, ProcessName, QueueName, Share};
+use model::{ImportId, ImportSpec, ImportState, Lane, ProcessName, QueueName, Share};
 use sqlx::{PgConnection, postgres::types::Oid, types::Json};
 
 use crate::{
@@ -58,8 +58,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
         "INSERT INTO pgimport.import
              (state, source, resumable, target, target_oid, id_column, columns, options, spec, spec_version, key, fingerprint, size_bytes,
               submitter, lease_until, chunk_count, record_count, ordered, stride, max_parallel,
-              queue)
-         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, CASE WHEN $18 THEN 'infinity' ELSE now() + $13 * interval '1 second' END, 0, 0, $14, $15, $16, $17)
+              queue, by_reference)
+         VALUES ('splitting', $1, $2, $3, $4, $5, $6, '{}', $7, $8, $9, $10, $11, $12, CASE WHEN $18 THEN 'infinity' ELSE now() + $13 * interval '1 second' END, 0, 0, $14, $15, $16, $17, $19)
          ON CONFLICT (key) WHERE state <> 'cancelled' DO NOTHING
          RETURNING id",
         new.source,
@@ -79,7 +79,8 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
         new.share.priority.stride(),
         new.share.max_parallel.map(|most| i32::from(most.get())),
         new.queue.as_str(),
-        new.split_by_workers
+        new.split_by_workers,
+        new.spec.source.by_reference
     )
     .fetch_optional(&mut *conn)
     .await?
@@ -246,21 +247,22 @@ pub async fn any_open(
     }))
 }
 
-/// The queues of imports; those that are not there are left out.
+/// The lanes of imports; those that are not there are left out.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn queues(
-    conn: &mut PgConnection,
-    imports: &[ImportId],
-) -> Result<HashMap<ImportId, QueueName>, LedgerError> {
+pub async fn lanes(conn: &mut PgConnection, imports: &[ImportId]) -> Result<HashMap<ImportId, Lane>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT id, queue AS "queue: QueueName" FROM pgimport.import WHERE id = ANY ($1)"#,
+        r#"SELECT id, queue AS "queue: QueueName", by_reference FROM pgimport.import WHERE id = ANY ($1)"#,
         imports as &[ImportId]
     )
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(|row| (ImportId(row.id), row.queue)).collect())
+    let lane = |queue, by_reference| Lane { queue, by_reference };
+    Ok(rows
+        .into_iter()
+        .map(|row| (ImportId(row.id), lane(row.queue, row.by_reference)))
+        .collect())
 }
 
 /// Every queue that an import was ever in, but for those of imports that were forgotten.

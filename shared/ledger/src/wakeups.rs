@@ -1,11 +1,11 @@
 //! The jobs that wake workers up: added together with their names on what they are for, so that a lost one is found missing and derived
 //! anew from the ledger.
 //!
-//! Knows what a live job is: one that waits in its import's queue, or that a living worker of the queue holds.
+//! Knows what a live job is: one that waits in its import's lane, or that a living worker of the queue holds.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use model::{ChunkKey, ChunkState, ImportId, Priority, QueueName, SegmentKey};
+use model::{ChunkKey, ChunkState, ImportId, Lane, Priority, QueueName, SegmentKey};
 use queue::{Job, Turns};
 use sqlx::{Connection as _, PgConnection};
 
@@ -19,23 +19,23 @@ use crate::{
 /// Jobs added by one statement.
 const JOBS_AT_ONCE: usize = 5_000;
 
-/// Adds jobs for chunks and imports that are there to the queues of these, within the caller's transaction. What waited already is at the
+/// Adds jobs for chunks and imports that are there to the lanes of these, within the caller's transaction. What waited already is at the
 /// front of the line, and a load that is tried again after a pause before it.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Result<(), LedgerError> {
-    for (queue, jobs) in by_queue(tx, jobs).await? {
+    for (lane, jobs) in by_lane(tx, jobs).await? {
         let loads = jobs
             .iter()
             .any(|job| matches!(job, Job::LoadChunk(_) | Job::SplitSegment(_)));
         let mut turns = match (loads, delay.is_zero()) {
             (true, true) => {
-                let first = imports::current_turn(tx, &queue).await?;
-                Turns::new(queue, first, Priority::Normal.stride().into())
+                let first = imports::current_turn(tx, &lane.queue).await?;
+                Turns::new(lane, first, Priority::Normal.stride().into())
             }
-            (true, false) => Turns::again(queue),
-            (false, _) => Turns::none(queue),
+            (true, false) => Turns::again(lane),
+            (false, _) => Turns::none(lane),
         };
         for part in jobs.chunks(JOBS_AT_ONCE) {
             let ids = queue::push(tx, part, &mut turns, delay).await?;
@@ -45,15 +45,15 @@ pub async fn push(tx: &mut PgConnection, jobs: &[Job], delay: Duration) -> Resul
     Ok(())
 }
 
-/// Jobs in their order, by the queue of their import; those of imports that are gone are left out.
-async fn by_queue(conn: &mut PgConnection, jobs: &[Job]) -> Result<BTreeMap<QueueName, Vec<Job>>, LedgerError> {
+/// Jobs in their order, by the lane in which they wait; those of imports that are gone are left out.
+async fn by_lane(conn: &mut PgConnection, jobs: &[Job]) -> Result<BTreeMap<Lane, Vec<Job>>, LedgerError> {
     let mut ids: Vec<ImportId> = jobs.iter().map(|job| job.import()).collect();
     ids.dedup();
-    let queues = imports::queues(conn, &ids).await?;
+    let lanes = imports::lanes(conn, &ids).await?;
     let mut sorted = BTreeMap::<_, Vec<_>>::new();
     for &job in jobs {
-        if let Some(queue) = queues.get(&job.import()) {
-            sorted.entry(queue.clone()).or_default().push(job);
+        if let Some(lane) = lanes.get(&job.import()) {
+            sorted.entry(job.waits_in(lane.clone())).or_default().push(job);
         }
     }
     Ok(sorted)
@@ -141,7 +141,7 @@ pub async fn push_deletions(
     queue: &QueueName,
     undecided: &[Undecided],
 ) -> Result<(), LedgerError> {
-    let mut turns = Turns::none(queue.clone());
+    let mut turns = Turns::none(Lane::of_all(queue.clone()));
     for part in undecided.chunks(JOBS_AT_ONCE) {
         let jobs: Vec<Job> = part.iter().map(|open| Job::DeleteChunk(open.chunk)).collect();
         let ids = queue::push(tx, &jobs, &mut turns, Duration::ZERO).await?;
@@ -155,20 +155,20 @@ pub async fn push_deletions(
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn push_behind(tx: &mut PgConnection, job: Job, delay: Duration) -> Result<(), LedgerError> {
-    for (queue, jobs) in by_queue(tx, &[job]).await? {
-        let ids = queue::push_behind(tx, &queue, &jobs, delay).await?;
+    for (lane, jobs) in by_lane(tx, &[job]).await? {
+        let ids = queue::push_behind(tx, &lane, &jobs, delay).await?;
         set_jobs(tx, &jobs, ids).await?;
     }
     Ok(())
 }
 
-/// Whether a job is in its import's queue, or its import is gone. One that is not was added by a program of before, and is no live job.
+/// Whether a job is in the lane in which it should wait, or its import is gone. One that is not was added by a program of before, and is no live job.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
 pub async fn is_in_place(conn: &mut PgConnection, job: Job, job_type: &str) -> Result<bool, LedgerError> {
-    let queues = imports::queues(conn, &[job.import()]).await?;
-    Ok(queues.values().all(|queue| queue::job_type(queue) == job_type))
+    let lanes = by_lane(conn, &[job]).await?;
+    Ok(lanes.keys().all(|lane| queue::job_type(lane) == job_type))
 }
 
 /// How long a worker that lives may hold a job: longer than any may take, and wait to run alone. What waits for it longer waits for a worker that
@@ -281,13 +281,13 @@ pub async fn add_chunks(
 pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, LedgerError> {
     let rows = sqlx::query!(
         r#"WITH waiting AS (
-               SELECT i.id AS import_id, NULL::integer AS ordinal, NULL::integer AS segment, i.job_id, i.queue FROM pgimport.import AS i
+               SELECT i.id AS import_id, NULL::integer AS ordinal, NULL::integer AS segment, i.job_id, i.queue, false AS by_reference FROM pgimport.import AS i
                WHERE i.state = 'cancelling' AND i.fenced_at IS NULL
                UNION ALL
-               SELECT s.import_id, NULL, s.segment, s.job_id, i.queue FROM pgimport.import AS i JOIN pgimport.import_segment AS s ON s.import_id = i.id
+               SELECT s.import_id, NULL, s.segment, s.job_id, i.queue, i.by_reference FROM pgimport.import AS i JOIN pgimport.import_segment AS s ON s.import_id = i.id
                WHERE i.state = 'splitting' AND s.state = 'pending'
                UNION ALL
-               SELECT c.import_id, c.ordinal, NULL, c.job_id, i.queue FROM pgimport.import AS i
+               SELECT c.import_id, c.ordinal, NULL, c.job_id, i.queue, i.by_reference FROM pgimport.import AS i
                CROSS JOIN LATERAL (
                    SELECT CASE WHEN i.max_parallel IS NOT NULL THEN (
                        SELECT b.ordinal FROM pgimport.import_chunk AS b WHERE b.import_id = i.id AND b.state = 'pending'
@@ -299,13 +299,13 @@ pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, Le
                      WHERE b.import_id = i.id AND b.ordinal < c.ordinal AND b.state IN ('pending', 'failed')))
                  AND (w.beyond IS NULL OR c.ordinal < w.beyond)
                UNION ALL
-               SELECT c.import_id, c.ordinal, NULL, c.job_id, i.queue FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
+               SELECT c.import_id, c.ordinal, NULL, c.job_id, i.queue, false FROM pgimport.import AS i JOIN pgimport.import_chunk AS c ON c.import_id = i.id
                WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL AND c.state = 'loaded' AND c.kept_count IS NULL)
            SELECT w.import_id AS "import_id!", w.ordinal, w.segment FROM waiting AS w
            WHERE NOT EXISTS (
                SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS q ON q.id = j.lock_by
                WHERE j.id = w.job_id
-                 AND (j.status = 'Pending' AND j.job_type = pgimport.job_type(w.queue)
+                 AND (j.status = 'Pending' AND j.job_type = pgimport.job_type(w.queue, w.by_reference)
                       OR j.status IN ('Queued', 'Running') AND q.last_seen > now() - $1 * interval '1 second'
                          AND j.lock_at > now() - $2 * interval '1 second'))
            LIMIT $3"#,

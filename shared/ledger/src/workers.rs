@@ -6,7 +6,7 @@ use crate::{
     LedgerError,
     number::{signed, unsigned},
 };
-use model::{ImportId, PROTOCOL, ProcessName, QueueName};
+use model::{ImportId, Lane, PROTOCOL, ProcessName, QueueName};
 
 /// A worker as it registers itself.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct NewWorker<'a> {
     pub concurrency: u32,
     /// Those whose jobs it takes.
     pub queues: &'a [QueueName],
+    /// Whether it takes loads of imports by reference.
+    pub reads_references: bool,
     /// The version of its program, for people.
     pub version: &'a str,
 }
@@ -27,15 +29,16 @@ pub struct NewWorker<'a> {
 /// [`LedgerError`] from the database.
 pub async fn register(conn: &mut PgConnection, worker: &NewWorker<'_>) -> Result<(), LedgerError> {
     sqlx::query!(
-        "INSERT INTO pgimport.worker (name, host, pid, concurrency, protocol, version, queues)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO pgimport.worker (name, host, pid, concurrency, protocol, version, queues, reads_references)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         worker.name.as_str(),
         worker.host,
         signed::<u32, i32>("a process's id", worker.pid)?,
         signed::<u32, i32>("a worker's concurrency", worker.concurrency)?,
         PROTOCOL,
         worker.version,
-        worker.queues as &[QueueName]
+        worker.queues as &[QueueName],
+        worker.reads_references
     )
     .execute(conn)
     .await?;
@@ -111,34 +114,35 @@ pub async fn count_alive(conn: &mut PgConnection) -> Result<u64, LedgerError> {
     unsigned("the number of workers", count)
 }
 
-/// The queue of an import, unless a worker lives that serves it; `None` also where there is no such import.
+/// The lane in which an import waits, unless a worker lives that serves it; `None` also where there is no such import.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn unserved_queue(conn: &mut PgConnection, import: ImportId) -> Result<Option<QueueName>, LedgerError> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT i.queue AS "queue: QueueName" FROM pgimport.import AS i
-           WHERE i.id = $1 AND NOT EXISTS (
-               SELECT FROM pgimport.worker AS w
-               WHERE i.queue = ANY (w.queues) AND w.last_seen > clock_timestamp() - $2 * interval '1 second')"#,
-        import.0,
-        queue::stale_after().as_secs_f64()
-    )
-    .fetch_optional(conn)
-    .await?)
+pub async fn unserved_lane(conn: &mut PgConnection, import: ImportId) -> Result<Option<Lane>, LedgerError> {
+    Ok(unserved(conn, Some(import)).await?.pop())
 }
 
-/// The queues in which imports wait for workers, and that no living worker serves.
+/// The lanes in which imports wait for workers, and that no living worker serves.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn unserved_queues(conn: &mut PgConnection) -> Result<Vec<QueueName>, LedgerError> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT DISTINCT i.queue AS "queue: QueueName" FROM pgimport.import AS i
-           WHERE i.state IN ('splitting', 'loading', 'cancelling') AND i.queue <> ALL (ARRAY(
-               SELECT unnest(w.queues) FROM pgimport.worker AS w
-               WHERE w.last_seen > clock_timestamp() - $1 * interval '1 second'))
-           ORDER BY 1"#,
+pub async fn unserved_lanes(conn: &mut PgConnection) -> Result<Vec<Lane>, LedgerError> {
+    unserved(conn, None).await
+}
+
+/// Of one import, in whatever state it is, or of all that wait.
+async fn unserved(conn: &mut PgConnection, import: Option<ImportId>) -> Result<Vec<Lane>, LedgerError> {
+    Ok(sqlx::query_as!(
+        Lane,
+        r#"SELECT DISTINCT i.queue AS "queue: QueueName", l.by_reference AS "by_reference!"
+           FROM pgimport.import AS i CROSS JOIN LATERAL (SELECT i.by_reference AND i.state <> 'cancelling' AS by_reference) AS l
+           WHERE CASE WHEN $1::bigint IS NULL THEN i.state IN ('splitting', 'loading', 'cancelling') ELSE i.id = $1 END
+             AND NOT EXISTS (
+               SELECT FROM pgimport.worker AS w
+               WHERE i.queue = ANY (w.queues) AND (w.reads_references OR NOT l.by_reference)
+                 AND w.last_seen > clock_timestamp() - $2 * interval '1 second')
+           ORDER BY 1, 2"#,
+        import.map(|import| import.0),
         queue::stale_after().as_secs_f64()
     )
     .fetch_all(conn)
@@ -154,6 +158,8 @@ pub struct WorkerStatus {
     pub concurrency: i32,
     /// Those whose imports it loads.
     pub queues: Vec<QueueName>,
+    /// Whether it loads imports by reference.
+    pub reads_references: bool,
     /// The version of its program; empty for those of before.
     pub version: String,
     /// **Seconds** since it registered.
@@ -170,7 +176,7 @@ pub struct WorkerStatus {
 /// [`LedgerError`] from the database.
 pub async fn list(conn: &mut PgConnection) -> Result<Vec<WorkerStatus>, LedgerError> {
     let rows = sqlx::query!(
-        r#"SELECT w.name, w.host, w.pid, w.concurrency, w.queues AS "queues: Vec<QueueName>", w.version,
+        r#"SELECT w.name, w.host, w.pid, w.concurrency, w.queues AS "queues: Vec<QueueName>", w.reads_references, w.version,
                extract(epoch FROM clock_timestamp() - w.started_at)::float8 AS "uptime_s!",
                extract(epoch FROM clock_timestamp() - w.last_seen)::float8 AS "silent_s!",
                ARRAY(SELECT c.import_id || '/' || c.ordinal
@@ -189,6 +195,7 @@ pub async fn list(conn: &mut PgConnection) -> Result<Vec<WorkerStatus>, LedgerEr
             pid: row.pid,
             concurrency: row.concurrency,
             queues: row.queues,
+            reads_references: row.reads_references,
             version: row.version,
             uptime_s: row.uptime_s,
             silent_s: row.silent_s.max(0.0),

@@ -21,7 +21,7 @@ pub use ids::{ChunkKey, ImportId, ProcessName, SegmentKey};
 pub use import::{IllegalTransition, ImportEvent, ImportState};
 pub use notify::{NotifyUrl, NotifyUrlError};
 pub use position::{Position, Span};
-pub use queue::{QueueName, QueueNameError};
+pub use queue::{Lane, QueueName, QueueNameError};
 pub use share::{Priority, Share};
 pub use spec::{
     AddedColumn, AddedValue, AttributeSpec, BadBytes, ColumnChoice, CompletionSpec, ConflictSpec, Container,

@@ -29,16 +29,6 @@ impl QueueName {
     pub fn is_default(&self) -> bool {
         self.0 == Self::DEFAULT
     }
-
-    /// How to start a worker that serves it.
-    #[must_use]
-    pub fn worker_command(&self) -> String {
-        if self.is_default() {
-            "worker".to_owned()
-        } else {
-            format!("worker --queue {self}")
-        }
-    }
 }
 
 impl Default for QueueName {
@@ -66,6 +56,49 @@ impl FromStr for QueueName {
     }
 }
 
+/// Where the jobs of an import wait in its queue: its loads, where it is one by reference, in a lane that only workers ask which may read what
+/// imports refer to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Lane {
+    pub queue: QueueName,
+    pub by_reference: bool,
+}
+
+impl Lane {
+    /// The lane that every worker of a queue serves.
+    #[must_use]
+    pub fn of_all(queue: QueueName) -> Self {
+        Self {
+            queue,
+            by_reference: false,
+        }
+    }
+
+    /// How to start a worker that serves it.
+    #[must_use]
+    pub fn worker_command(&self) -> String {
+        let mut command = "worker".to_owned();
+        if !self.queue.is_default() {
+            command.push_str(&format!(" --queue {}", self.queue));
+        }
+        if self.by_reference {
+            command.push_str(" --allow-reference PREFIX");
+        }
+        command
+    }
+}
+
+/// As it follows "the queue".
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.queue)?;
+        if self.by_reference {
+            f.write_str(" by reference")?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,11 +119,23 @@ mod tests {
 
     #[test]
     fn who_serves_the_default_queue_names_none() {
-        assert_eq!(QueueName::default().worker_command(), "worker");
-        let other: QueueName = "nightly".parse().unwrap();
-        assert_eq!(
-            (other.is_default(), other.worker_command().as_str()),
-            (false, "worker --queue nightly")
-        );
+        let lane = |queue: &str, by_reference| Lane {
+            queue: queue.parse().unwrap(),
+            by_reference,
+        };
+        for (lane, command, text) in [
+            (lane("default", false), "worker", "'default'"),
+            (lane("nightly", false), "worker --queue nightly", "'nightly'"),
+            (
+                lane("nightly", true),
+                "worker --queue nightly --allow-reference PREFIX",
+                "'nightly' by reference",
+            ),
+        ] {
+            assert_eq!(
+                (lane.worker_command().as_str(), lane.to_string().as_str()),
+                (command, text)
+            );
+        }
     }
 }

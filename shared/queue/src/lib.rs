@@ -11,19 +11,19 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use ulid::Ulid;
 
-use model::{ChunkKey, ImportId, QueueName, SegmentKey};
+use model::{ChunkKey, ImportId, Lane, SegmentKey};
 
 /// What the jobs of our default queue are called in the schema `apalis`, which others may share, and all of our workers, whichever queues
 /// they serve.
 pub const QUEUE: &str = "pg_import";
 
-/// What the jobs of a queue are called, as `pgimport.job_type()` has it.
+/// What the jobs of a lane are called, as `pgimport.job_type()` has it.
 #[must_use]
-pub fn job_type(queue: &QueueName) -> String {
-    if queue.is_default() {
-        QUEUE.to_owned()
-    } else {
-        format!("{QUEUE}/{queue}")
+pub fn job_type(Lane { queue, by_reference }: &Lane) -> String {
+    match (queue.is_default(), by_reference) {
+        (_, true) => format!("{QUEUE}/{queue}/reference"),
+        (false, false) => format!("{QUEUE}/{queue}"),
+        (true, false) => QUEUE.to_owned(),
     }
 }
 
@@ -147,6 +147,15 @@ impl Job {
         }
     }
 
+    /// Where it waits, of an import whose loads wait in `lane`: who undoes need not read the source.
+    #[must_use]
+    pub fn waits_in(self, lane: Lane) -> Lane {
+        match self {
+            Self::LoadChunk(_) | Self::SplitSegment(_) => lane,
+            Self::DeleteChunk(_) | Self::CancelImport { .. } => Lane::of_all(lane.queue),
+        }
+    }
+
     fn priority(self, turns: &mut Turns) -> i32 {
         match self {
             Self::LoadChunk(ChunkKey { import, .. }) | Self::SplitSegment(SegmentKey { import, .. }) => {
@@ -157,11 +166,11 @@ impl Job {
     }
 }
 
-/// Where jobs get into the line of a queue. Each import takes turns of its own, from the first one on, so that imports which wait at the
+/// Where jobs get into the line of a lane. Each import takes turns of its own, from the first one on, so that imports which wait at the
 /// same time are loaded by turns.
 #[derive(Debug)]
 pub struct Turns {
-    queue: QueueName,
+    lane: Lane,
     /// `None` where all go before the line.
     first: Option<i64>,
     stride: i64,
@@ -171,9 +180,9 @@ pub struct Turns {
 impl Turns {
     /// From turn `first` on, each chunk `stride` behind the one before it.
     #[must_use]
-    pub fn new(queue: QueueName, first: i64, stride: i64) -> Self {
+    pub fn new(lane: Lane, first: i64, stride: i64) -> Self {
         Self {
-            queue,
+            lane,
             first: Some(first),
             stride,
             taken: HashMap::new(),
@@ -182,17 +191,17 @@ impl Turns {
 
     /// Before the line, for what had its turn already.
     #[must_use]
-    pub fn again(queue: QueueName) -> Self {
+    pub fn again(lane: Lane) -> Self {
         Self {
             first: None,
-            ..Self::new(queue, 0, 0)
+            ..Self::new(lane, 0, 0)
         }
     }
 
     /// For jobs that load nothing.
     #[must_use]
-    pub fn none(queue: QueueName) -> Self {
-        Self::new(queue, 0, 0)
+    pub fn none(lane: Lane) -> Self {
+        Self::new(lane, 0, 0)
     }
 
     /// The priority of an import's next chunk.
@@ -211,7 +220,7 @@ impl Turns {
     }
 }
 
-/// Adds jobs of imports of one queue within the caller's transaction, where `turns` says, due after `delay`; returns their ids in the order of `jobs`.
+/// Adds jobs of imports of one lane within the caller's transaction, where `turns` says, due after `delay`; returns their ids in the order of `jobs`.
 ///
 /// The clock is the database's, for a client's may run ahead; a second back where there is no delay, for the queue announces only jobs
 /// that are due when they are added, and counts in whole seconds.
@@ -225,24 +234,24 @@ pub async fn push(
     delay: Duration,
 ) -> Result<Vec<String>, QueueError> {
     let priorities: Vec<i32> = jobs.iter().map(|job| job.priority(turns)).collect();
-    insert(conn, &job_type(&turns.queue), &write(jobs)?, &priorities, delay).await
+    insert(conn, &job_type(&turns.lane), &write(jobs)?, &priorities, delay).await
 }
 
-/// Adds jobs again that only newer workers can do, behind all others of their queue.
+/// Adds jobs again that only newer workers can do, behind all others of their lane.
 ///
 /// # Errors
 /// [`QueueError`] from the database.
 pub async fn push_behind(
     conn: &mut PgConnection,
-    queue: &QueueName,
+    lane: &Lane,
     jobs: &[Job],
     delay: Duration,
 ) -> Result<Vec<String>, QueueError> {
     let behind = vec![PRIORITY_LEFT; jobs.len()];
-    insert(conn, &job_type(queue), &write(jobs)?, &behind, delay).await
+    insert(conn, &job_type(lane), &write(jobs)?, &behind, delay).await
 }
 
-/// Adds a job again that this program could not read, as it came, behind all others of its type, which names its queue.
+/// Adds a job again that this program could not read, as it came, behind all others of its type, which names its lane.
 ///
 /// # Errors
 /// [`QueueError`] from the database.
@@ -253,6 +262,26 @@ pub async fn push_unread(
     delay: Duration,
 ) -> Result<Vec<String>, QueueError> {
     insert(conn, job_type, &[job.to_vec()], &[PRIORITY_LEFT], delay).await
+}
+
+/// Which of these types of jobs, by its place, has the one that is fetched first; `None` where none is due.
+///
+/// # Errors
+/// The database's.
+pub async fn first_in_line(conn: &mut PgConnection, job_types: &[&str]) -> Result<Option<usize>, sqlx::Error> {
+    let first = sqlx::query_scalar!(
+        r#"SELECT t.place AS "place!"
+           FROM unnest($1::text[]) WITH ORDINALITY AS t (job_type, place)
+           CROSS JOIN LATERAL (
+               SELECT w.priority, w.run_at FROM apalis.jobs AS w
+               WHERE w.job_type = t.job_type AND (w.status = 'Pending' OR w.status = 'Failed' AND w.attempts < w.max_attempts) AND w.run_at < now()
+               ORDER BY w.priority DESC, w.run_at LIMIT 1) AS j
+           ORDER BY j.priority DESC, j.run_at LIMIT 1"#,
+        job_types as &[&str]
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(first.and_then(|place| usize::try_from(place - 1).ok()))
 }
 
 fn write(jobs: &[Job]) -> Result<Vec<Vec<u8>>, QueueError> {
@@ -443,6 +472,13 @@ pub fn stale_after() -> Duration {
 mod tests {
     use super::*;
 
+    fn lane(queue: &str, by_reference: bool) -> Lane {
+        Lane {
+            queue: queue.parse().unwrap(),
+            by_reference,
+        }
+    }
+
     #[test]
     fn a_job_survives_the_queue() {
         let job = Job::LoadChunk(ChunkKey {
@@ -463,8 +499,20 @@ mod tests {
 
     #[test]
     fn the_jobs_of_the_default_queue_are_called_as_they_always_were() {
-        assert_eq!(job_type(&QueueName::default()), "pg_import");
-        assert_eq!(job_type(&"nightly".parse().unwrap()), "pg_import/nightly");
+        assert_eq!(job_type(&lane("default", false)), "pg_import");
+        assert_eq!(job_type(&lane("nightly", false)), "pg_import/nightly");
+        assert_eq!(job_type(&lane("default", true)), "pg_import/default/reference");
+    }
+
+    #[test]
+    fn who_undoes_an_import_need_not_read_its_source() {
+        let chunk = ChunkKey {
+            import: ImportId(3),
+            ordinal: 4,
+        };
+        let by_reference = lane("nightly", true);
+        assert_eq!(Job::LoadChunk(chunk).waits_in(by_reference.clone()), by_reference);
+        assert_eq!(Job::DeleteChunk(chunk).waits_in(by_reference), lane("nightly", false));
     }
 
     #[test]
@@ -475,7 +523,7 @@ mod tests {
                 ordinal,
             })
         };
-        let mut turns = Turns::new(QueueName::default(), 100, 4);
+        let mut turns = Turns::new(lane("default", false), 100, 4);
         let jobs = [
             load(1, 7),
             load(1, 8),
@@ -484,7 +532,7 @@ mod tests {
         ];
         let priorities: Vec<i32> = jobs.iter().map(|job| job.priority(&mut turns)).collect();
         assert_eq!(priorities, [-99, -103, -99, PRIORITY_UNDO]);
-        let mut late = Turns::new(QueueName::default(), i64::MAX - 1, 4);
+        let mut late = Turns::new(lane("default", false), i64::MAX - 1, 4);
         assert_eq!([late.take(ImportId(1)), late.take(ImportId(1))], [i32::MIN + 1; 2]);
     }
 

@@ -138,7 +138,7 @@ fn text(overview: &Overview, successes: &[(String, f64)]) -> Result<String, Fail
 #[cfg(test)]
 mod tests {
     use ledger::deliveries::Undelivered;
-    use model::QueueName;
+    use model::{Lane, QueueName};
 
     use super::*;
 
@@ -151,7 +151,7 @@ mod tests {
             chunks_failed: 0,
             oldest_pending_s: Some(1.5),
             workers: 2,
-            unserved: vec![QueueName::default()],
+            unserved: vec![Lane::of_all(QueueName::default())],
             undelivered: Undelivered {
                 waiting: 1,
                 oldest_s: 2.5,

@@ -18,7 +18,7 @@ use ledger::{
     wakeups::{add_chunks, advance},
     workers,
 };
-use model::{Codec, ImportId, ProcessName, QueueName, RejectsSpec};
+use model::{Codec, ImportId, Lane, ProcessName, RejectsSpec};
 use session::database::Pool;
 use session::retry::{Absence, MaybeTransient, through_outages};
 use source::Fingerprint;
@@ -67,7 +67,7 @@ pub enum Notice {
     /// More payload is pending than allowed; the intake waits for workers.
     WaitsForWorkers { pending_bytes: u64 },
     /// The same, and no worker is alive that serves the import's queue.
-    NoWorkerAlive { pending_bytes: u64, queue: QueueName },
+    NoWorkerAlive { pending_bytes: u64, lane: Lane },
     /// The database cannot be used for now; the intake tries again.
     Waits(Absence),
 }
@@ -283,7 +283,7 @@ impl Intake<'_> {
                 .through_outages(async |conn| {
                     let pending = chunks::pending_payload_bytes(conn, self.import).await?;
                     let unserved = if pending > self.max_pending {
-                        workers::unserved_queue(conn, self.import).await?
+                        workers::unserved_lane(conn, self.import).await?
                     } else {
                         None
                     };
@@ -299,9 +299,9 @@ impl Intake<'_> {
                 *told = Some(unserved.is_none());
                 (self.notify)(match unserved {
                     None => Notice::WaitsForWorkers { pending_bytes: pending },
-                    Some(queue) => Notice::NoWorkerAlive {
+                    Some(lane) => Notice::NoWorkerAlive {
                         pending_bytes: pending,
-                        queue,
+                        lane,
                     },
                 });
             }

@@ -1,4 +1,4 @@
-//! Fetches jobs from several queues in turn, so that none of them waits for another.
+//! Fetches jobs from several queues in turn, so that none of them waits for another, and from the lanes of a queue as from one line.
 //!
 //! Everything else is the queue's own storage: how a worker registers, and under which name, how it says that it lives, and that a job is
 //! done. It registers as a worker of the default queue whichever it serves, so that programs of every version know whose jobs are left
@@ -13,16 +13,22 @@ use apalis::prelude::{Backend, WorkerContext};
 use apalis_core::backend::{BackendConfig, WireFormatBackend, future::BoxSyncFuture};
 use apalis_postgres::{Config, Error, PgTask, PostgresStorage, queries::fetch_next};
 use futures::FutureExt as _;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 /// A job, and which of the queues it came from.
 type Fetched = Option<(usize, PgTask)>;
 
+/// Jobs of one type, and how they are fetched.
+struct Lane {
+    job_type: String,
+    fetching: Config,
+}
+
 /// What a worker of the queue takes its jobs from.
 pub(super) struct Queues {
     storage: PostgresStorage<Vec<u8>>,
-    /// How jobs are fetched from each queue; at least one.
-    each: Arc<[Config]>,
+    /// The lanes of each queue; at least one of either.
+    each: Arc<[Vec<Lane>]>,
     /// The queue that is asked first: the one behind that which gave the last job.
     next: usize,
     fetching: Option<BoxSyncFuture<Result<Fetched, Error>>>,
@@ -30,12 +36,13 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// Jobs of these types, by `config` in all other respects; those of the type number `first`, in their order, are asked for first.
-    pub(super) fn new(pool: &PgPool, config: Config, job_types: &[String], first: usize) -> Self {
-        let each: Arc<[Config]> = job_types
-            .iter()
-            .map(|job_type| config.clone().queue(job_type))
-            .collect();
+    /// Jobs of these types, for each queue those of its lanes, by `config` in all other respects; the queue number `first` is asked first.
+    pub(super) fn new(pool: &PgPool, config: Config, queues: &[Vec<String>], first: usize) -> Self {
+        let lane = |job_type: &String| Lane {
+            job_type: job_type.clone(),
+            fetching: config.clone().queue(job_type),
+        };
+        let each: Arc<[Vec<Lane>]> = queues.iter().map(|lanes| lanes.iter().map(lane).collect()).collect();
         Self {
             storage: PostgresStorage::new(pool).with_config(config),
             next: first % each.len().max(1),
@@ -55,8 +62,7 @@ impl Queues {
         let fetch = async move {
             let mut conn = pool.acquire().await?;
             for n in (0..each.len()).map(|n| (first + n) % each.len()) {
-                let mut tasks = fetch_next(&mut *conn, &each[n], &worker).await?;
-                if let Some(task) = tasks.pop() {
+                if let Some(task) = fetch_from(&mut conn, &each[n], &worker).await? {
                     return Ok(Some((n, task)));
                 }
             }
@@ -64,6 +70,27 @@ impl Queues {
         };
         fetch.boxed().into()
     }
+}
+
+/// The job that is first in line of a queue, in whichever of its lanes.
+async fn fetch_from(conn: &mut PgConnection, lanes: &[Lane], worker: &WorkerContext) -> Result<Option<PgTask>, Error> {
+    let first = match lanes {
+        [_] => 0,
+        _ => {
+            let job_types: Vec<&str> = lanes.iter().map(|lane| lane.job_type.as_str()).collect();
+            match queue::first_in_line(conn, &job_types).await? {
+                Some(first) => first,
+                None => return Ok(None),
+            }
+        }
+    };
+    // Others may have it by now, and what is behind it is asked for again at once.
+    for lane in lanes[first..].iter().chain(&lanes[..first]) {
+        if let Some(task) = fetch_next(&mut *conn, &lane.fetching, worker).await?.pop() {
+            return Ok(Some(task));
+        }
+    }
+    Ok(None)
 }
 
 impl Backend for Queues {

@@ -13,8 +13,8 @@ use ledger::{
     LedgerError, imports,
     workers::{self, NewWorker},
 };
-use model::{ProcessName, QueueName};
-use object_source::Address;
+use model::{Lane, ProcessName, QueueName};
+use object_source::{Address, Allowed};
 use queue::{self, HEARTBEAT, INSERT_CHANNEL, QUEUE};
 use rand::RngExt as _;
 use session::{
@@ -117,6 +117,7 @@ impl Session {
             pid: std::process::id(),
             concurrency: config.concurrency,
             queues: &config.queues,
+            reads_references: config.references != Allowed::None,
             version: env!("CARGO_PKG_VERSION"),
         };
         workers::register(&mut heartbeat, &new).await?;
@@ -180,8 +181,12 @@ impl Session {
         let mut helpers = JoinSet::new();
         // Kept beside the task: an ended stream of announcements would keep the interval from being asked.
         let _announcements = wakers.clone();
-        let job_types: Arc<[String]> = config.queues.iter().map(queue::job_type).collect();
-        helpers.spawn(forward_announcements(listener, Arc::clone(&job_types), wakers));
+        let queues: Vec<Vec<String>> = config
+            .queues
+            .iter()
+            .map(|queue| job_types(queue, &config.references))
+            .collect();
+        helpers.spawn(forward_announcements(listener, queues.concat(), wakers));
         helpers.spawn(maintenance::run(pool.clone(), name.clone(), ended.clone()));
         let told = CancellationToken::new();
         let mut telling = JoinSet::new();
@@ -196,7 +201,7 @@ impl Session {
             Arc::clone(metrics),
             ended.clone(),
         ));
-        let mut queue = Queue::start(&queue_workers, &job_types, wakeups, config.concurrency, &pool, context);
+        let mut queue = Queue::start(&queue_workers, &queues, wakeups, config.concurrency, &pool, context);
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
             () = drained(&pool, config) => Ok(()),
@@ -247,7 +252,7 @@ struct Queue {
 impl Queue {
     fn start(
         names: &[String],
-        job_types: &[String],
+        queues: &[Vec<String>],
         wakeups: Vec<wakeups::Receiver<()>>,
         concurrency: u32,
         pool: &PgPool,
@@ -258,7 +263,7 @@ impl Queue {
         for (n, ((name, wakeups), slots)) in std::iter::zip(names, wakeups).zip(slots).enumerate() {
             let worker_context = WorkerContext::new(name);
             stops.push(worker_context.clone());
-            let queues = Queues::new(pool, queue_config(), job_types, n);
+            let queues = Queues::new(pool, queue_config(), queues, n);
             workers.spawn(work(worker_context, queues, wakeups, slots, Arc::clone(&context)));
         }
         Self {
@@ -282,6 +287,20 @@ impl Queue {
         drop(timeout_at(Instant::now() + ABANDON_TIMEOUT, join_all(&mut self.workers)).await);
         // A task that never yields cannot be ended; it is left behind, and what it still writes is decided by the chunk's row.
         drop(timeout(FAREWELL_TIMEOUT, self.workers.shutdown()).await);
+    }
+}
+
+/// What the jobs of a queue are called that a worker takes.
+fn job_types(queue: &QueueName, references: &Allowed) -> Vec<String> {
+    let lane = |by_reference| {
+        queue::job_type(&Lane {
+            queue: queue.clone(),
+            by_reference,
+        })
+    };
+    match references {
+        Allowed::None => vec![lane(false)],
+        Allowed::Below(_) | Allowed::All => vec![lane(false), lane(true)],
     }
 }
 
@@ -337,11 +356,7 @@ impl Codec<Vec<u8>> for AsTheyAre {
 }
 
 /// Tells every one of the queue's workers of each job that is announced in a queue they serve; the first to ask has it.
-async fn forward_announcements(
-    mut listener: PgListener,
-    job_types: Arc<[String]>,
-    mut wakers: Vec<wakeups::Sender<()>>,
-) {
+async fn forward_announcements(mut listener: PgListener, job_types: Vec<String>, mut wakers: Vec<wakeups::Sender<()>>) {
     // An error ends the announcements, not the work: the interval goes on, and a lost database ends the session elsewhere.
     while let Ok(announced) = listener.recv().await {
         let event = serde_json::from_str::<InsertEvent>(announced.payload());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{ImportId, ProcessName, QueueName};
+use model::{ImportId, Lane, ProcessName, QueueName};
 use queue::Turns;
 use sqlx::PgConnection;
 
@@ -56,14 +56,21 @@ pub async fn count_batch(
            SET chunk_count = chunk_count + $2::bigint, record_count = record_count + $3,
                turn = CASE WHEN ordered OR max_parallel IS NOT NULL THEN turn
                            ELSE greatest(turn, pgimport.current_turn(queue)) + $2::bigint * stride END
-           WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride, queue AS "queue: QueueName""#,
+           WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride, queue AS "queue: QueueName", by_reference"#,
         import.0,
         chunks,
         records
     )
     .fetch_one(conn)
     .await?;
-    Ok(Turns::new(row.queue, row.first, row.stride.into()))
+    Ok(Turns::new(
+        Lane {
+            queue: row.queue,
+            by_reference: row.by_reference,
+        },
+        row.first,
+        row.stride.into(),
+    ))
 }
 
 /// How many of an import's chunks may be in line at once.
@@ -94,13 +101,20 @@ pub(crate) async fn lock_window(conn: &mut PgConnection, import: ImportId) -> Re
 pub(crate) async fn take_turns(conn: &mut PgConnection, import: ImportId, chunks: usize) -> Result<Turns, LedgerError> {
     let row = sqlx::query!(
         r#"UPDATE pgimport.import SET turn = greatest(turn, pgimport.current_turn(queue)) + $2::bigint * stride
-           WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride, queue AS "queue: QueueName""#,
+           WHERE id = $1 RETURNING turn - $2::bigint * stride AS "first!", stride, queue AS "queue: QueueName", by_reference"#,
         import.0,
         signed::<u64, i64>("the number of chunks", chunks as u64)?
     )
     .fetch_one(conn)
     .await?;
-    Ok(Turns::new(row.queue, row.first, row.stride.into()))
+    Ok(Turns::new(
+        Lane {
+            queue: row.queue,
+            by_reference: row.by_reference,
+        },
+        row.first,
+        row.stride.into(),
+    ))
 }
 
 /// Where the line of loads of a queue is: what takes this turn is loaded next.

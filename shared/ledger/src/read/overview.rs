@@ -1,6 +1,6 @@
 //! The whole database in a few numbers.
 
-use model::{ImportState, QueueName};
+use model::{ImportState, Lane};
 use sqlx::PgConnection;
 
 use crate::{
@@ -23,8 +23,8 @@ pub struct Overview {
     pub oldest_pending_s: Option<f64>,
     /// Workers that are alive.
     pub workers: u64,
-    /// Queues in which imports wait for workers, and that none serves.
-    pub unserved: Vec<QueueName>,
+    /// Lanes in which imports wait for workers, and that none serves.
+    pub unserved: Vec<Lane>,
     /// Notifications that are not delivered.
     pub undelivered: Undelivered,
 }
@@ -63,6 +63,6 @@ pub async fn overview(conn: &mut PgConnection) -> Result<Overview, LedgerError> 
         oldest_pending_s: waiting.oldest.map(|seconds| seconds.max(0.0)),
         undelivered: deliveries::undelivered(conn).await?,
         workers: crate::workers::count_alive(conn).await?,
-        unserved: crate::workers::unserved_queues(conn).await?,
+        unserved: crate::workers::unserved_lanes(conn).await?,
     })
 }

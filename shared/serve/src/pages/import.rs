@@ -9,7 +9,7 @@ use ledger::{
     workers::{self, WorkerStatus},
 };
 use maud::{Markup, html};
-use model::{ImportEvent, ImportId, ImportState, words};
+use model::{ImportEvent, ImportId, ImportState, Lane, words};
 
 use super::{
     badge, bar, drawings, figure, fragment,
@@ -42,6 +42,7 @@ struct Seen {
     speed: Throughput,
     errors: GroupedErrors,
     workers: Vec<WorkerStatus>,
+    unserved: Option<Lane>,
 }
 
 async fn see(app: &App, import: ImportId) -> Result<Arc<Seen>, Failure> {
@@ -58,6 +59,7 @@ async fn see(app: &App, import: ImportId) -> Result<Arc<Seen>, Failure> {
             speed: read::throughput(&mut conn, import, STRETCHES).await?,
             errors: read::grouped_errors(&mut conn, import).await?,
             workers: workers::list(&mut conn).await?,
+            unserved: workers::unserved_lane(&mut conn, import).await?,
             status,
         })
     };
@@ -249,11 +251,10 @@ fn workers_of(seen: &Seen) -> Markup {
                     li { (words::escape(&worker.host)) ":" (worker.pid) " loads " (if chunks.len() == 1 { "chunk " } else { "chunks " }) (chunks.join(", ")) }
                 }
             }
-        } @else if seen.status.chunks_pending > 0 && !seen.workers.iter().any(|worker| worker.queues.contains(&seen.status.queue)) {
-            @let queue = &seen.status.queue;
+        } @else if let Some(lane) = seen.unserved.as_ref().filter(|_| seen.status.chunks_pending > 0) {
             p.failure role="alert" {
-                "No worker serves the queue '" (queue) "': " (words::group(seen.status.chunks_pending)) " chunks wait until one is started ("
-                code { (queue.worker_command()) } ")."
+                "No worker serves the queue " (lane) ": " (words::group(seen.status.chunks_pending)) " chunks wait until one is started ("
+                code { (lane.worker_command()) } ")."
             }
         }
     }

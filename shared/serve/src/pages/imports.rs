@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{extract::State, response::Response};
 use ledger::read::{self, ImportFilter, ImportStatus, Throughput};
 use maud::{Markup, html};
-use model::{ImportId, ImportState, QueueName, words};
+use model::{ImportId, ImportState, Lane, words};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -99,7 +99,7 @@ struct Listed {
     imports: Vec<(ImportStatus, Option<Throughput>)>,
     more: bool,
     /// Queues in which imports wait for workers, and that none serves.
-    unserved: Vec<QueueName>,
+    unserved: Vec<Lane>,
 }
 
 async fn listed(app: &App, wanted: &Wanted) -> Result<Arc<Listed>, Failure> {
@@ -122,7 +122,7 @@ async fn listed(app: &App, wanted: &Wanted) -> Result<Arc<Listed>, Failure> {
         Ok(Listed {
             imports,
             more,
-            unserved: ledger::workers::unserved_queues(&mut conn).await?,
+            unserved: ledger::workers::unserved_lanes(&mut conn).await?,
         })
     };
     app.answers.get(format!("imports?{}", wanted.query()), find).await
@@ -176,8 +176,8 @@ fn form(app: &App, wanted: &Wanted) -> Markup {
 
 fn table(app: &App, wanted: &Wanted, listed: &Listed) -> Markup {
     html! {
-        @for queue in &listed.unserved {
-            p.failure role="alert" { "No worker serves the queue '" (queue) "': what is submitted to it waits until one is started (" code { (queue.worker_command()) } ")." }
+        @for lane in &listed.unserved {
+            p.failure role="alert" { "No worker serves the queue " (lane) ": what is submitted to it waits until one is started (" code { (lane.worker_command()) } ")." }
         }
         @if listed.imports.is_empty() {
             @if wanted.is_filtered() {
