@@ -15,6 +15,8 @@ use worker::{WorkerConfig, WorkerError, notify::NotifyConfig};
 
 use crate::output::{self, shell_words};
 
+/// Sessions of a process: two of a submission, and one to look how far it is.
+const SESSIONS: u32 = 3;
 /// What the names of this program's processes begin with.
 const ROLE: &str = "pg_import-enqueue";
 
@@ -52,7 +54,7 @@ impl Open {
         Ok(Self {
             database,
             name,
-            pool: database::pool(session.clone(), 2),
+            pool: database::pool(session.clone(), SESSIONS),
             session,
             notify,
             worker: None,

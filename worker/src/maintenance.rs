@@ -6,9 +6,10 @@
 use std::time::{Duration, Instant};
 
 use ledger::{LedgerError, cancel, chunks, completion, imports, segments, sessions, wakeups, workers};
-use model::{ProcessName, UndoSpec};
+use model::UndoSpec;
 use queue::{self, Job};
 use sqlx::{Connection as _, PgConnection, PgPool};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How often the dead are looked for, whatever else there is to do: takeover shall cost seconds.
@@ -23,15 +24,18 @@ const PRUNED_AT_ONCE: i64 = 10_000;
 /// What the names of workers begin with.
 pub(crate) const WORKER_ROLE: &str = "pg_import-worker";
 /// How many workers try. When all of them fall silent, others are the longest-lived by the time that a pass could tell.
-const SENIORS: i64 = 3;
+pub(crate) const SENIORS: i64 = 3;
 const LOCK: &str = "pgimport maintenance";
 
-/// Runs passes until `stop`.
-pub async fn run(pool: PgPool, name: ProcessName, stop: CancellationToken) {
+/// Runs passes until `stop`, while the worker's heartbeat found that it is `senior`.
+pub async fn run(pool: PgPool, senior: watch::Receiver<bool>, stop: CancellationToken) {
     let mut upkeep_due = Instant::now();
     while stop.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_some() {
+        if !*senior.borrow() {
+            continue;
+        }
         let due = upkeep_due <= Instant::now();
-        match pass(&pool, &name, due).await {
+        match pass(&pool, due).await {
             Ok(None) => {}
             Ok(Some(took)) => upkeep_due = Instant::now() + (took * SHARE).min(MAX_UPKEEP_INTERVAL),
             Err(error) => tracing::warn!(error = session::describe_error(&error), "a maintenance pass failed"),
@@ -40,11 +44,8 @@ pub async fn run(pool: PgPool, name: ProcessName, stop: CancellationToken) {
 }
 
 /// One pass, unless another worker is at it. Returns how long the upkeep took, if it was done.
-async fn pass(pool: &PgPool, name: &ProcessName, with_upkeep: bool) -> Result<Option<Duration>, LedgerError> {
+async fn pass(pool: &PgPool, with_upkeep: bool) -> Result<Option<Duration>, LedgerError> {
     let mut conn = pool.acquire().await?;
-    if !workers::is_senior(&mut conn, name, SENIORS).await? {
-        return Ok(None);
-    }
     // Held by an idle transaction of its own: the steps commit one by one beside it. They are safe against a second worker's too, so
     // that a guard that idles for long, as that of a frozen worker, may end.
     let mut guard = pool.begin().await?;

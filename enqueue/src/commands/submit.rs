@@ -102,7 +102,7 @@ async fn submit(args: &SubmitArgs, sources: Vec<Source>, open: &Open, signals: &
             display.say(&describe(&event, local));
         }
     };
-    let submission = Submission::new(open.hosts(), open.name.clone(), &progress, &observe);
+    let submission = Submission::new(open.hosts(), open.name.clone(), &progress, &observe).sharing(open.pool.clone());
     let request = request(args, sources);
     if args.check || args.create.dry_run {
         return tokio::select! {

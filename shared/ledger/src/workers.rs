@@ -45,18 +45,44 @@ pub async fn register(conn: &mut PgConnection, worker: &NewWorker<'_>) -> Result
     Ok(())
 }
 
-/// Says that a worker lives. `false` when it was declared dead meanwhile and must go on under a new name.
+/// What a worker is among those that live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// One of those that live longest, among those that know most.
+    Senior,
+    Junior,
+    /// It was declared dead and must go on under a new name.
+    Gone,
+}
+
+/// Says that a worker lives, here and as the queue's workers `of_queue` that it is, and returns whether it is one of the `seniors`. One statement
+/// and one commit: of idle workers it is most of what the server has to do.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn heartbeat(conn: &mut PgConnection, name: &ProcessName) -> Result<bool, LedgerError> {
-    let done = sqlx::query!(
-        "UPDATE pgimport.worker SET last_seen = clock_timestamp() WHERE name = $1",
-        name.as_str()
+pub async fn heartbeat(
+    conn: &mut PgConnection,
+    name: &ProcessName,
+    of_queue: &[String],
+    seniors: i64,
+) -> Result<Standing, LedgerError> {
+    let senior = sqlx::query_scalar!(
+        r#"WITH of_queue AS (UPDATE apalis.workers SET last_seen = now() WHERE id = ANY ($2))
+           UPDATE pgimport.worker SET last_seen = clock_timestamp() WHERE name = $1
+           RETURNING name IN (SELECT o.name FROM pgimport.worker AS o WHERE o.last_seen > clock_timestamp() - $3 * interval '1 second'
+                              ORDER BY o.protocol DESC, o.started_at, o.name LIMIT $4) AS "senior!""#,
+        name.as_str(),
+        of_queue,
+        queue::stale_after().as_secs_f64(),
+        seniors
     )
-    .execute(conn)
+    .fetch_optional(conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(match senior {
+        Some(true) => Standing::Senior,
+        Some(false) => Standing::Junior,
+        None => Standing::Gone,
+    })
 }
 
 /// Removes a worker that stops.
@@ -80,22 +106,6 @@ pub async fn remove_stale(conn: &mut PgConnection) -> Result<Vec<String>, Ledger
         queue::stale_after().as_secs_f64()
     )
     .fetch_all(conn)
-    .await?)
-}
-
-/// Whether a worker is one of the `seniors` that live longest, among those that know most.
-///
-/// # Errors
-/// [`LedgerError`] from the database.
-pub async fn is_senior(conn: &mut PgConnection, name: &ProcessName, seniors: i64) -> Result<bool, LedgerError> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT $1 IN (SELECT name FROM pgimport.worker WHERE last_seen > clock_timestamp() - $2 * interval '1 second'
-                         ORDER BY protocol DESC, started_at, name LIMIT $3) AS "senior!""#,
-        name.as_str(),
-        queue::stale_after().as_secs_f64(),
-        seniors
-    )
-    .fetch_one(conn)
     .await?)
 }
 

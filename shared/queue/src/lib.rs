@@ -1,11 +1,14 @@
 //! The queue: what a job says, how jobs are added, and their upkeep.
 //!
 //! A job is a hint that tells a worker to look at an import or a chunk; a job that is lost, late or delivered twice changes no
-//! outcome. Owns every statement on the schema `apalis`, whose layout belongs to the crate `apalis-postgres`.
+//! outcome. Owns the statements on the schema `apalis`, whose layout belongs to the crate `apalis-postgres`, but for those that join it with the ledger.
 
 #![warn(clippy::unwrap_used)]
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -334,49 +337,55 @@ async fn insert(
     }
 }
 
-/// Gives back the jobs that the queue's workers `names` hold, so that others can take them at once.
+/// Gives back the jobs that the queue's workers `names` hold, and announces them, so that others can take them at once.
 ///
 /// # Errors
 /// [`QueueError`] from the database.
 pub async fn release(conn: &mut PgConnection, names: &[String]) -> Result<u64, QueueError> {
-    let done = sqlx::query!(
+    let released = sqlx::query!(
         "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL
-         WHERE lock_by = ANY ($1) AND status IN ('Queued', 'Running')",
+         WHERE lock_by = ANY ($1) AND status IN ('Queued', 'Running') RETURNING job_type, id",
         names
     )
-    .execute(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(done.rows_affected())
+    announce(conn, released.into_iter().map(|row| (row.job_type, row.id))).await
 }
 
-/// Says that the queue's workers of the process `name` live, whatever its load: the queue itself says so only while it is polled.
-///
-/// # Errors
-/// [`QueueError`] from the database.
-pub async fn keep_alive(conn: &mut PgConnection, names: &[String]) -> Result<(), QueueError> {
-    sqlx::query!("UPDATE apalis.workers SET last_seen = now() WHERE id = ANY ($1)", names)
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Announces jobs that were given back, one of each type, for whoever takes one asks for the next; returns how many there are. The queue itself
+/// announces those that are added.
+async fn announce(
+    conn: &mut PgConnection,
+    jobs: impl ExactSizeIterator<Item = (String, String)>,
+) -> Result<u64, QueueError> {
+    let count = jobs.len() as u64;
+    for (job_type, id) in jobs.collect::<BTreeMap<_, _>>() {
+        let announced = serde_json::json!({ "job_type": job_type, "id": id }).to_string();
+        sqlx::query!("SELECT pg_notify($1, $2)", INSERT_CHANNEL, announced)
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(count)
 }
 
-/// Gives back the jobs of workers whose heartbeat is stale, whichever queue they are in.
+/// Gives back the jobs of workers whose heartbeat is stale, whichever queue they are in, and announces them.
 ///
 /// # Errors
 /// [`QueueError`] from the database.
 pub async fn rescue_orphans(conn: &mut PgConnection) -> Result<u64, QueueError> {
-    let done = sqlx::query!(
+    let rescued = sqlx::query!(
         "UPDATE apalis.jobs SET status = 'Pending', lock_by = NULL, lock_at = NULL
          WHERE id IN (
              SELECT j.id FROM apalis.jobs j JOIN apalis.workers w ON w.id = j.lock_by
              WHERE w.worker_type = $1 AND w.last_seen < now() - $2 * interval '1 second' AND j.status IN ('Queued', 'Running')
-             FOR UPDATE OF j SKIP LOCKED)",
+             FOR UPDATE OF j SKIP LOCKED)
+         RETURNING job_type, id",
         QUEUE,
         stale_after().as_secs_f64()
     )
-    .execute(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(done.rows_affected())
+    announce(conn, rescued.into_iter().map(|row| (row.job_type, row.id))).await
 }
 
 /// A job that a worker fetched, and of which it has not said that it is done.

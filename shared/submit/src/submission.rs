@@ -85,6 +85,12 @@ impl<'a> Submission<'a> {
         }
     }
 
+    /// Takes its sessions from a pool that the process has under the same name: it needs two of them at once.
+    #[must_use]
+    pub fn sharing(self, pool: Pool) -> Self {
+        Self { pool, ..self }
+    }
+
     /// Submits `request` and returns when the import needs neither the source nor this process any more.
     ///
     /// # Errors

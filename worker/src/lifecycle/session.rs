@@ -3,26 +3,26 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use apalis::prelude::{
-    BackendExt as _, Codec, Data, IntervalStrategy, PollWith, Strategy, WorkerBuilder, WorkerBuilderExt as _,
-    WorkerContext,
+    BackendExt as _, BackoffConfig, BackoffStrategy, Codec, Data, IntervalStrategy, PollWith, Strategy, WorkerBuilder,
+    WorkerBuilderExt as _, WorkerContext,
 };
 use apalis_core::backend::queue::Queue as TaskQueue;
 use apalis_postgres::{Config, InsertEvent};
 use futures::channel::mpsc as wakeups;
 use ledger::{
     LedgerError, imports,
-    workers::{self, NewWorker},
+    workers::{self, NewWorker, Standing},
 };
 use model::{Lane, ProcessName, QueueName};
 use object_source::{Address, Allowed};
 use queue::{self, HEARTBEAT, INSERT_CHANNEL, QUEUE};
-use rand::RngExt as _;
 use session::{
     Hosts,
     database::{self, Commit},
 };
-use sqlx::{PgConnection, PgPool, postgres::PgListener};
+use sqlx::{PgPool, postgres::PgListener};
 use tokio::{
+    sync::watch,
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
@@ -39,8 +39,9 @@ use crate::{
 /// Jobs that one of the queue's workers runs at once. Its event channel holds four with a batch of one; above that, a graceful stop never
 /// ends and loses its acknowledgements.
 const JOBS_PER_QUEUE_WORKER: u32 = 4;
-/// How often the queue is asked for jobs whose announcement was missed, or that waited.
+/// How often the queue is asked for jobs that waited, or whose announcement was missed, at first, and when there was none for a while.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// The queue's tables grow by thousands of rows within seconds, and a plan that was kept from before would read them whole each time.
 const INDEXES_ONLY: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 /// How long abandoned jobs get to give their attempts back.
@@ -187,7 +188,8 @@ impl Session {
             .map(|queue| job_types(queue, &config.references))
             .collect();
         helpers.spawn(forward_announcements(listener, queues.concat(), wakers));
-        helpers.spawn(maintenance::run(pool.clone(), name.clone(), ended.clone()));
+        let (standing, senior) = watch::channel(false);
+        helpers.spawn(maintenance::run(pool.clone(), senior, ended.clone()));
         let told = CancellationToken::new();
         let mut telling = JoinSet::new();
         if let Some(notifier) = notifier {
@@ -199,6 +201,7 @@ impl Session {
             name.clone(),
             queue_workers.clone(),
             Arc::clone(metrics),
+            standing,
             ended.clone(),
         ));
         let mut queue = Queue::start(&queue_workers, &queues, wakeups, config.concurrency, &pool, context);
@@ -323,9 +326,7 @@ async fn work(
     context: Arc<JobContext>,
 ) -> Result<(), apalis::prelude::WorkerError> {
     // Polling finds what waited or whose announcement was lost; the announcements make it quick.
-    let strategy = Strategy::new()
-        .stream(wakeups)
-        .apply(IntervalStrategy::new(poll_interval()));
+    let strategy = Strategy::new().stream(wakeups).apply(polling());
     let worker = WorkerBuilder::new(name)
         .backend(PollWith::new(queues.with_codec(AsTheyAre), strategy))
         .concurrency(concurrency)
@@ -377,18 +378,21 @@ async fn beat(
     name: ProcessName,
     queue_workers: Vec<String>,
     metrics: Arc<Metrics>,
+    senior: watch::Sender<bool>,
     ended: CancellationToken,
 ) -> Result<(), SessionError> {
     let mut last = Instant::now();
     let mut interval = tokio::time::interval(HEARTBEAT);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while ended.run_until_cancelled(interval.tick()).await.is_some() {
-        match timeout(HEARTBEAT_TIMEOUT, say_alive(&mut conn, &name, &queue_workers)).await {
-            Ok(Ok(true)) => {
+        let heartbeat = workers::heartbeat(&mut conn, &name, &queue_workers, maintenance::SENIORS);
+        match timeout(HEARTBEAT_TIMEOUT, heartbeat).await {
+            Ok(Ok(Standing::Gone)) => return Err(SessionError::DeclaredDead),
+            Ok(Ok(standing)) => {
                 last = Instant::now();
                 metrics.heard();
+                senior.send_replace(standing == Standing::Senior);
             }
-            Ok(Ok(false)) => return Err(SessionError::DeclaredDead),
             Ok(Err(error)) if last.elapsed() > queue::stale_after() => return Err(error.into()),
             Err(_) if last.elapsed() > queue::stale_after() => return Err(SessionError::DeclaredDead),
             Ok(Err(_)) | Err(_) => {
@@ -401,14 +405,10 @@ async fn beat(
     Ok(())
 }
 
-async fn say_alive(conn: &mut PgConnection, name: &ProcessName, queue_workers: &[String]) -> Result<bool, LedgerError> {
-    queue::keep_alive(conn, queue_workers).await?;
-    workers::heartbeat(conn, name).await
-}
-
 /// Not the same for all workers: one that asked always just before another would take from it what it only leaves again.
-fn poll_interval() -> Duration {
-    POLL_INTERVAL.mul_f64(rand::rng().random_range(0.8..1.0))
+fn polling() -> BackoffStrategy {
+    let idle = BackoffConfig::new(IDLE_POLL_INTERVAL).with_jitter(0.2);
+    IntervalStrategy::new(POLL_INTERVAL).with_backoff(idle)
 }
 
 /// Returns when nothing is left to do in the worker's queues; never without `drain`.
