@@ -5,12 +5,11 @@ mod support;
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray,
-    RecordBatch, StringArray, TimestampMicrosecondArray, types::Int32Type,
+    BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray,
+    StringArray, TimestampMicrosecondArray, types::Int32Type,
 };
-use parquet::arrow::ArrowWriter;
 use serde_json::json;
-use support::{World, assert_json};
+use support::{World, assert_json, parquet::parquet};
 
 #[tokio::test]
 async fn a_value_at_the_very_end_decides() {
@@ -414,22 +413,12 @@ async fn json_lines_have_scalars_by_their_values_and_nested_ones_as_jsonb() {
     assert_eq!(world.enqueue(&all).run().exits(3).says("exists").id(), id);
 }
 
-fn parquet_file(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)));
-    let batch = batch.unwrap();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    bytes
-}
-
 #[tokio::test]
 async fn a_parquet_file_says_its_types_itself() {
     let world = World::new().await;
     let path = world.file(
         "things.parquet",
-        parquet_file(vec![
+        parquet(vec![
             ("n", Arc::new(Int64Array::from(vec![Some(1), None]))),
             ("Half \"x\"", Arc::new(Float64Array::from(vec![0.1, 2.0]))),
             (
@@ -490,13 +479,10 @@ async fn a_parquet_file_says_its_types_itself() {
     );
     assert_eq!(world.enqueue(&all).run().exits(0).id(), id);
     // Of two files with other kinds, one type holds both.
-    let ints = world.file(
-        "a.parquet",
-        parquet_file(vec![("x", Arc::new(Int32Array::from(vec![1])))]),
-    );
+    let ints = world.file("a.parquet", parquet(vec![("x", Arc::new(Int32Array::from(vec![1])))]));
     let halves = world.file(
         "b.parquet",
-        parquet_file(vec![("x", Arc::new(Float64Array::from(vec![0.5])))]),
+        parquet(vec![("x", Arc::new(Float64Array::from(vec![0.5])))]),
     );
     world.load(&[
         "-i",

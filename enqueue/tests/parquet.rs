@@ -5,43 +5,14 @@ mod support;
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Int64Array, ListArray,
-    RecordBatch, StringArray, TimestampMicrosecondArray, TimestampNanosecondArray, types::Int32Type,
+    BinaryArray, BooleanArray, Decimal128Array, Float32Array, Int64Array, ListArray, StringArray,
+    TimestampMicrosecondArray, TimestampNanosecondArray, types::Int32Type,
 };
-use parquet::{arrow::ArrowWriter, file::properties::WriterProperties};
 use serde_json::json;
-use support::{World, assert_json, orders};
-
-/// A file with row groups of 700 rows.
-fn parquet(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)));
-    let batch = batch.unwrap();
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(700));
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties.build())).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-    bytes
-}
-
-/// What [`orders`] writes.
-fn parquet_orders(shop: &str, rows: usize) -> Vec<u8> {
-    let days = (0..rows).map(|row| 20_089 + i32::try_from(row % 28).unwrap());
-    parquet(vec![
-        ("PointOfSale", Arc::new(StringArray::from(vec![shop; rows]))),
-        (
-            "Product",
-            Arc::new(StringArray::from_iter_values(
-                (0..rows).map(|row| format!("Product {row}")),
-            )),
-        ),
-        ("Date", Arc::new(Date32Array::from_iter_values(days))),
-        (
-            "Stock",
-            Arc::new(Int64Array::from_iter_values(0..i64::try_from(rows).unwrap())),
-        ),
-    ])
-}
+use support::{
+    World, assert_json, orders,
+    parquet::{parquet, parquet_orders},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_those_of_the_same_text_also_where_a_submitter_was_killed() {

@@ -76,7 +76,7 @@ pub enum FileFormat {
     Csv,
     /// JSON Lines
     Jsonl,
-    /// Parquet, with the columns' names and types
+    /// Parquet, with the columns' names and types; an object is copied to TMPDIR first: -i s3://bucket/orders.parquet --format parquet
     #[cfg(feature = "parquet")]
     Parquet,
 }

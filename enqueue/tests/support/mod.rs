@@ -18,6 +18,7 @@ pub mod hosts;
 pub mod objects;
 pub mod page;
 pub mod pair;
+pub mod parquet;
 pub mod pooler;
 pub mod process;
 pub mod receiver;

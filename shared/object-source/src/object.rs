@@ -90,6 +90,21 @@ impl Pin {
         }
     }
 
+    /// As a list of `service` has it. Azure leaves out the quotes there in which an ETag is anywhere else.
+    pub(crate) fn listed(meta: &ObjectMeta, service: Service) -> Self {
+        let pin = Self::of(meta);
+        let is_bare = |etag: &String| service == Service::Azure && !etag.ends_with('"');
+        let quoted = pin
+            .etag
+            .as_ref()
+            .filter(|etag| is_bare(etag))
+            .map(|etag| format!("\"{etag}\""));
+        Self {
+            etag: quoted.or(pin.etag),
+            ..pin
+        }
+    }
+
     /// By which a server compares; a weak one (`W/"…"`) it would never find to be the same.
     fn strong_etag(&self) -> Option<String> {
         self.etag.clone().filter(|etag| !etag.starts_with("W/"))
@@ -254,3 +269,31 @@ impl PartialEq for Object {
 }
 
 impl Eq for Object {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_and_an_object_itself_have_the_same_pin() {
+        let pin = |etag: &str, service| {
+            let meta = ObjectMeta {
+                location: Path::from("a.csv"),
+                last_modified: Default::default(),
+                size: 7,
+                e_tag: Some(etag.to_owned()),
+                version: None,
+            };
+            Pin::listed(&meta, service).etag
+        };
+        for (service, listed, itself) in [
+            (Service::Azure, "0x8D", "\"0x8D\""),
+            (Service::Azure, "\"0x8D\"", "\"0x8D\""),
+            (Service::S3, "\"d41d\"", "\"d41d\""),
+            // As it is, for nothing is known that says it otherwise.
+            (Service::GoogleCloud, "d41d", "d41d"),
+        ] {
+            assert_eq!(pin(listed, service).as_deref(), Some(itself), "{service:?} {listed}");
+        }
+    }
+}

@@ -110,7 +110,7 @@ impl Stores {
             .filter(is_one)
             .map(|meta| {
                 let address = prefix.with_key(meta.location.as_ref());
-                let pin = Pin::of(&meta);
+                let pin = Pin::listed(&meta, prefix.service);
                 let backing = Backing::Store {
                     store: Arc::clone(&store),
                     path: meta.location,

@@ -12,15 +12,21 @@ use std::{
 #[cfg(feature = "parquet")]
 pub use parquet_source::{Column, Kind, ParquetError, dialect};
 
-use crate::text::EncodingError;
+use crate::{spool::SpoolError, text::EncodingError};
 
 /// Why a source's bytes are no text.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     #[error(transparent)]
     Encoding(#[from] EncodingError),
-    #[error("a Parquet file is read from its end: it must be a regular file that is not compressed as a whole")]
+    #[error(
+        "a Parquet file is read from its end: it must be a regular file or an object, and not compressed as a whole"
+    )]
     Stream,
+    #[error("this is no Parquet file: it does not begin with PAR1")]
+    NoMark,
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     #[error("cannot look at it")]
     Look(#[source] std::io::Error),
     #[cfg(feature = "parquet")]
@@ -57,7 +63,10 @@ impl Rows {
 
 /// Opens a Parquet file, for the text of its rows.
 #[cfg(feature = "parquet")]
-pub(crate) fn open(file: File) -> Result<(Box<dyn Read + Send>, Rows), DecodeError> {
+pub(crate) fn open(
+    file: impl FnOnce() -> Result<File, DecodeError>,
+) -> Result<(Box<dyn Read + Send>, Rows), DecodeError> {
+    let file = file()?;
     let size = file.metadata().map_err(DecodeError::Look)?.len();
     let file = parquet_source::ParquetFile::open(file)?;
     let (columns, rows) = (file.columns().to_vec(), file.rows());
@@ -71,8 +80,8 @@ pub(crate) fn open(file: File) -> Result<(Box<dyn Read + Send>, Rows), DecodeErr
     Ok((Box::new(text), about))
 }
 
-/// Says that it cannot.
+/// Says that it cannot, and asks for no file.
 #[cfg(not(feature = "parquet"))]
-pub(crate) fn open(_: File) -> Result<(Box<dyn Read + Send>, Rows), DecodeError> {
+pub(crate) fn open(_: impl FnOnce() -> Result<File, DecodeError>) -> Result<(Box<dyn Read + Send>, Rows), DecodeError> {
     Err(DecodeError::NotBuilt)
 }

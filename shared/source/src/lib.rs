@@ -8,6 +8,7 @@ mod compression;
 mod container;
 mod expansion;
 mod raw;
+mod spool;
 mod stream;
 mod text;
 
@@ -26,6 +27,7 @@ pub use container::DecodeError;
 #[cfg(feature = "parquet")]
 pub use container::{Column, Kind, dialect as parquet_dialect};
 pub use expansion::{ExpansionError, ExpansionLimit};
+pub use spool::SpoolError;
 pub use stream::Stream;
 pub use text::{EncodingError, MARK_BYTES, encoding_name, marked_encoding};
 
@@ -100,16 +102,16 @@ impl Source {
     /// # Errors
     /// [`SourceError`], naming the path.
     pub fn open(&self) -> Result<OpenedSource, SourceError> {
-        let (bytes, file): (Box<dyn Read + Send>, _) = match self {
-            Self::StandardInput => (Box::new(io::stdin()), None),
+        let (bytes, access): (Box<dyn Read + Send>, _) = match self {
+            Self::StandardInput => (Box::new(io::stdin()), Access::Once),
             Self::Stream(stream) => {
                 let path = PathBuf::from(stream.name());
                 (
                     stream.take().map_err(|source| SourceError::Read { path, source })?,
-                    None,
+                    Access::Once,
                 )
             }
-            Self::Object(object) => (object.reader(), None),
+            Self::Object(object) => (object.reader(), Access::Copy),
             Self::File(path) if path.is_dir() => return Err(SourceError::Directory { path: path.clone() }),
             Self::File(path) => {
                 let of_open = |source| SourceError::Open {
@@ -119,13 +121,13 @@ impl Source {
                 let file = File::open(path).map_err(of_open)?;
                 // The same file, whatever has its name by now.
                 let again = path.is_file().then(|| file.try_clone()).transpose().map_err(of_open)?;
-                (Box::new(file), again)
+                (Box::new(file), again.map_or(Access::Once, Access::File))
             }
         };
         let path = PathBuf::from(self.describe());
         let opened =
             OpenedSource::new(bytes, ExpansionLimit::default()).map_err(|source| SourceError::Read { path, source })?;
-        Ok(OpenedSource { file, ..opened })
+        Ok(OpenedSource { access, ..opened })
     }
 }
 
@@ -200,8 +202,17 @@ pub struct OpenedSource {
     bytes: Box<dyn Read + Send>,
     compression: Option<Compression>,
     beginning: Vec<u8>,
-    /// If it can be read from any place.
-    file: Option<File>,
+    access: Access,
+}
+
+/// How a source is read from any place.
+enum Access {
+    /// Not at all: its bytes come once, in their order.
+    Once,
+    /// It is a file of this machine.
+    File(File),
+    /// From a copy on this machine, for it is elsewhere.
+    Copy,
 }
 
 impl OpenedSource {
@@ -230,7 +241,7 @@ impl OpenedSource {
             bytes,
             compression,
             beginning,
-            file: None,
+            access: Access::Once,
         })
     }
 
@@ -259,19 +270,26 @@ impl OpenedSource {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(self, text: &TextSpec) -> Result<SourceReader, DecodeError> {
+        let raw = self.raw.clone();
         let (text, rows) = match text.container {
             Container::Plain => (text::reader(self.bytes, text)?, None),
             Container::Parquet => {
-                let file = self.file.filter(|_| self.compression.is_none());
-                let (text, rows) = container::open(file.ok_or(DecodeError::Stream)?)?;
+                let (text, rows) = container::open(|| self.into_parquet())?;
                 (text, Some(rows))
             }
         };
-        Ok(SourceReader {
-            raw: self.raw,
-            text,
-            rows,
-        })
+        Ok(SourceReader { raw, text, rows })
+    }
+
+    /// A file that can be read from any place, if it may be a Parquet file: nothing else is worth a copy.
+    fn into_parquet(mut self) -> Result<File, DecodeError> {
+        let is_parquet = self.is_parquet();
+        match (self.access, self.compression) {
+            (Access::Once, _) | (_, Some(_)) => Err(DecodeError::Stream),
+            _ if !is_parquet => Err(DecodeError::NoMark),
+            (Access::File(file), None) => Ok(file),
+            (Access::Copy, None) => Ok(spool::spool(&mut self.bytes)?),
+        }
     }
 }
 
