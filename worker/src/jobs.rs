@@ -21,7 +21,7 @@ use std::{
 
 use futures::FutureExt as _;
 use ledger::{LedgerError, wakeups};
-use model::{ImportId, Limit, ProcessName, Span};
+use model::{ImportId, Limit, ProcessName, QueueName, Span};
 use object_source::{Object, Stores};
 use queue::{Job, JobError};
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
@@ -44,6 +44,8 @@ pub struct JobContext {
     /// and map the server's memory first.
     loaders: PgPool,
     pub worker: ProcessName,
+    /// The queues whose imports it loads.
+    pub queues: Vec<QueueName>,
     /// Starts without a recorded outcome, and real failures, after which a chunk is given up.
     pub max_attempts: u32,
     /// How long transient errors are tried again.
@@ -145,6 +147,7 @@ impl JobContext {
             pool,
             loaders,
             worker,
+            queues: config.queues.clone(),
             max_attempts: config.max_attempts,
             retry_for: config.retry_for,
             job_timeout: config.job_timeout,
@@ -217,27 +220,10 @@ pub async fn run(context: &JobContext, job_type: &str, arguments: &[u8]) {
             return;
         }
     };
-    match is_in_place(context, job, job_type).await {
-        Ok(true) => {}
-        Ok(false) => {
-            tracing::info!(
-                ?job,
-                job_type,
-                "a job in another queue than its import's was passed over"
-            );
-            return;
-        }
-        Err(error) => {
-            tracing::warn!(
-                ?job,
-                error = session::describe_error(&error),
-                "whose job it is could not be seen; it comes again"
-            );
-            return;
-        }
-    }
     match job {
+        // What is begun says for which queues.
         Job::LoadChunk(_) | Job::SplitSegment(_) => try_it(context, job).await,
+        Job::DeleteChunk(_) | Job::CancelImport { .. } if !is_in_place(context, job, job_type).await => {}
         Job::DeleteChunk(chunk) => {
             let _beside_others = context.isolation.read().await;
             do_and_settle(context, job, delete_chunk::run(context, chunk)).await;
@@ -248,10 +234,24 @@ pub async fn run(context: &JobContext, job_type: &str, arguments: &[u8]) {
     }
 }
 
-/// Whether a job is where it belongs. One that is not was added by a program of before, which knows one queue: maintenance adds it again,
-/// for a worker that serves its import's queue.
-async fn is_in_place(context: &JobContext, job: Job, job_type: &str) -> Result<bool, LedgerError> {
-    wakeups::is_in_place(&mut *context.pool.acquire().await?, job, job_type).await
+/// Whether the job of an undo is where it belongs. One that is not was added by a program of before, which knows one queue: maintenance adds it
+/// again, for a worker that serves its import's queue.
+async fn is_in_place(context: &JobContext, job: Job, job_type: &str) -> bool {
+    let look = async { wakeups::is_in_place(&mut *context.pool.acquire().await?, job, job_type).await };
+    match look.await {
+        Ok(true) => return true,
+        Ok(false) => tracing::info!(
+            ?job,
+            job_type,
+            "a job in another queue than its import's was passed over"
+        ),
+        Err(error) => tracing::warn!(
+            ?job,
+            error = session::describe_error(&error),
+            "whose job it is could not be seen; it comes again"
+        ),
+    }
+    false
 }
 
 /// Attempts from which on a chunk is taken for what ends its workers. One may be chance, as when the machine died; and chunks that are

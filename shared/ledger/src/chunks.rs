@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use model::{ChunkKey, ChunkKind, ChunkState, ImportId, Position, SPEC_VERSION, Span};
+use model::{ChunkKey, ChunkKind, ChunkState, ImportId, Position, QueueName, SPEC_VERSION, Span};
 use sqlx::PgConnection;
 
 use crate::{
@@ -128,23 +128,29 @@ pub enum Start {
     Tried(u32),
     /// Nothing was counted: the import's spec has this version, which this program does not know.
     NewerSpec(i32),
-    /// The chunk is not pending, or its import does not load, or one before it has to be loaded first.
+    /// The chunk is not pending, or its import does not load, or is in another queue, or one before it has to be loaded first.
     NotPending,
 }
 
 /// Counts a start, in a transaction of its own and before the work, so that a chunk that kills its worker is found out; not of a chunk
-/// that has `limit` attempts, nor of one that only newer workers can load.
+/// that has `limit` attempts, nor of one that only newer workers can load, nor of an import in none of the worker's `queues`.
 ///
 /// The commit is durable even in a session that defers its commits: a chunk that took the server down must have been counted.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
-pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit: u32) -> Result<Start, LedgerError> {
+pub async fn start(
+    conn: &mut PgConnection,
+    chunk: ChunkKey,
+    worker: &str,
+    queues: &[QueueName],
+    limit: u32,
+) -> Result<Start, LedgerError> {
     let row = sqlx::query!(
         r#"UPDATE pgimport.import_chunk AS c SET attempts = attempts + 1, worker = $3, started_at = pg_catalog.clock_timestamp()
            FROM pgimport.import AS i
            WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND c.attempts < $4
-             AND i.id = $1 AND i.state IN ('splitting', 'loading') AND coalesce(i.spec_version, 1) <= $5
+             AND i.id = $1 AND i.state IN ('splitting', 'loading') AND coalesce(i.spec_version, 1) <= $5 AND i.queue = ANY ($6)
              AND NOT (i.ordered AND EXISTS (
                  SELECT FROM pgimport.import_chunk AS b WHERE b.import_id = $1 AND b.ordinal < $2 AND b.state IN ('pending', 'failed')))
            RETURNING c.sweep, c.input, c.first_record, c.start_byte, c.end_byte, c.first_line, c.record_count,
@@ -153,7 +159,8 @@ pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit
         chunk.ordinal,
         worker,
         signed::<u32, i32>("the limit of attempts", limit)?,
-        SPEC_VERSION
+        SPEC_VERSION,
+        queues as &[QueueName]
     )
     .fetch_optional(&mut *conn)
     .await?;
@@ -171,11 +178,12 @@ pub async fn start(conn: &mut PgConnection, chunk: ChunkKey, worker: &str, limit
     let row = sqlx::query!(
         r#"SELECT c.attempts, coalesce(i.spec_version, 1) AS "version!"
            FROM pgimport.import_chunk AS c JOIN pgimport.import AS i ON i.id = c.import_id
-           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND i.state IN ('splitting', 'loading')
+           WHERE c.import_id = $1 AND c.ordinal = $2 AND c.state = 'pending' AND i.state IN ('splitting', 'loading') AND i.queue = ANY ($3)
              AND NOT (i.ordered AND EXISTS (
                  SELECT FROM pgimport.import_chunk AS b WHERE b.import_id = $1 AND b.ordinal < $2 AND b.state IN ('pending', 'failed')))"#,
         chunk.import.0,
-        chunk.ordinal
+        chunk.ordinal,
+        queues as &[QueueName]
     )
     .fetch_optional(conn)
     .await?;

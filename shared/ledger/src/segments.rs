@@ -5,7 +5,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use model::{ImportId, ImportState, Position, SegmentKey, Span};
+use model::{ImportId, ImportState, Position, QueueName, SegmentKey, Span};
 use queue::Job;
 use sqlx::{Connection as _, PgConnection};
 
@@ -93,7 +93,8 @@ pub enum Start {
     NotPending,
 }
 
-/// Counts a start, in a transaction of its own and before the work, as that of a chunk; not of a segment that has `limit` attempts.
+/// Counts a start, in a transaction of its own and before the work, as that of a chunk; not of a segment that has `limit` attempts, nor of an import in none of
+/// the worker's `queues`.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.
@@ -101,17 +102,20 @@ pub async fn start(
     conn: &mut PgConnection,
     segment: SegmentKey,
     worker: &str,
+    queues: &[QueueName],
     limit: u32,
 ) -> Result<Start, LedgerError> {
     let row = sqlx::query!(
         r#"UPDATE pgimport.import_segment AS s SET attempts = attempts + 1, worker = $3
            FROM pgimport.import AS i
            WHERE s.import_id = $1 AND s.segment = $2 AND s.state = 'pending' AND s.attempts < $4 AND i.id = $1 AND i.state = 'splitting'
+             AND i.queue = ANY ($5)
            RETURNING s.input, s.start_byte, s.end_byte, s.first_line, set_config('synchronous_commit', 'on', true) AS "durable!""#,
         segment.import.0,
         segment.segment,
         worker,
-        signed::<u32, i32>("the limit of attempts", limit)?
+        signed::<u32, i32>("the limit of attempts", limit)?,
+        queues as &[QueueName]
     )
     .fetch_optional(&mut *conn)
     .await?;
@@ -124,9 +128,10 @@ pub async fn start(
     }
     let attempts = sqlx::query_scalar!(
         "SELECT s.attempts FROM pgimport.import_segment AS s JOIN pgimport.import AS i ON i.id = s.import_id
-         WHERE s.import_id = $1 AND s.segment = $2 AND s.state = 'pending' AND i.state = 'splitting'",
+         WHERE s.import_id = $1 AND s.segment = $2 AND s.state = 'pending' AND i.state = 'splitting' AND i.queue = ANY ($3)",
         segment.import.0,
-        segment.segment
+        segment.segment,
+        queues as &[QueueName]
     )
     .fetch_optional(conn)
     .await?;

@@ -36,7 +36,7 @@ use crate::{
 pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Result<Tried, Failure> {
     let begin = std::time::Instant::now();
     let mut ledger = context.ledger().await?;
-    let start = chunks::start(&mut ledger, chunk, context.worker.as_str(), limit).await?;
+    let start = chunks::start(&mut ledger, chunk, context.worker.as_str(), &context.queues, limit).await?;
     let Start::Started(kind, started) = start else {
         ledger.give_back();
         return match start {

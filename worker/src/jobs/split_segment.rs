@@ -21,7 +21,7 @@ use super::{Failure, JobContext, Tried, referenced};
 /// Splits a segment, unless it has `limit` attempts.
 pub(super) async fn run(context: &JobContext, key: SegmentKey, limit: u32) -> Result<Tried, Failure> {
     let mut ledger = context.ledger().await?;
-    let segment = match segments::start(&mut ledger, key, context.worker.as_str(), limit).await? {
+    let segment = match segments::start(&mut ledger, key, context.worker.as_str(), &context.queues, limit).await? {
         Start::Started(segment) => segment,
         other => {
             ledger.give_back();
