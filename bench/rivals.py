@@ -18,9 +18,9 @@ COPY = 'COPY public.sale_order ("PointOfSale", "Product", "Date", "Stock") FROM 
 BATCH = 10_000
 
 
-def engine(url, driver="psycopg2"):
-    from sqlalchemy import create_engine
-    return create_engine(url.replace("postgres://", f"postgresql+{driver}://"))
+def with_driver(url, driver="psycopg2"):
+    """The URL as SQLAlchemy has it."""
+    return url.replace("postgres://", f"postgresql+{driver}://")
 
 
 def records(path):
@@ -31,9 +31,9 @@ def records(path):
 
 def sqlalchemy(url, path, driver="psycopg2"):
     """The table as the database describes it, and `insert()` with a list of dicts for each batch, in one transaction."""
-    from sqlalchemy import MetaData, Table, insert
+    from sqlalchemy import MetaData, Table, create_engine, insert
     found = records(path)
-    with engine(url, driver).begin() as connection:
+    with create_engine(with_driver(url, driver)).begin() as connection:
         table = Table("sale_order", MetaData(), schema="public", autoload_with=connection)
         while batch := list(islice(found, BATCH)):
             connection.execute(insert(table), batch)
@@ -46,7 +46,8 @@ def sqlalchemy_psycopg3(url, path):
 def pandas(url, path, **options):
     """Frames of a batch, appended in one transaction."""
     from pandas import read_csv
-    with engine(url).begin() as connection, read_csv(path, sep=";", parse_dates=["Date"], chunksize=BATCH) as frames:
+    from sqlalchemy import create_engine
+    with create_engine(with_driver(url)).begin() as connection, read_csv(path, sep=";", parse_dates=["Date"], chunksize=BATCH) as frames:
         for frame in frames:
             frame.to_sql("sale_order", connection, schema="public", if_exists="append", index=False, **options)
 
@@ -80,14 +81,14 @@ def psycopg3(url, path):
 
 
 def csvkit(url, path):
-    """Types are inferred, as by default; sniffing is off, for the delimiter is told."""
+    """Neither dialect nor types are guessed: the delimiter is told, and the table is there."""
     os.execv(Path(sys.executable).with_name("csvsql"), [
-        "csvsql", "--db", url.replace("postgres://", "postgresql+psycopg2://"), "--db-schema", "public", "--tables", "sale_order",
+        "csvsql", "--db", with_driver(url), "--db-schema", "public", "--tables", "sale_order",
         "--no-create", "--insert", "--no-inference", "--chunk-size", str(BATCH), "--snifflimit", "0", "--delimiter", ";", path])
 
 
 def dlt(url, path):
-    """Arrow batches from the CSV, loaded as files by COPY, names kept as they are."""
+    """Arrow batches from the CSV, loaded as files by COPY, names kept as they are. It insists on a password."""
     with tempfile.TemporaryDirectory() as state:
         os.environ.update(DLT_DATA_DIR=state, RUNTIME__DLTHUB_TELEMETRY="false", SCHEMA__NAMING="sql_cs_v1")
         import dlt
@@ -98,6 +99,7 @@ def dlt(url, path):
 
 
 def duckdb(url, path):
+    """Its CSV reader, and COPY, by which the extension inserts."""
     import duckdb
     import duckdb_extension_postgres_scanner as package
     [extension] = Path(package.__file__).parent.glob("extensions/*/*.duckdb_extension")
