@@ -85,6 +85,11 @@ bench ROWS="2000000" ROUNDS="5": bench-build
 bench-full:
     just bench 17000000 2
 
+# Measure against what else loads a CSV file, too: SQLAlchemy, pandas, csvkit, dlt, DuckDB, ADBC, polars (needs Python 3.11 and 0.8 GB)
+bench-rivals ROWS="200000" ROUNDS="3": bench-build
+    bench/rivals-env
+    python3 bench/bench.py --rivals --rows {{ ROWS }} --rounds {{ ROUNDS }}
+
 # Measure chunk sizes
 bench-chunks ROWS="2000000" ROUNDS="3": bench-build
     python3 bench/bench.py --rows {{ ROWS }} --rounds {{ ROUNDS }} --chunk-sizes 1000 10000 25000 50000 100000 1000000

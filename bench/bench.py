@@ -4,7 +4,7 @@
 Every contender loads the same file into the same table, emptied before each run. The rounds are interleaved, and what counts is the
 median of the ratios within each round: times drift from minute to minute. A virtual machine does not have its processors to itself: the
 seconds of all processors are told beside those of the clock, and a round in which the hypervisor took too much is measured again.
-pgloader joins in where it is installed. `just bench` builds and calls this.
+pgloader joins in where it is installed, and with --rivals what `rivals.py` has. `just bench` and `just bench-rivals` build and call this.
 """
 
 import argparse
@@ -17,10 +17,13 @@ from pathlib import Path
 
 from lab import COLUMNS, EMPTY, RELEASE, ROOT, Timed, lab, say
 from plots import bars, lines
+from rivals import RIVALS
 
 BASE = "psql \\copy, one session"
 FLOOR = "server floor"
 UNDO = "pg_import, undo of an import"
+# What `bench/rivals-env` makes.
+ENVIRONMENT = RELEASE.parent / "rivals"
 # Of one statement of the floors; that of an import without other options.
 CHUNK_ROWS = 50_000
 # The part of the machine that may be stolen in any run of a round. Above it, the round is measured again, within a limit.
@@ -119,6 +122,19 @@ class Contenders:
             f"TARGET COLUMNS ({COLUMNS})\nWITH skip header = 1, fields terminated by ';', workers = 2, concurrency = 1;\n")
         return self.timed(lambda: subprocess.Popen(["pgloader", script], stdout=subprocess.DEVNULL))
 
+    def rival(self, name):
+        """One of `RIVALS`, as a process of its own."""
+        script = [ENVIRONMENT / "bin" / "python", ROOT / "bench" / "rivals.py", name, self.server.url, self.file]
+        timed = Timed()
+        self.lab.reap(name, subprocess.Popen(script, stdout=subprocess.DEVNULL))
+        result = timed.end()
+        self.check_rows()
+        return result
+
+    def check_rows(self):
+        if self.server.psql("SELECT count(*) FROM sale_order") != str(self.rows):
+            raise SystemExit("bench: rows are missing")
+
     def ours(self, method, workers, *options, undo=False):
         """From the start of `enqueue` to the state `loaded`."""
         each = 2 // workers
@@ -127,8 +143,7 @@ class Contenders:
             timed = Timed()
             imported = self.lab.submit(f"enqueue, {how}", self.file, "--load-method", method, *options)
             result = timed.end(self.lab.ended(imported, "loaded"))
-            if self.server.psql("SELECT count(*) FROM sale_order") != str(self.rows):
-                raise SystemExit("bench: rows are missing")
+            self.check_rows()
             if undo:
                 timed = Timed()
                 self.lab.reap("enqueue cancel", self.lab.start("enqueue", "cancel", imported))
@@ -175,6 +190,9 @@ class Contenders:
         if shutil.which("pgloader"):
             found["pgloader, two workers"] = self.pgloader
         return found
+
+    def rivals(self):
+        return {name: lambda name=name: self.rival(name) for name in RIVALS}
 
     def chunk_sizes(self, sizes):
         found = {BASE: self.copy_one}
@@ -231,20 +249,30 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=[2_000_000], metavar="N", help="sizes, each measured by itself")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--only", nargs="+", metavar="TEXT", help="contenders whose name contains one of these, beside \\copy in one session")
-    parser.add_argument("--chunk-sizes", type=int, nargs="+", metavar="N", help="measure these chunk sizes in place of the contenders")
+    also = parser.add_mutually_exclusive_group()
+    also.add_argument("--rivals", action="store_true", help="measure what else loads a CSV file, too; bench/rivals-env installs it")
+    also.add_argument("--chunk-sizes", type=int, nargs="+", metavar="N", help="measure these chunk sizes in place of the contenders")
     parser.add_argument("--id-cache", type=int, metavar="N", help="the CACHE of the id's sequence, for every contender but --local")
     parser.add_argument("--out", type=Path, default=ROOT / "target" / "bench", metavar="DIRECTORY")
     arguments = parser.parse_args()
+    stem = "chunks" if arguments.chunk_sizes else "rivals" if arguments.rivals else "bench"
+    installed = ENVIRONMENT / "installed"
+    if arguments.rivals and not installed.exists():
+        parser.error(f"no rivals in {ENVIRONMENT}; install them with bench/rivals-env")
     arguments.out.mkdir(parents=True, exist_ok=True)
     document = {"sizes": {}}
     per_row = {}
     with lab() as laboratory:
         document["machine"] = laboratory.server.describe()
+        if arguments.rivals:
+            document["rivals"] = installed.read_text().split()
         if arguments.id_cache:
             laboratory.server.psql(f"ALTER TABLE public.sale_order ALTER id SET CACHE {arguments.id_cache}")
         for rows in arguments.rows:
             made = Contenders(laboratory, rows)
             contenders = made.chunk_sizes(arguments.chunk_sizes) if arguments.chunk_sizes else made.all()
+            if arguments.rivals:
+                contenders.update(made.rivals())
             if arguments.only:
                 contenders = {name: run for name, run in contenders.items() if name == BASE or any(text in name for text in arguments.only)}
             if any(name.startswith(FLOOR) for name in contenders):
@@ -262,7 +290,6 @@ def main():
             laboratory.server.psql("VACUUM pgimport.import_payload")
             vacuumed = laboratory.left_behind() or "no table above 64 kB"
             print(f"Left in the control schemas by the last run: {left}; {payloads} payloads; after VACUUM: {vacuumed}\n")
-            stem = "chunks" if arguments.chunk_sizes else "bench"
             loads = {name: rows / median(times) for name, times in results.items() if name != UNDO}
             for name, times in results.items():
                 per_row.setdefault(name, []).append((rows, median(times) / rows * 1e6))
@@ -270,7 +297,7 @@ def main():
     print(document["machine"])
     if len(arguments.rows) > 1:
         lines(arguments.out / "per-row.svg", "Time per row against size", "rows", "µs", per_row)
-    (arguments.out / f"{'chunks' if arguments.chunk_sizes else 'bench'}.json").write_text(json.dumps(document, indent=1))
+    (arguments.out / f"{stem}.json").write_text(json.dumps(document, indent=1))
 
 
 main()
