@@ -4,6 +4,7 @@
 //! here is started anew, under a new name and after a growing pause, until the database was away for too long.
 
 mod fetch;
+mod pace;
 mod session;
 
 use std::{

@@ -15,6 +15,8 @@ use apalis_postgres::{Config, Error, PgTask, PostgresStorage, queries::fetch_nex
 use futures::FutureExt as _;
 use sqlx::{PgConnection, PgPool};
 
+use super::pace::Pace;
+
 /// A job, and which of the queues it came from.
 type Fetched = Option<(usize, PgTask)>;
 
@@ -31,13 +33,15 @@ pub(super) struct Queues {
     each: Arc<[Vec<Lane>]>,
     /// The queue that is asked first: the one behind that which gave the last job.
     next: usize,
+    pace: Pace,
     fetching: Option<BoxSyncFuture<Result<Fetched, Error>>>,
     has_failed: bool,
 }
 
 impl Queues {
-    /// Jobs of these types, for each queue those of its lanes, by `config` in all other respects; the queue number `first` is asked first.
-    pub(super) fn new(pool: &PgPool, config: Config, queues: &[Vec<String>], first: usize) -> Self {
+    /// Jobs of these types, for each queue those of its lanes, by `config` in all other respects; the queue number `first` is asked first, when
+    /// `pace` says.
+    pub(super) fn new(pool: &PgPool, config: Config, queues: &[Vec<String>], first: usize, pace: Pace) -> Self {
         let lane = |job_type: &String| Lane {
             job_type: job_type.clone(),
             fetching: config.clone().queue(job_type),
@@ -47,6 +51,7 @@ impl Queues {
             storage: PostgresStorage::new(pool).with_config(config),
             next: first % each.len().max(1),
             each,
+            pace,
             fetching: None,
             has_failed: false,
         }
@@ -84,7 +89,7 @@ async fn fetch_from(conn: &mut PgConnection, lanes: &[Lane], worker: &WorkerCont
             }
         }
     };
-    // Others may have it by now, and what is behind it is asked for again at once.
+    // Others may have it by now.
     for lane in lanes[first..].iter().chain(&lanes[..first]) {
         if let Some(task) = fetch_next(&mut *conn, &lane.fetching, worker).await?.pop() {
             return Ok(Some(task));
@@ -105,21 +110,27 @@ impl Backend for Queues {
         if self.has_failed {
             return Poll::Ready(None);
         }
-        let mut fetching = self.fetching.take().unwrap_or_else(|| self.fetch(worker));
-        match fetching.poll_unpin(cx) {
-            Poll::Pending => {
-                self.fetching = Some(fetching);
-                Poll::Pending
-            }
-            // The announcements and the interval wake it.
-            Poll::Ready(Ok(None)) => Poll::Pending,
-            Poll::Ready(Ok(Some((queue, task)))) => {
-                self.next = (queue + 1) % self.each.len();
-                Poll::Ready(Some(Ok(task)))
-            }
-            Poll::Ready(Err(error)) => {
-                self.has_failed = true;
-                Poll::Ready(Some(Err(error)))
+        loop {
+            let mut fetching = match self.fetching.take() {
+                Some(fetching) => fetching,
+                None if self.pace.is_due(cx) => self.fetch(worker),
+                None => return Poll::Pending,
+            };
+            match fetching.poll_unpin(cx) {
+                Poll::Pending => {
+                    self.fetching = Some(fetching);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(None)) => self.pace.found_none(),
+                Poll::Ready(Ok(Some((queue, task)))) => {
+                    self.pace.found();
+                    self.next = (queue + 1) % self.each.len();
+                    return Poll::Ready(Some(Ok(task)));
+                }
+                Poll::Ready(Err(error)) => {
+                    self.has_failed = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
             }
         }
     }

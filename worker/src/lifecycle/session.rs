@@ -2,10 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use apalis::prelude::{
-    BackendExt as _, BackoffConfig, BackoffStrategy, Codec, Data, IntervalStrategy, PollWith, Strategy, WorkerBuilder,
-    WorkerBuilderExt as _, WorkerContext,
-};
+use apalis::prelude::{BackendExt as _, Codec, Data, WorkerBuilder, WorkerBuilderExt as _, WorkerContext};
 use apalis_core::backend::queue::Queue as TaskQueue;
 use apalis_postgres::{Config, InsertEvent};
 use futures::channel::mpsc as wakeups;
@@ -28,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{SessionError, WorkerConfig, fetch::Queues};
+use super::{SessionError, WorkerConfig, fetch::Queues, pace::Pace};
 use crate::{
     jobs::{self, JobContext},
     maintenance,
@@ -39,9 +36,6 @@ use crate::{
 /// Jobs that one of the queue's workers runs at once. Its event channel holds four with a batch of one; above that, a graceful stop never
 /// ends and loses its acknowledgements.
 const JOBS_PER_QUEUE_WORKER: u32 = 4;
-/// How often the queue is asked for jobs that waited, or whose announcement was missed, at first, and when there was none for a while.
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
-const IDLE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// The queue's tables grow by thousands of rows within seconds, and a plan that was kept from before would read them whole each time.
 const INDEXES_ONLY: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 /// How long abandoned jobs get to give their attempts back.
@@ -180,8 +174,6 @@ impl Session {
         let ended = CancellationToken::new();
         let (wakers, wakeups): (Vec<_>, Vec<_>) = queue_workers.iter().map(|_| wakeups::channel::<()>(1)).unzip();
         let mut helpers = JoinSet::new();
-        // Kept beside the task: an ended stream of announcements would keep the interval from being asked.
-        let _announcements = wakers.clone();
         let queues: Vec<Vec<String>> = config
             .queues
             .iter()
@@ -266,8 +258,8 @@ impl Queue {
         for (n, ((name, wakeups), slots)) in std::iter::zip(names, wakeups).zip(slots).enumerate() {
             let worker_context = WorkerContext::new(name);
             stops.push(worker_context.clone());
-            let queues = Queues::new(pool, queue_config(), queues, n);
-            workers.spawn(work(worker_context, queues, wakeups, slots, Arc::clone(&context)));
+            let queues = Queues::new(pool, queue_config(), queues, n, Pace::new(wakeups));
+            workers.spawn(work(worker_context, queues, slots, Arc::clone(&context)));
         }
         Self {
             workers,
@@ -321,14 +313,11 @@ fn queue_config() -> Config {
 async fn work(
     name: WorkerContext,
     queues: Queues,
-    wakeups: wakeups::Receiver<()>,
     concurrency: usize,
     context: Arc<JobContext>,
 ) -> Result<(), apalis::prelude::WorkerError> {
-    // Polling finds what waited or whose announcement was lost; the announcements make it quick.
-    let strategy = Strategy::new().stream(wakeups).apply(polling());
     let worker = WorkerBuilder::new(name)
-        .backend(PollWith::new(queues.with_codec(AsTheyAre), strategy))
+        .backend(queues.with_codec(AsTheyAre))
         .concurrency(concurrency)
         .data(context)
         .build(handle);
@@ -403,12 +392,6 @@ async fn beat(
         }
     }
     Ok(())
-}
-
-/// Not the same for all workers: one that asked always just before another would take from it what it only leaves again.
-fn polling() -> BackoffStrategy {
-    let idle = BackoffConfig::new(IDLE_POLL_INTERVAL).with_jitter(0.2);
-    IntervalStrategy::new(POLL_INTERVAL).with_backoff(idle)
 }
 
 /// Returns when nothing is left to do in the worker's queues; never without `drain`.
