@@ -15,6 +15,7 @@ mod grants;
 mod lease;
 mod migrate;
 mod pool;
+mod spare;
 mod way;
 
 pub use check::{Purpose, check, check_again, whole};

@@ -384,7 +384,9 @@ impl<'a> Submission<'a> {
 
     async fn describe(&self, oid: Oid, request: &Request) -> Result<Target, SubmitError> {
         let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
-        Ok(Target::describe(&mut conn, oid, identity(request)).await?)
+        let target = Target::describe(&mut conn, oid, identity(request)).await?;
+        conn.commit().await.map_err(SubmitError::Connect)?;
+        Ok(target)
     }
 
     /// Settles what becomes of rows that are there already.

@@ -15,7 +15,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Row as _, pool::PoolConnection};
 use tokio::time::timeout;
 
-use super::{ACQUIRE_TIMEOUT, way::Way};
+use super::{ACQUIRE_TIMEOUT, spare::Spare, way::Way};
 use crate::hosts::Setting;
 
 const THERE: &str = "a session has its connection until it is dropped";
@@ -32,6 +32,10 @@ pub struct Session {
     way: Way,
     /// Whether it is within the transaction that it is.
     begun: bool,
+    /// Where it is kept when it is given back, if it is in order.
+    spare: Option<Spare>,
+    /// Whether the last thing that was done in it was to say that it counts.
+    is_settled: bool,
 }
 
 impl Deref for Session {
@@ -47,6 +51,7 @@ impl Deref for Session {
 
 impl DerefMut for Session {
     fn deref_mut(&mut self) -> &mut PgConnection {
+        self.is_settled = false;
         match self.link.as_mut().expect(THERE) {
             Link::Own(conn) => conn,
             Link::Pooled(conn) => conn,
@@ -63,13 +68,16 @@ impl Session {
         Self::with(Link::Own(Box::new(conn)), way).begin(settings).await
     }
 
-    /// Begins with a connection of a pool; one for transactions was [prepared](prepare).
-    pub(super) async fn pooled(
-        conn: PoolConnection<Postgres>,
-        way: Way,
-        settings: &[Setting],
-    ) -> Result<Self, sqlx::Error> {
-        Self::with(Link::Pooled(conn), way).begin(settings).await
+    /// A connection of a pool, straight to a server; kept as `spare`, where it may be, when it is given back.
+    pub(super) fn whole(conn: PoolConnection<Postgres>, spare: &Spare) -> Self {
+        let mut session = Self::with(Link::Pooled(conn), Way::Whole);
+        session.spare = Some(spare.clone());
+        session
+    }
+
+    /// Begins with a connection of a pool that was [prepared](prepare) for transactions.
+    pub(super) async fn lent(conn: PoolConnection<Postgres>, settings: &[Setting]) -> Result<Self, sqlx::Error> {
+        Self::with(Link::Pooled(conn), Way::Transactions).begin(settings).await
     }
 
     fn with(link: Link, way: Way) -> Self {
@@ -77,6 +85,8 @@ impl Session {
             link: Some(link),
             way,
             begun: false,
+            spare: None,
+            is_settled: false,
         }
     }
 
@@ -113,6 +123,7 @@ impl Session {
     /// When it does not count, or the answer was lost.
     pub async fn commit(&mut self) -> Result<(), sqlx::Error> {
         if self.is_whole() {
+            self.is_settled = true;
             return Ok(());
         }
         self.clear_cached_statements().await?;
@@ -156,7 +167,10 @@ impl Drop for Session {
                     }
                 });
             }
-            (Some(Link::Pooled(conn)), _) if !self.begun => drop(conn),
+            (Some(Link::Pooled(conn)), _) if !self.begun => match self.spare.take().filter(|_| self.is_settled) {
+                Some(spare) => spare.keep(conn),
+                None => drop(conn),
+            },
             (link, _) => end(link),
         }
     }

@@ -7,6 +7,7 @@ use sqlx::{PgConnection, PgPool, Row as _, postgres::PgPoolOptions};
 use super::{
     ACQUIRE_TIMEOUT,
     lease::{Session, prepare},
+    spare::Spare,
     way::{Host, Way},
 };
 use crate::hosts::Hosts;
@@ -19,6 +20,8 @@ const CHOICE_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Pool {
     /// Straight to a server.
     whole: PgPool,
+    /// One of these.
+    spare: Spare,
     /// Through a pooler.
     lent: PgPool,
     hosts: Arc<Hosts>,
@@ -40,6 +43,7 @@ pub fn pool(hosts: Hosts, size: u32) -> Pool {
             // Nobody waits for this one, unless every session is in use.
             .after_release(|conn, _| Box::pin(is_outside_transactions(conn)))
             .connect_lazy_with(at(Way::Whole)),
+        spare: Spare::default(),
         lent: options()
             .after_connect(|conn, _| Box::pin(prepare(conn)))
             .connect_lazy_with(at(Way::Transactions)),
@@ -54,12 +58,16 @@ impl Pool {
     /// When the database cannot be reached; [`NoHost`](super::NoHost) within, where there are several hosts and none is right.
     pub async fn acquire(&self) -> Result<Session, sqlx::Error> {
         let settings = self.hosts.settings();
+        let _waiting = match self.spare.take() {
+            Ok(kept) => return Ok(Session::whole(kept, &self.spare)),
+            Err(waiting) => waiting,
+        };
         if let Some(idle) = self.whole.try_acquire() {
-            return Session::pooled(idle, Way::Whole, settings).await;
+            return Ok(Session::whole(idle, &self.spare));
         }
         while let Some(idle) = self.lent.try_acquire() {
             // The pooler may have ended it.
-            if let Ok(session) = Session::pooled(idle, Way::Transactions, settings).await {
+            if let Ok(session) = Session::lent(idle, settings).await {
                 return Ok(session);
             }
         }
@@ -68,7 +76,10 @@ impl Pool {
             let mut acquired = pin!(self.on(way).acquire());
             loop {
                 tokio::select! {
-                    session = &mut acquired => return Session::pooled(session?, way, settings).await,
+                    session = &mut acquired => return match way {
+                        Way::Whole => Ok(Session::whole(session?, &self.spare)),
+                        Way::Transactions => Session::lent(session?, settings).await,
+                    },
                     () = tokio::time::sleep(CHOICE_INTERVAL) => {}
                 }
                 // Whoever opens a session tries again and again while it is refused, and takes what is chosen meanwhile.
@@ -125,6 +136,7 @@ impl Pool {
 
     /// Closes all sessions, and waits for those that are in use.
     pub async fn close(&self) {
+        self.spare.close();
         tokio::join!(self.whole.close(), self.lent.close());
     }
 }

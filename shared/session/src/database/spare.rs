@@ -1,0 +1,66 @@
+//! A session that was given back in order, for whoever asks next.
+//!
+//! The pool looks at each session that is given back, which takes a round trip, and opens another one for who asks meanwhile: a new one costs the
+//! server more than all that a small import does with it. When the last thing that was done in a session was to say that it counts,
+//! there is nothing to look at.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sqlx::{Postgres, pool::PoolConnection};
+
+/// Room for one session of a pool.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Spare(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    session: Option<PoolConnection<Postgres>>,
+    /// Those who wait for the pool, which does not know of this session.
+    waiting: u32,
+    is_closed: bool,
+}
+
+/// Somebody who waits for the pool.
+pub(super) struct Waiting(Spare);
+
+impl Spare {
+    /// The session that is kept, or else the right to wait for the pool: as long as somebody does, none is kept.
+    pub(super) fn take(&self) -> Result<PoolConnection<Postgres>, Waiting> {
+        let mut kept = self.lock();
+        kept.session.take().ok_or_else(|| {
+            kept.waiting += 1;
+            Waiting(self.clone())
+        })
+    }
+
+    /// Keeps a session, or gives it back to its pool.
+    pub(super) fn keep(&self, session: PoolConnection<Postgres>) {
+        let mut kept = self.lock();
+        let left = if kept.waiting == 0 && !kept.is_closed {
+            kept.session.replace(session)
+        } else {
+            Some(session)
+        };
+        drop(kept);
+        drop(left);
+    }
+
+    /// Keeps none any more.
+    pub(super) fn close(&self) {
+        let mut kept = self.lock();
+        kept.is_closed = true;
+        let left = kept.session.take();
+        drop(kept);
+        drop(left);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.lock().waiting -= 1;
+    }
+}
