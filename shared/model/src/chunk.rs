@@ -23,9 +23,9 @@ impl ChunkKind {
 ///
 /// `pending → loaded | failed`; `failed → pending` (retry); `pending | failed → cancelled`; `loaded → deleted`. Each arrow is one
 /// `UPDATE … WHERE state = …` in `store::chunks`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, sqlx::Encode, sqlx::Decode)]
 #[serde(rename_all = "lowercase")]
-#[sqlx(type_name = "text", rename_all = "lowercase")]
+#[sqlx(rename_all = "lowercase")]
 pub enum ChunkState {
     Pending,
     Loaded,

@@ -1,8 +1,8 @@
 //! How a payload is compressed.
 
 /// How a payload is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Encode, sqlx::Decode)]
+#[sqlx(rename_all = "lowercase")]
 pub enum Codec {
     Lz4,
 }

@@ -12,6 +12,7 @@ mod position;
 mod queue;
 mod share;
 mod spec;
+mod text;
 mod undo;
 pub mod words;
 

@@ -209,7 +209,7 @@ async fn check_privileges(conn: &mut PgConnection, place: &str, purpose: Purpose
                       WHERE c.relnamespace = n.oid AND c.relname = p.name
                       UNION ALL
                       SELECT pg_catalog.has_function_privilege(f.oid, p.privilege) FROM pg_catalog.pg_proc AS f
-                      WHERE f.pronamespace = n.oid
+                      WHERE f.pronamespace = n.oid AND f.proname = pg_catalog.split_part(p.name, '(', 1)
                         AND pg_catalog.concat(f.proname, '(', pg_catalog.oidvectortypes(f.proargtypes), ')') = p.name) AS t
          WHERE NOT (s.usage AND t.privilege) ORDER BY p.position",
     )
