@@ -98,6 +98,10 @@ bench-chunks ROWS="2000000" ROUNDS="3": bench-build
 bench-scale *WHAT: bench-build
     python3 bench/scale.py {{ WHAT }}
 
+# Measure how long a small import takes, and how many go through at once
+bench-small *ARGS: bench-build
+    python3 bench/small.py {{ ARGS }}
+
 # Measure what records that the server refuses cost
 bench-salvage *ARGS: bench-build
     python3 bench/salvage.py {{ ARGS }}
