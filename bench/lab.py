@@ -45,6 +45,12 @@ def cpu_seconds():
     return processor_seconds(user, nice, system)
 
 
+def process_seconds(pid, ended=False):
+    """Processor time of a process, and of its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:15 if ended else 13])) / TICKS_PER_SECOND
+
+
 def stolen_seconds():
     """Seconds in which the hypervisor gave processors of this machine to others."""
     return processor_seconds(8)
@@ -109,6 +115,17 @@ class Server:
         settings = ("server_version", "shared_buffers", "max_wal_size", "fsync", "synchronous_commit", "wal_level")
         return {"cpu": cpu, "cores": os.cpu_count(), **{name: self.psql(f"SHOW {name}") for name in settings}}
 
+    def seconds(self):
+        """Processor time of all its processes, those that have ended among them."""
+        postmaster = (self.data / "postmaster.pid").read_text().split()[0]
+        seconds = process_seconds(postmaster, ended=True)
+        for child in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
+            try:
+                seconds += process_seconds(child)
+            except FileNotFoundError:
+                pass
+        return seconds
+
     def stop(self):
         self.run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "stop")
 
@@ -165,6 +182,12 @@ class Lab:
         """When the import reached the state, by the clock of the database, which is this machine's."""
         self.server.wait_until(f"EXISTS (SELECT FROM pgimport.import WHERE id = {imported} AND state = '{state}')")
         return float(self.server.psql(f"SELECT extract(epoch FROM ended_at) FROM pgimport.import WHERE id = {imported}"))
+
+    def own_seconds(self, workers):
+        """Processor time of the server, with the sessions that have ended, of the workers, and of the other programs that have ended."""
+        ended = os.times()
+        return {"server": self.server.seconds(), "workers": sum(process_seconds(worker.pid) for worker in workers),
+                "enqueue": ended.children_user + ended.children_system}
 
     def left_behind(self):
         return self.server.psql(

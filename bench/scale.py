@@ -9,7 +9,7 @@ import json
 import time
 from pathlib import Path
 
-from lab import ROOT, TICKS_PER_SECOND, Timed, cpu_seconds, lab, say
+from lab import ROOT, Timed, cpu_seconds, lab, say
 
 
 def load(laboratory, path, workers, concurrency, *options):
@@ -90,20 +90,18 @@ def history(laboratory, chunk_count, count=1000):
 
 
 def idle_workers(laboratory, counts, seconds=20):
-    """Processors used while nothing is to be done, by all and by the worker that was started first."""
+    """Processors used while nothing is to be done, by the server, and by the workers together."""
     results = {}
     laboratory.reset()
-    time.sleep(3)
-    before = cpu_seconds()
-    time.sleep(10)
-    results[0] = {"cores": (cpu_seconds() - before) / 10}
     path = laboratory.generate(10_000)
     for count in counts:
         with laboratory.workers(count, 1) as running:
             time.sleep(10)
-            before, own = cpu_seconds(), process_seconds(running[0].pid)
+            before = laboratory.own_seconds(running)
             time.sleep(seconds)
-            results[count] = {"cores": (cpu_seconds() - before) / seconds, "cores_of_one": (process_seconds(running[0].pid) - own) / seconds,
+            after = laboratory.own_seconds(running)
+            results[count] = {"server_cores": (after["server"] - before["server"]) / seconds,
+                              "worker_cores": (after["workers"] - before["workers"]) / seconds,
                               "sessions": int(laboratory.server.psql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"))}
             timed = Timed()
             imported = laboratory.submit("enqueue", path, "--chunk-rows", 10)
@@ -136,11 +134,6 @@ def beside(laboratory, rows, count=20):
               "start_seconds": {"median": sorted(starts)[count // 2], "worst": max(starts)}}
     say(f"{count} imports of 100 rows beside {rows}: {result}")
     return result
-
-
-def process_seconds(pid):
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
 def main():

@@ -6,29 +6,13 @@ On a Postgres of its own; see docs/SCALING.md. `just bench-small` builds and cal
 
 import argparse
 import json
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import RELEASE, ROOT, TICKS_PER_SECOND, lab, say
+from lab import RELEASE, ROOT, lab, say
 
 ROWS = 1_000
-
-
-def own_seconds(laboratory, workers):
-    """Processor time of the server, with what it has waited for, of the workers, and of the other programs that have ended."""
-    fields = lambda pid: Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    times = lambda pid, last: sum(map(int, fields(pid)[11:last])) / TICKS_PER_SECOND
-    postmaster = (laboratory.server.data / "postmaster.pid").read_text().split()[0]
-    server = times(postmaster, 15)
-    for backend in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split():
-        try:
-            server += times(backend, 13)
-        except FileNotFoundError:
-            pass
-    ended = os.times()
-    return {"server": server, "workers": sum(times(worker.pid, 13) for worker in workers), "enqueue": ended.children_user + ended.children_system}
 
 
 def each(before, after, count):
@@ -41,12 +25,12 @@ def one_by_one(laboratory, count):
     paths = [laboratory.generate(ROWS + n) for n in range(count)]
     laboratory.reset()
     with laboratory.workers(1, 2) as workers:
-        times, before = [], own_seconds(laboratory, workers)
+        times, before = [], laboratory.own_seconds(workers)
         for path in paths:
             begin = time.time()
             imported = laboratory.submit("enqueue", path)
             times.append(laboratory.ended(imported, "loaded") - begin)
-        cpu = each(before, own_seconds(laboratory, workers), count)
+        cpu = each(before, laboratory.own_seconds(workers), count)
     times.sort()
     result = {"median_ms": round(times[count // 2] * 1000), "worst_ms": round(times[-1] * 1000), "cpu_ms": cpu}
     say(f"{count} imports one after the other: {result}")
@@ -58,11 +42,11 @@ def at_once(laboratory, count, together):
     paths = [laboratory.generate(ROWS + n) for n in range(count)]
     laboratory.reset()
     with laboratory.workers(2, 2) as workers:
-        before, begin = own_seconds(laboratory, workers), time.time()
+        before, begin = laboratory.own_seconds(workers), time.time()
         with ThreadPoolExecutor(together) as pool:
             ended = list(pool.map(lambda path: laboratory.start("enqueue", "-i", path, "--wait").wait(), paths))
         seconds = time.time() - begin
-        cpu = each(before, own_seconds(laboratory, workers), count)
+        cpu = each(before, laboratory.own_seconds(workers), count)
     if any(ended):
         raise SystemExit("bench: an import failed")
     result = {"files_per_s": round(count / seconds, 1), "cpu_ms": cpu}

@@ -10,7 +10,7 @@ ALTER TABLE pgimport.worker
 COMMENT ON COLUMN pgimport.import.by_reference IS 'Whether its chunks are read by workers where they are: see import_reference.';
 COMMENT ON COLUMN pgimport.worker.reads_references IS 'Whether it takes loads of imports by reference, as worker --allow-reference does.';
 
--- Jobs that wait are in the other lane by now: maintenance finds them missing, and adds them to theirs.
+-- Jobs that wait stay where they are: who may not read hands them on.
 UPDATE pgimport.import AS i SET by_reference = true
 WHERE EXISTS (SELECT FROM pgimport.import_reference AS r WHERE r.import_id = i.id);
 

@@ -15,8 +15,8 @@ use worker::{WorkerConfig, WorkerError, notify::NotifyConfig};
 
 use crate::output::{self, shell_words};
 
-/// Sessions of a process at once: those of a submission. Whoever looks how far it is waits for one of them to be free.
-const SESSIONS: u32 = 2;
+/// Sessions of a process at once: two of a submission, and one to look how far it is.
+const SESSIONS: u32 = 3;
 /// What the names of this program's processes begin with.
 const ROLE: &str = "pg_import-enqueue";
 

@@ -6,9 +6,12 @@ use std::fs;
 
 use local_server::ShutdownMode;
 use serde_json::json;
+use session::database;
+use sqlx::{Connection as _, PgConnection};
 use support::{
     Held, World, assert_json, orders,
     role::{Role, submitter_and_worker},
+    until_true,
 };
 use testkit::TestServer;
 
@@ -337,6 +340,41 @@ async fn a_lock_that_others_hold_is_called_one() {
     other.release().await;
     let said = cancel.finish().exits(0);
     assert!(!said.stderr.contains("cannot be reached"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_in_order_is_there_at_once_and_none_is_kept_in_a_transaction() {
+    let world = World::new().await;
+    let pool = database::pool(world.db.connect_options().into(), 1);
+    let process = async || {
+        let process =
+            async |conn: &mut PgConnection| sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(conn).await;
+        pool.within::<i32, sqlx::Error>(process).await.unwrap()
+    };
+    let first = process().await;
+    for _ in 0..20 {
+        assert_eq!(process().await, first);
+    }
+    // What is left open is rolled back, though nobody asks for a session again.
+    let leave_open = async |conn: &mut PgConnection| {
+        let mut tx = conn.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock(7)").execute(&mut *tx).await?;
+        Ok(())
+    };
+    pool.within::<(), sqlx::Error>(leave_open).await.unwrap();
+    until_true("the lock is free", async || {
+        world
+            .number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7")
+            .await
+            == 0
+    })
+    .await;
+    assert_eq!(process().await, first);
+    pool.close().await;
+    until_true("the session is closed", async || {
+        world.count(&format!("pg_stat_activity WHERE pid = {first}")).await == 0
+    })
+    .await;
 }
 
 #[tokio::test]

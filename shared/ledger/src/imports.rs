@@ -258,10 +258,9 @@ pub async fn lanes(conn: &mut PgConnection, imports: &[ImportId]) -> Result<Hash
     )
     .fetch_all(conn)
     .await?;
-    let lane = |queue, by_reference| Lane { queue, by_reference };
     Ok(rows
         .into_iter()
-        .map(|row| (ImportId(row.id), lane(row.queue, row.by_reference)))
+        .map(|row| (ImportId(row.id), Lane::new(row.queue, row.by_reference)))
         .collect())
 }
 

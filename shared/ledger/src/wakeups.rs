@@ -305,7 +305,7 @@ pub async fn missing(conn: &mut PgConnection, limit: i64) -> Result<Vec<Job>, Le
            WHERE NOT EXISTS (
                SELECT FROM apalis.jobs AS j LEFT JOIN apalis.workers AS q ON q.id = j.lock_by
                WHERE j.id = w.job_id
-                 AND (j.status = 'Pending' AND j.job_type = pgimport.job_type(w.queue, w.by_reference)
+                 AND (j.status = 'Pending' AND j.job_type IN (pgimport.job_type(w.queue), pgimport.job_type(w.queue, w.by_reference))
                       OR j.status IN ('Queued', 'Running') AND q.last_seen > now() - $1 * interval '1 second'
                          AND j.lock_at > now() - $2 * interval '1 second'))
            LIMIT $3"#,

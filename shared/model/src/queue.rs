@@ -65,13 +65,15 @@ pub struct Lane {
 }
 
 impl Lane {
+    #[must_use]
+    pub fn new(queue: QueueName, by_reference: bool) -> Self {
+        Self { queue, by_reference }
+    }
+
     /// The lane that every worker of a queue serves.
     #[must_use]
     pub fn of_all(queue: QueueName) -> Self {
-        Self {
-            queue,
-            by_reference: false,
-        }
+        Self::new(queue, false)
     }
 
     /// How to start a worker that serves it.
@@ -119,10 +121,7 @@ mod tests {
 
     #[test]
     fn who_serves_the_default_queue_names_none() {
-        let lane = |queue: &str, by_reference| Lane {
-            queue: queue.parse().unwrap(),
-            by_reference,
-        };
+        let lane = |queue: &str, by_reference| Lane::new(queue.parse().unwrap(), by_reference);
         for (lane, command, text) in [
             (lane("default", false), "worker", "'default'"),
             (lane("nightly", false), "worker --queue nightly", "'nightly'"),

@@ -482,10 +482,7 @@ mod tests {
     use super::*;
 
     fn lane(queue: &str, by_reference: bool) -> Lane {
-        Lane {
-            queue: queue.parse().unwrap(),
-            by_reference,
-        }
+        Lane::new(queue.parse().unwrap(), by_reference)
     }
 
     #[test]

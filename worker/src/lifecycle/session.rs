@@ -287,12 +287,7 @@ impl Queue {
 
 /// What the jobs of a queue are called that a worker takes.
 fn job_types(queue: &QueueName, references: &Allowed) -> Vec<String> {
-    let lane = |by_reference| {
-        queue::job_type(&Lane {
-            queue: queue.clone(),
-            by_reference,
-        })
-    };
+    let lane = |by_reference| queue::job_type(&Lane::new(queue.clone(), by_reference));
     match references {
         Allowed::None => vec![lane(false)],
         Allowed::Below(_) | Allowed::All => vec![lane(false), lane(true)],

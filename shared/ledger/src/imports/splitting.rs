@@ -63,14 +63,8 @@ pub async fn count_batch(
     )
     .fetch_one(conn)
     .await?;
-    Ok(Turns::new(
-        Lane {
-            queue: row.queue,
-            by_reference: row.by_reference,
-        },
-        row.first,
-        row.stride.into(),
-    ))
+    let lane = Lane::new(row.queue, row.by_reference);
+    Ok(Turns::new(lane, row.first, row.stride.into()))
 }
 
 /// How many of an import's chunks may be in line at once.
@@ -107,14 +101,8 @@ pub(crate) async fn take_turns(conn: &mut PgConnection, import: ImportId, chunks
     )
     .fetch_one(conn)
     .await?;
-    Ok(Turns::new(
-        Lane {
-            queue: row.queue,
-            by_reference: row.by_reference,
-        },
-        row.first,
-        row.stride.into(),
-    ))
+    let lane = Lane::new(row.queue, row.by_reference);
+    Ok(Turns::new(lane, row.first, row.stride.into()))
 }
 
 /// Where the line of loads of a queue is: what takes this turn is loaded next.

@@ -167,10 +167,14 @@ impl Drop for Session {
                     }
                 });
             }
-            (Some(Link::Pooled(conn)), _) if !self.begun => match self.spare.take().filter(|_| self.is_settled) {
-                Some(spare) => spare.keep(conn),
-                None => drop(conn),
-            },
+            (Some(Link::Pooled(conn)), _) if !self.begun => {
+                // A transaction that was dropped within it is rolled back by the next thing that is sent, which the pool does.
+                let in_order = self.is_settled && !conn.should_flush() && !conn.is_in_transaction();
+                match self.spare.take().filter(|_| in_order) {
+                    Some(spare) => spare.keep(conn),
+                    None => drop(conn),
+                }
+            }
             (link, _) => end(link),
         }
     }

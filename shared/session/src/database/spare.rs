@@ -4,9 +4,15 @@
 //! server more than all that a small import does with it. When the last thing that was done in a session was to say that it counts,
 //! there is nothing to look at.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use sqlx::{Postgres, pool::PoolConnection};
+
+/// For how long no session is given back to the pool, which ends those that are old, and those of a host that is not the right one any more.
+const KEPT_AT_MOST: Duration = Duration::from_secs(600);
 
 /// Room for one session of a pool.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +21,8 @@ pub(super) struct Spare(Arc<Mutex<Kept>>);
 #[derive(Debug, Default)]
 struct Kept {
     session: Option<PoolConnection<Postgres>>,
+    /// When one was kept that the pool had looked at.
+    since: Option<Instant>,
     /// Those who wait for the pool, which does not know of this session.
     waiting: u32,
     is_closed: bool,
@@ -36,9 +44,11 @@ impl Spare {
     /// Keeps a session, or gives it back to its pool.
     pub(super) fn keep(&self, session: PoolConnection<Postgres>) {
         let mut kept = self.lock();
-        let left = if kept.waiting == 0 && !kept.is_closed {
+        let since = *kept.since.get_or_insert_with(Instant::now);
+        let left = if kept.waiting == 0 && !kept.is_closed && since.elapsed() < KEPT_AT_MOST {
             kept.session.replace(session)
         } else {
+            kept.since = None;
             Some(session)
         };
         drop(kept);
