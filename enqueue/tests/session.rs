@@ -343,6 +343,21 @@ async fn a_lock_that_others_hold_is_called_one() {
 }
 
 #[tokio::test]
+async fn who_finds_no_session_to_spare_waits_for_one() {
+    let world = World::new().await;
+    let submitter = Role::named(&world, "submitter", "CONNECTION LIMIT 1").await;
+    for grant in submitter.submitter_grants() {
+        world.execute(&grant).await;
+    }
+    let mut other = PgConnection::connect(&submitter.url).await.unwrap();
+    let status = submitter.run(world.enqueue(&["status"])).start();
+    status.until_says("no session to spare").await;
+    other.ping().await.unwrap();
+    other.close().await.unwrap();
+    status.finish().exits(0);
+}
+
+#[tokio::test]
 async fn a_session_that_is_in_order_is_there_at_once_and_none_is_kept_in_a_transaction() {
     let world = World::new().await;
     let pool = database::pool(world.db.connect_options().into(), 1);

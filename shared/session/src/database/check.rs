@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::PROTOCOL;
 use sqlx::{Connection as _, PgConnection, Row as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     DatabaseError,
@@ -127,6 +127,11 @@ async fn in_time<T>(check: impl Future<Output = Result<T, DatabaseError>>) -> Re
 }
 
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// Of the server, the database or the role.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+/// How long to wait for a session to spare: less than the check may take.
+const FULL_PATIENCE: Duration = Duration::from_secs(15);
+const FULL_PAUSE: Duration = Duration::from_millis(200);
 /// The one host that is right now, for what needs sessions that last.
 ///
 /// # Errors
@@ -164,7 +169,7 @@ async fn open(hosts: &Hosts) -> Result<Opened, DatabaseError> {
     if hosts.need_a_choice() {
         return Ok(hosts.open_right().await?);
     }
-    hosts.open().await.map_err(|source| {
+    open_patiently(hosts).await.map_err(|source| {
         let (options, place) = (hosts.first(), place(hosts));
         match crate::sqlstate(&source).as_deref() {
             Some(PROTOCOL_VIOLATION) => DatabaseError::Pooler {
@@ -186,6 +191,28 @@ async fn open(hosts: &Hosts) -> Result<Opened, DatabaseError> {
             _ => DatabaseError::Connect { place, source },
         }
     })
+}
+
+/// Opens a session, again and again while the server has none to spare, as when many are submitting at once.
+async fn open_patiently(hosts: &Hosts) -> Result<Opened, sqlx::Error> {
+    let begin = Instant::now();
+    let mut told = false;
+    loop {
+        let error = match hosts.open().await {
+            Err(error) if crate::sqlstate(&error).as_deref() == Some(TOO_MANY_CONNECTIONS) => error,
+            outcome => return outcome,
+        };
+        if begin.elapsed() > FULL_PATIENCE {
+            return Err(error);
+        }
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(
+                error = crate::describe_error(&error),
+                "the server has no session to spare: trying again"
+            );
+        }
+        tokio::time::sleep(FULL_PAUSE).await;
+    }
 }
 
 /// Checks the privileges for the control schemas. Only the catalog is asked, which everybody may read.
