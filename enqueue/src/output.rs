@@ -88,7 +88,12 @@ pub fn insist(text: &str) {
 
 /// What went wrong, for a person.
 pub fn complain(text: &str) {
-    insist(&format!("enqueue: {}", escape(text)));
+    insist(&format!("enqueue: {}", indented(text)));
+}
+
+/// Text of several lines, as it may be shown. Those behind the first are indented: what a name holds looks like no line of ours.
+fn indented(text: &str) -> String {
+    text.lines().map(escape).collect::<Vec<_>>().join("\n  ")
 }
 
 /// Whether an error says that nobody reads standard output any more, as when `head` has seen enough.
@@ -273,4 +278,22 @@ pub fn serves(worker: &WorkerStatus) -> String {
 #[must_use]
 pub fn no_import(id: ImportId) -> anyhow::Error {
     anyhow::anyhow!("there is no import {id}: see `enqueue status`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indented;
+
+    #[test]
+    fn an_error_of_several_lines_has_them_behind_its_own() {
+        assert_eq!(indented("one line"), "one line");
+        assert_eq!(
+            indented("not found. Looked in:\n  - here\n"),
+            "not found. Looked in:\n    - here"
+        );
+        assert_eq!(
+            indented("a\r\u{1b}[2J\nenqueue: all is well"),
+            "a\\r\\u{1b}[2J\n  enqueue: all is well"
+        );
+    }
 }

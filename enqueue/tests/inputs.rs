@@ -5,7 +5,11 @@ mod support;
 use std::{fs, io::Write as _};
 
 use serde_json::json;
-use support::{Held, World, assert_json, orders, until_true};
+use support::{
+    Held, World, assert_json,
+    faults::{HELD_BACK, OTHERS_WAIT},
+    orders, until_true,
+};
 
 const HEADER: &str = "PointOfSale;Product;Date;Stock\n";
 
@@ -202,28 +206,23 @@ async fn a_file_is_loaded_once_whether_alone_or_among_others() {
 async fn who_submits_a_file_alone_and_who_submits_it_among_others_wait_for_one_another() {
     let world = World::new().await;
     let [a, b] = ["A", "B"].map(|shop| world.file(&format!("{shop}.csv"), orders(shop, 3)));
-    let waiting = "pg_locks WHERE NOT granted AND locktype = 'advisory'";
-    // Of two files, stored but for its inputs.
-    let lock = Held::take(&world, "LOCK TABLE pgimport.import_input IN SHARE MODE").await;
+    // Of two files, stored with its inputs.
+    let lock = Held::inserts(&world, "pgimport.import_input").await;
     let several = world.enqueue(&["-i", &a, "-i", &b]).start();
-    world
-        .until_some("pg_locks WHERE NOT granted AND relation = 'pgimport.import_input'::regclass")
-        .await;
+    world.until_some(HELD_BACK).await;
     let one = world.enqueue(&["-i", &a]).start();
-    world.until_some(waiting).await;
+    world.until_some(OTHERS_WAIT).await;
     lock.release().await;
     assert_eq!(several.finished().await.exits(0).id(), 1);
     assert_eq!(one.finished().await.exits(0).says("as import 1").id(), 1);
     world.drain();
     world.undo(1, &[]);
-    // Of one file, stored but for its event.
-    let lock = Held::take(&world, "LOCK TABLE pgimport.import_event IN SHARE MODE").await;
+    // Of one file, stored with its event.
+    let lock = Held::inserts(&world, "pgimport.import_event").await;
     let one = world.enqueue(&["-i", &b]).start();
-    world
-        .until_some("pg_locks WHERE NOT granted AND relation = 'pgimport.import_event'::regclass")
-        .await;
+    world.until_some(HELD_BACK).await;
     let several = world.enqueue(&["-i", &a, "-i", &b]).start();
-    world.until_some(waiting).await;
+    world.until_some(OTHERS_WAIT).await;
     lock.release().await;
     assert_eq!(one.finished().await.exits(0).id(), 2);
     several

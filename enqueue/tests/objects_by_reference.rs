@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{fs, os::unix::fs::symlink};
 
 use axum::{
     Router,
@@ -13,7 +13,7 @@ use support::{
     Proc, World, assert_json,
     by_reference::{PATIENT, json_lines, kinds},
     objects::{bucket, long_orders},
-    orders,
+    open_directory, orders,
     process::worker_in,
     unreliable::{Asked, Faults, Unreliable},
     until_true,
@@ -489,6 +489,7 @@ async fn files_of_a_shared_directory_are_read_by_reference_and_no_others() {
     let prefix = format!("{}/", inside.display());
     let path = |name: &str| inside.join(name).to_str().unwrap().to_owned();
     let put = |name: &str, content: &str| fs::write(path(name), content).unwrap();
+    let elsewhere = open_directory();
     put("a.csv", &orders("A", 1_000));
     put("b.jsonl", &json_lines("B", 1_000));
     for (source, options) in [
@@ -500,8 +501,8 @@ async fn files_of_a_shared_directory_are_read_by_reference_and_no_others() {
     ] {
         let id = world.by_reference(&source, options).run().exits(0).id();
         world.assert_no_payload().await;
-        let elsewhere = worker_in(Path::new("/"), &["--drain", "--allow-reference", &prefix]);
-        elsewhere.env("DATABASE_URL", world.db.url()).run().exits(0);
+        let worker = worker_in(elsewhere.path(), &["--drain", "--allow-reference", &prefix]);
+        worker.env("DATABASE_URL", world.db.url()).run().exits(0);
         assert_json(&world.status(id), &json!({"state": "loaded", "loaded": 1_000}));
         world.undo(id, &[]);
     }

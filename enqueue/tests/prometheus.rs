@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::{Call, Proc, World, http, orders, page::TOKEN, until, until_true};
+use support::{Call, Proc, World, http, orders, page::TOKEN, skipped::skipped_unless, until, until_true};
 
 const PROGRAM: &str = "/usr/bin/prometheus";
 /// Set where its absence is a fault.
@@ -23,8 +23,10 @@ impl<'w> Prometheus<'w> {
     /// `None` where it is not installed.
     async fn start(world: &'w World) -> Option<Self> {
         if !Path::new(PROGRAM).exists() {
-            assert!(std::env::var_os(REQUIRED).is_none(), "{PROGRAM} is missing");
-            println!("SKIPPED: {PROGRAM} is not installed (Debian: apt-get install prometheus)");
+            skipped_unless(
+                REQUIRED,
+                "Prometheus is not installed (Debian: apt-get install prometheus)",
+            );
             return None;
         }
         let targets = world.file("targets.json", "[]");

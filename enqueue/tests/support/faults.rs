@@ -15,6 +15,11 @@ pub fn seeded() -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
+/// Whoever is held back by [`Held::inserts`].
+pub const HELD_BACK: &str = "pg_locks WHERE NOT granted AND locktype = 'advisory' AND objid = 4711";
+/// Whoever waits for another advisory lock.
+pub const OTHERS_WAIT: &str = "pg_locks WHERE NOT granted AND locktype = 'advisory' AND objid <> 4711";
+
 /// A lock that a session of ours holds until it is released.
 pub struct Held(PgConnection);
 
@@ -27,6 +32,23 @@ impl Held {
             .await
             .unwrap_or_else(|error| panic!("{statement}: {error}"));
         Self(conn)
+    }
+
+    /// Holds back whoever inserts into `table`, with the rows in it, for however long: for the lock of a table they would wait for
+    /// `lock_timeout` alone, and try it all once more.
+    pub async fn inserts(world: &World, table: &str) -> Self {
+        world
+            .execute(&format!(
+                "CREATE OR REPLACE FUNCTION public.hold_back() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN
+                     PERFORM set_config('lock_timeout', '0', true);
+                     PERFORM pg_advisory_xact_lock_shared(4711);
+                     RETURN NULL;
+                 END $$;
+                 CREATE TRIGGER hold_back AFTER INSERT ON {table} FOR EACH STATEMENT EXECUTE FUNCTION public.hold_back()"
+            ))
+            .await;
+        Self::take(world, "SELECT pg_advisory_xact_lock(4711)").await
     }
 
     /// Does something more in the same transaction, however long that waits.

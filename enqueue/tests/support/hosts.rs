@@ -20,7 +20,7 @@ use session::config::Credentials;
 use sqlx::{Connection as _, PgConnection};
 use testkit::TestDb;
 
-use super::{Call, DEADLINE, LOOK, Proc, open_directory, until};
+use super::{Call, DEADLINE, LOOK, Proc, open_directory, skipped::skipped, until};
 
 /// Accounts that may run Postgres, which does not run as root; best first.
 const ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
@@ -112,7 +112,7 @@ impl Network {
         match Self::make(hosts) {
             Ok(network) => Some(network),
             Err(reason) => {
-                println!("skipped: no hosts can be made of network namespaces: {reason}");
+                skipped(&format!("no hosts can be made of network namespaces: {reason}"));
                 None
             }
         }
@@ -216,7 +216,7 @@ impl Network {
                     println!("a link with {what}");
                     return true;
                 }
-                Err(reason) => println!("skipped: a link with {what}: {reason}"),
+                Err(reason) => skipped(&format!("a link with {what}: {reason}")),
             }
         }
         false

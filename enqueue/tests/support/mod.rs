@@ -23,6 +23,7 @@ pub mod pooler;
 pub mod process;
 pub mod receiver;
 pub mod role;
+pub mod skipped;
 pub mod unreliable;
 pub mod website;
 

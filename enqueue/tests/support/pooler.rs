@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{Call, Proc, World, until};
+use super::{Call, Proc, World, skipped::skipped_unless, until};
 
 const PROGRAM: &str = "/usr/sbin/pgbouncer";
 /// Set where its absence is a fault.
@@ -18,8 +18,10 @@ impl Pooler {
     /// Listens on a socket in the world's directory; `None` where PgBouncer is not installed.
     pub async fn start(world: &World, name: &str, more: &str) -> Option<Self> {
         if !Path::new(PROGRAM).exists() {
-            assert!(std::env::var_os(REQUIRED).is_none(), "{PROGRAM} is missing");
-            println!("SKIPPED: {PROGRAM} is not installed (Debian: apt-get install pgbouncer)");
+            skipped_unless(
+                REQUIRED,
+                "PgBouncer is not installed (Debian: apt-get install pgbouncer)",
+            );
             return None;
         }
         let credentials = world.db.credentials();
