@@ -130,14 +130,10 @@ async fn no_more_chunks_are_loaded_at_once_than_there_may_be() {
         .worker(&["--concurrency", "4"])
         .env("FAILPOINTS", "before-commit=5*off->pause")
         .start();
-    // Both may be taken by one task, of which the pause of the first keeps the second from beginning.
+    // One task may have taken both: then the pause of one holds up the other, from when it is fetched to its commit.
     until_true("two are taken", async || {
-        world.count("pgimport.import_chunk WHERE state = 'loaded'").await == 5
-            && world
-                .count("pgimport.import_chunk WHERE state = 'pending' AND worker IS NOT NULL")
-                .await
-                >= 1
-            && world.count("apalis.jobs WHERE status = 'Running'").await == 2
+        world.count("pgimport.import_chunk WHERE state = 'loaded'").await >= 4
+            && world.count("apalis.jobs WHERE status IN ('Queued', 'Running')").await >= 2
     })
     .await;
     held.kill();
