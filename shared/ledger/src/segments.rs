@@ -93,8 +93,8 @@ pub enum Start {
     NotPending,
 }
 
-/// Counts a start, in a transaction of its own and before the work, as that of a chunk; not of a segment that has `limit` attempts, nor of an import in none of
-/// the worker's `queues`.
+/// Counts a start, in a transaction of its own and before the work, as that of a chunk; not of a segment that has `limit` attempts, nor of
+/// an import in none of the worker's `queues`.
 ///
 /// # Errors
 /// [`LedgerError`] from the database.

@@ -92,17 +92,13 @@ impl Pin {
 
     /// As a list of `service` has it. Azure leaves out the quotes there in which an ETag is anywhere else.
     pub(crate) fn listed(meta: &ObjectMeta, service: Service) -> Self {
-        let pin = Self::of(meta);
-        let is_bare = |etag: &String| service == Service::Azure && !etag.ends_with('"');
-        let quoted = pin
-            .etag
-            .as_ref()
-            .filter(|etag| is_bare(etag))
-            .map(|etag| format!("\"{etag}\""));
-        Self {
-            etag: quoted.or(pin.etag),
-            ..pin
+        let mut pin = Self::of(meta);
+        if let (Service::Azure, Some(etag)) = (service, &mut pin.etag)
+            && !etag.ends_with('"')
+        {
+            *etag = format!("\"{etag}\"");
         }
+        pin
     }
 
     /// By which a server compares; a weak one (`W/"…"`) it would never find to be the same.

@@ -169,7 +169,7 @@ impl Job {
     }
 }
 
-/// Where jobs get into the line of a lane. Each import takes turns of its own, from the first one on, so that imports which wait at the
+/// Where jobs of a lane get into the line of its queue. Each import takes turns of its own, from the first one on, so that imports which wait at the
 /// same time are loaded by turns.
 #[derive(Debug)]
 pub struct Turns {
