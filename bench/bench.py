@@ -22,6 +22,13 @@ from rivals import RIVALS
 BASE = "psql \\copy, one session"
 FLOOR = "server floor"
 UNDO = "pg_import, undo of an import"
+# Tables beside the default one: what a table without a sequence saves, and what more indexes cost.
+PLAIN, INDEXED = "public.order_without_id", "public.order_with_indexes"
+TABLES = (
+    f"CREATE TABLE IF NOT EXISTS {PLAIN} (LIKE public.sale_order); ALTER TABLE {PLAIN} DROP COLUMN id",
+    f"CREATE TABLE IF NOT EXISTS {INDEXED} (LIKE public.sale_order INCLUDING ALL)",
+    *[f'CREATE INDEX ON {INDEXED} ("{column}")' for column in ("Product", "Date", "Stock")],
+)
 # What `bench/rivals-env` makes.
 ENVIRONMENT = RELEASE.parent / "rivals"
 # Of one statement of the floors; that of an import without other options.
@@ -78,9 +85,9 @@ class Contenders:
     def chunk_file(self, chunk):
         return self.server.data / f"chunk{chunk}.bin"
 
-    def copy(self, path, header=False):
+    def copy(self, path, header=False, table="sale_order"):
         options = f"FORMAT csv, DELIMITER ';', HEADER {str(header).lower()}"
-        return self.server.start_psql(f"\\copy sale_order ({COLUMNS}) FROM '{path}' WITH ({options})")
+        return self.server.start_psql(f"\\copy {table} ({COLUMNS}) FROM '{path}' WITH ({options})")
 
     @staticmethod
     def timed(*starts):
@@ -93,8 +100,8 @@ class Contenders:
     def copy_one(self):
         return self.timed(lambda: self.copy(self.file, header=True))
 
-    def copy_two(self):
-        return self.timed(*[lambda part=part: self.copy(part) for part in self.parts])
+    def copy_two(self, table="sale_order"):
+        return self.timed(*[lambda part=part: self.copy(part, table=table) for part in self.parts])
 
     def floor(self, statement, take_ids):
         """What the server alone needs in two sessions; with `take_ids`, as many ids are taken first as the chunk has rows."""
@@ -131,19 +138,28 @@ class Contenders:
         self.check_rows()
         return result
 
-    def check_rows(self):
-        if self.server.psql("SELECT count(*) FROM sale_order") != str(self.rows):
+    def check_rows(self, table="sale_order"):
+        if self.server.psql(f"SELECT count(*) FROM {table}") != str(self.rows):
             raise SystemExit("bench: rows are missing")
 
-    def ours(self, method, workers, *options, undo=False):
+    def into(self, table, load):
+        """What `load` does with another table, emptied before."""
+        self.server.psql(f"TRUNCATE {table} RESTART IDENTITY", "CHECKPOINT")
+        result = load(table)
+        self.check_rows(table)
+        self.server.psql(f"TRUNCATE {table} RESTART IDENTITY")
+        return result
+
+    def ours(self, method, workers, *options, table="public.sale_order", undo=False):
         """From the start of `enqueue` to the state `loaded`."""
         each = 2 // workers
         how = " ".join(map(str, (method, *options)))
+        options += ("--table", table)
         with self.lab.workers(workers, each, f"worker --concurrency {each}, {how}"):
             timed = Timed()
             imported = self.lab.submit(f"enqueue, {how}", self.file, "--load-method", method, *options)
             result = timed.end(self.lab.ended(imported, "loaded"))
-            self.check_rows()
+            self.check_rows(table)
             if undo:
                 timed = Timed()
                 self.lab.reap("enqueue cancel", self.lab.start("enqueue", "cancel", imported))
@@ -189,6 +205,16 @@ class Contenders:
         }
         if shutil.which("pgloader"):
             found["pgloader, two workers"] = self.pgloader
+        return found
+
+    def tables(self):
+        self.server.psql(*TABLES)
+        found = {BASE: self.copy_one, "pg_import, insert": lambda: self.ours("insert", 1),
+                 "pg_import, insert, a table without a sequence": lambda: self.into(PLAIN, lambda table: self.ours("insert", 1, table=table)),
+                 "psql \\copy of two halves, three more indexes": lambda: self.into(INDEXED, self.copy_two)}
+        for method in ("insert", "copy"):
+            found[f"pg_import, {method}, three more indexes"] = lambda method=method: self.into(
+                INDEXED, lambda table: self.ours(method, 1, table=table))
         return found
 
     def rivals(self):
@@ -252,10 +278,11 @@ def main():
     also = parser.add_mutually_exclusive_group()
     also.add_argument("--rivals", action="store_true", help="measure what else loads a CSV file, too; bench/rivals-env installs it")
     also.add_argument("--chunk-sizes", type=int, nargs="+", metavar="N", help="measure these chunk sizes in place of the contenders")
+    also.add_argument("--tables", action="store_true", help="measure other tables: one without a sequence, one with three more indexes")
     parser.add_argument("--id-cache", type=int, metavar="N", help="the CACHE of the id's sequence, for every contender but --local")
     parser.add_argument("--out", type=Path, default=ROOT / "target" / "bench", metavar="DIRECTORY")
     arguments = parser.parse_args()
-    stem = "chunks" if arguments.chunk_sizes else "rivals" if arguments.rivals else "bench"
+    stem = "chunks" if arguments.chunk_sizes else "tables" if arguments.tables else "rivals" if arguments.rivals else "bench"
     installed = ENVIRONMENT / "installed"
     if arguments.rivals and not installed.exists():
         parser.error(f"no rivals in {ENVIRONMENT}; install them with bench/rivals-env")
@@ -270,7 +297,10 @@ def main():
             laboratory.server.psql(f"ALTER TABLE public.sale_order ALTER id SET CACHE {arguments.id_cache}")
         for rows in arguments.rows:
             made = Contenders(laboratory, rows)
-            contenders = made.chunk_sizes(arguments.chunk_sizes) if arguments.chunk_sizes else made.all()
+            if arguments.chunk_sizes:
+                contenders = made.chunk_sizes(arguments.chunk_sizes)
+            else:
+                contenders = made.tables() if arguments.tables else made.all()
             if arguments.rivals:
                 contenders.update(made.rivals())
             if arguments.only:

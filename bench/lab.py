@@ -82,7 +82,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.run("initdb", "-D", self.data, "-A", "trust", "-U", "admin", "-E", "UTF8", "--locale=C.UTF-8")
+        self.run("initdb", "-D", self.data, "-A", "trust", "-U", "admin", "-E", "UTF8", "--locale=C.UTF-8", "--data-checksums")
         options = f"-p {self.port} -k '' -c listen_addresses=127.0.0.1" + "".join(f" -c {setting}" for setting in settings)
         self.run("pg_ctl", "-D", self.data, "-o", options, "-l", Path(directory, "log"), "-w", "start")
         self.url = f"postgres://admin@127.0.0.1:{self.port}/postgres"

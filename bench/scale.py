@@ -111,6 +111,33 @@ def idle_workers(laboratory, counts, seconds=20):
     return results
 
 
+def waits(laboratory, rows, counts):
+    """What the sessions that load wait for, looked at every 20 ms: parts of their time, of all together."""
+    path = laboratory.generate(rows)
+    look = """SELECT coalesce(wait_event_type || ': ' || wait_event, 'at work') FROM pg_stat_activity
+              WHERE state = 'active' AND (query LIKE 'INSERT INTO public.%' OR query LIKE 'COPY public.%' OR query LIKE '%nextval%' OR query = 'COMMIT')
+                AND pid <> pg_backend_pid() AND application_name LIKE 'pg_import-worker%'"""
+    results = {}
+    for count in counts:
+        for method in ("insert", "copy"):
+            laboratory.reset()
+            laboratory.server.psql("DROP TABLE IF EXISTS waits", "CREATE UNLOGGED TABLE waits (what text)")
+            with laboratory.workers(1, count):
+                watcher = laboratory.server.start_psql(
+                    f"DO $$BEGIN LOOP INSERT INTO waits {look}; COMMIT; PERFORM pg_sleep(0.02); END LOOP; END$$")
+                timed = Timed()
+                imported = laboratory.submit("enqueue", path, "--load-method", method)
+                result = timed.end(laboratory.ended(imported, "loaded"))
+                watcher.terminate()
+                watcher.wait()
+            seen = laboratory.server.psql("SELECT what || '|' || round(count(*) * 100.0 / sum(count(*)) OVER (), 1) FROM waits GROUP BY what "
+                                          "ORDER BY count(*) DESC LIMIT 8")
+            result["percent"] = {what: float(part) for what, part in (line.split("|") for line in seen.splitlines())}
+            say(f"{count} connections, {method}: {result}")
+            results[f"{count} {method}"] = result
+    return results
+
+
 def beside(laboratory, rows, count=20):
     """Small imports beside a large one: from the start of `enqueue` to `loaded`, and to the start of the first chunk."""
     large = laboratory.generate(rows)
@@ -139,8 +166,8 @@ def beside(laboratory, rows, count=20):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["connections", "chunks", "history", "idle", "beside"],
-                        help="connections, chunks, history, idle, beside; without, all of them")
-    parser.add_argument("--rows", type=int, default=2_000_000, metavar="N", help="for connections")
+                        help="connections, chunks, history, idle, beside, waits; without, all but the last")
+    parser.add_argument("--rows", type=int, default=2_000_000, metavar="N", help="for connections and waits")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="for connections")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 2, 4, 8], metavar="N")
     parser.add_argument("--chunks", type=int, nargs="+", default=[1_000, 10_000, 100_000], metavar="N")
@@ -156,6 +183,7 @@ def main():
         "history": lambda at: history(at, arguments.history),
         "idle": lambda at: idle_workers(at, arguments.idle),
         "beside": lambda at: beside(at, arguments.beside),
+        "waits": lambda at: waits(at, arguments.rows, arguments.connections),
     }
     document = {}
     for what in arguments.what:

@@ -18,6 +18,8 @@ use crate::{
     output::{self, group},
 };
 
+/// After which time a follower looks for the first time; doubled with each look, up to [`LOOK`].
+const FIRST_LOOK: Duration = Duration::from_millis(20);
 /// How often a follower looks.
 const LOOK: Duration = Duration::from_millis(100);
 /// How often the counts are added up for the bar.
@@ -207,12 +209,16 @@ pub async fn to_end(
     display: &mut Display,
     progress: Option<&Progress>,
 ) -> anyhow::Result<ImportStatus> {
-    let mut shown: Option<Instant> = None;
+    // What ends at once needs no bar.
+    let mut shown = Instant::now();
+    let mut pause = FIRST_LOOK;
     loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK);
         let state = open.patiently(async |conn| imports::state(conn, import).await).await?;
         let state = state.ok_or_else(|| output::no_import(import))?;
-        if state.is_final() || shown.is_none_or(|shown| shown.elapsed() >= SHOW) {
-            shown = Some(Instant::now());
+        if state.is_final() || shown.elapsed() >= SHOW {
+            shown = Instant::now();
             let status = status(open, import).await?;
             display.show(&status, progress);
             if status.state.is_final() {
@@ -220,7 +226,6 @@ pub async fn to_end(
                 return Ok(status);
             }
         }
-        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::fs;
+use std::{collections::HashSet, fs};
 
 use local_server::ShutdownMode;
 use serde_json::json;
@@ -438,4 +438,23 @@ async fn a_database_of_another_encoding_is_loaded_with_what_it_can_hold() {
     // The text of a migration may not depend on it either.
     let log = TestServer::shared().await.log();
     assert!(!log.contains("has no equivalent in encoding \"LATIN"), "{log}");
+}
+
+#[tokio::test]
+async fn a_small_import_is_submitted_in_one_session() {
+    let world = World::new().await;
+    let file = world.file("orders.csv", orders("A", 3));
+    world.enqueue(&["-i", &file, "--json"]).run().exits(0);
+    let (ours, database) = (
+        " pg_import-enqueue",
+        format!(" {} LOG: ", world.db.credentials().database),
+    );
+    let log = TestServer::shared().await.log();
+    let lines = log
+        .lines()
+        .filter(|line| line.contains(ours) && line.contains(&database));
+    let sessions: HashSet<&str> = lines
+        .filter_map(|line| Some(line.split_once('[')?.1.split_once(']')?.0))
+        .collect();
+    assert_eq!(sessions.len(), 1, "{sessions:?}");
 }

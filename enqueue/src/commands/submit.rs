@@ -1,7 +1,7 @@
 use std::{io::IsTerminal as _, sync::Mutex};
 
 use indicatif::HumanBytes;
-use ledger::read::ImportStatus;
+use ledger::{imports, read::ImportStatus};
 use model::{CompletionSpec, ImportId, ImportState, LoadSpec, RejectsSpec, Replace, Share, SplitSpec, UndoSpec};
 use source::Source;
 use submit::{
@@ -134,11 +134,11 @@ async fn submit(args: &SubmitArgs, sources: Vec<Source>, open: &Open, signals: &
     };
     if !follows {
         finish(&display);
-        return answer(args, open, submitted.import, false).await;
+        return answer_so_far(args, open, submitted.import).await;
     }
     let mut display = display.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     tokio::select! {
-        status = follow::to_end(open, submitted.import, &mut display, Some(&progress)) => { status?; }
+        status = follow::to_end(open, submitted.import, &mut display, Some(&progress)) => answer(args, open, &status?, true),
         never = follow::warn_when_alone(open, submitted.import) => match never {},
         asked = signals.next() => {
             display.finish();
@@ -146,10 +146,9 @@ async fn submit(args: &SubmitArgs, sources: Vec<Source>, open: &Open, signals: &
                 (Asked::Interrupt, true) => return undo(args, open, signals, submitted.import).await,
                 _ => output::say(&format!("detached: import {} goes on", submitted.import)),
             }
-            return answer(args, open, submitted.import, false).await;
+            answer_so_far(args, open, submitted.import).await
         }
     }
-    answer(args, open, submitted.import, true).await
 }
 
 fn finish(display: &Mutex<Display>) {
@@ -278,19 +277,29 @@ fn describe(event: &Event, local: bool) -> String {
     }
 }
 
+/// The last word to who does not wait for the end.
+async fn answer_so_far(args: &SubmitArgs, open: &Open, import: ImportId) -> anyhow::Result<Exit> {
+    let loads = |state| matches!(state, Some(ImportState::Splitting | ImportState::Loading));
+    // Its id is all that there is to say, and to add up more costs a server with many submissions what they cost.
+    if !args.json && loads(open.patiently(async |conn| imports::state(conn, import).await).await?) {
+        output::print(&import.to_string())?;
+        return Ok(Exit::Done);
+    }
+    answer(args, open, &follow::status(open, import).await?, false)
+}
+
 /// The last word: the id or JSON on stdout, and for those who waited a summary on stderr.
-async fn answer(args: &SubmitArgs, open: &Open, import: ImportId, followed: bool) -> anyhow::Result<Exit> {
-    let status = follow::status(open, import).await?;
+fn answer(args: &SubmitArgs, open: &Open, status: &ImportStatus, followed: bool) -> anyhow::Result<Exit> {
     if followed {
-        output::say(&open.summary(&status));
+        output::say(&open.summary(status));
         if args.replace && !args.replace_anyway && status.state == ImportState::Loaded && status.rejected > 0 {
             output::say(
                 "records were rejected: the table's earlier imports stay; --replace-anyway replaces them all the same",
             );
         }
     }
-    print(args, &status)?;
-    Ok(Exit::of(&status))
+    print(args, status)?;
+    Ok(Exit::of(status))
 }
 
 fn print(args: &SubmitArgs, status: &ImportStatus) -> anyhow::Result<()> {

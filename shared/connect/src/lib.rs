@@ -119,6 +119,9 @@ async fn start_local(environment: &Environment) -> Result<Database, ConnectError
         hosts: options.into(),
         server: Some(server),
     };
+    if database::is_migrated(&database.hosts).await {
+        return Ok(database);
+    }
     match database::migrate(&database.hosts).await {
         Ok(()) => Ok(database),
         Err(error) => {

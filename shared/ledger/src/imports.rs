@@ -99,6 +99,12 @@ pub async fn insert(conn: &mut PgConnection, new: &NewImport<'_>) -> Result<Opti
     Ok(id)
 }
 
+/// Whether only some chunks of such an import are in line at once, and whoever loads one brings the next.
+#[must_use]
+pub fn advances(spec: &ImportSpec, share: Share) -> bool {
+    spec.conflict.is_ordered() || share.max_parallel.is_some()
+}
+
 /// The import that holds one of these keys.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 
 mod errors;
 mod events;
+mod open;
 mod overview;
 mod picture;
 mod reject;
@@ -208,63 +209,22 @@ async fn statuses(
     filter: &ImportFilter,
     limit: i64,
 ) -> Result<Vec<ImportStatus>, LedgerError> {
-    // Chunks that are open cost the sum of those that wait, which the submission's back-pressure bounds. Of an undo, the first that is open
-    // says what is left from it on; less what was decided out of order.
     let rows = sqlx::query!(
         r#"SELECT i.id, i.state AS "state: ImportState", i.source, i.resumable, i.target, i.columns, i.id_column, i.options, i.spec,
                i.spec_version, i.undo, i.undo_version, i.submitted_by::text, i.size_bytes, i.lease_until < clock_timestamp() AS "lease_expired!",
-               i.fenced_at IS NOT NULL AS "fenced!", i.queue AS "queue: QueueName", i.chunk_count, i.record_count, i.totals,
-               coalesce(i.cancel_error, i.error) AS error,
+               i.queue AS "queue: QueueName", i.totals, coalesce(i.cancel_error, i.error) AS error,
                coalesce((SELECT p.input + 1 FROM pgimport.import_input AS p WHERE p.import_id = i.id ORDER BY p.input DESC LIMIT 1), 1) AS "inputs!",
                to_char(i.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "created_at!",
                extract(epoch FROM coalesce(i.ended_at, clock_timestamp()) - i.created_at)::float8 AS "elapsed_s!",
                extract(epoch FROM clock_timestamp() - i.created_at)::float8 AS "age_s!",
                (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                WHERE c.oid = i.target_oid) AS current_name,
-               pending.chunks AS "pending_chunks!", pending.records AS "pending_records!",
-               failed.chunks AS "failed_chunks!", failed.records AS "failed_records!", rejected.records AS "rejected!",
-               open.ordinal AS "open_ordinal?", undecided.chunks AS "undecided_chunks?", undecided.rows AS "undecided_rows?",
-               kept.chunks AS "kept_chunks!", kept.rows AS "kept!", kept.missing AS "missing!",
-               conflict.updated AS "updated!", conflict.unchanged AS "unchanged!", conflict.skipped AS "skipped!", conflict.restored AS "restored!",
-               conflict.removed AS "removed!", conflict.returned AS "returned!"
-           FROM (SELECT * FROM pgimport.import AS f
-                 WHERE f.id >= $1 AND f.id < $3 AND (cardinality($4::text[]) = 0 OR f.state = ANY ($4))
-                   AND ($5::float8 IS NULL OR f.created_at >= clock_timestamp() - $5 * interval '1 second')
-                   AND ($6::text IS NULL OR f.submitted_by = $6::name)
-                   AND ($7::text IS NULL OR position(lower($7) IN lower(f.source)) > 0 OR position(lower($7) IN lower(f.target)) > 0)
-                 ORDER BY f.id DESC LIMIT $2) AS i
-           CROSS JOIN LATERAL (
-               SELECT count(*) AS chunks, coalesce(sum(c.record_count), 0)::bigint AS records FROM pgimport.import_chunk AS c
-               WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id AND c.state = 'pending') AS pending
-           CROSS JOIN LATERAL (
-               SELECT count(*) AS chunks, coalesce(sum(c.record_count), 0)::bigint AS records FROM pgimport.import_chunk AS c
-               WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id AND c.state = 'failed') AS failed
-           CROSS JOIN LATERAL (
-               SELECT coalesce(sum(c.rejected_count), 0)::bigint AS records FROM pgimport.import_chunk AS c
-               WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id AND c.rejected_count > 0) AS rejected
-           LEFT JOIN LATERAL (
-               SELECT c.ordinal, c.undo_chunks_left AS chunks, c.undo_rows_left AS rows FROM pgimport.import_chunk AS c
-               WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL
-                 AND c.import_id = i.id AND c.state = 'loaded' AND c.kept_count IS NULL
-               ORDER BY c.ordinal LIMIT 1) AS open ON true
-           CROSS JOIN LATERAL (
-               SELECT open.chunks - count(*) AS chunks, open.rows - coalesce(sum(c.undo_rows), 0)::bigint AS rows
-               FROM pgimport.import_chunk AS c
-               WHERE c.import_id = i.id AND c.ordinal > open.ordinal AND c.undo_rows IS NOT NULL
-                 AND (c.state = 'deleted' OR c.kept_count IS NOT NULL)) AS undecided
-           CROSS JOIN LATERAL (
-               SELECT count(*) FILTER (WHERE c.kept_count > 0) AS chunks, coalesce(sum(c.kept_count) FILTER (WHERE NOT c.sweep), 0)::bigint AS rows,
-                   coalesce(sum(c.missing_count), 0)::bigint AS missing
-               FROM pgimport.import_chunk AS c
-               WHERE i.state = 'cancelling' AND i.fenced_at IS NOT NULL
-                 AND c.import_id = i.id AND (c.kept_count > 0 OR c.missing_count > 0)) AS kept
-           CROSS JOIN LATERAL (
-               SELECT coalesce(sum(c.updated_count), 0)::bigint AS updated, coalesce(sum(c.unchanged_count), 0)::bigint AS unchanged,
-                   coalesce(sum(c.skipped_count), 0)::bigint AS skipped, coalesce(sum(c.restored_count), 0)::bigint AS restored,
-                   coalesce(sum(c.removed_count), 0)::bigint AS removed, coalesce(sum(c.returned_count), 0)::bigint AS returned
-               FROM pgimport.import_conflict AS c
-               WHERE i.state IN ('splitting', 'loading', 'cancelling') AND c.import_id = i.id) AS conflict
-           ORDER BY i.id DESC"#,
+                WHERE c.oid = i.target_oid) AS current_name
+           FROM pgimport.import AS i
+           WHERE i.id >= $1 AND i.id < $3 AND (cardinality($4::text[]) = 0 OR i.state = ANY ($4))
+             AND ($5::float8 IS NULL OR i.created_at >= clock_timestamp() - $5 * interval '1 second')
+             AND ($6::text IS NULL OR i.submitted_by = $6::name)
+             AND ($7::text IS NULL OR position(lower($7) IN lower(i.source)) > 0 OR position(lower($7) IN lower(i.target)) > 0)
+           ORDER BY i.id DESC LIMIT $2"#,
         oldest.0,
         limit,
         filter.before.map_or(i64::MAX, |import| import.0),
@@ -275,41 +235,25 @@ async fn statuses(
     )
     .fetch_all(&mut *conn)
     .await?;
+    let running: Vec<i64> = rows
+        .iter()
+        .filter(|row| !row.state.is_final())
+        .map(|row| row.id)
+        .collect();
+    let mut counts = open::counts(conn, &running).await?;
     let mut statuses = Vec::with_capacity(rows.len());
     for row in rows {
         let import = ImportId(row.id);
-        let open = Open {
-            pending: count(row.pending_chunks)?,
-            failed: count(row.failed_chunks)?,
-            open_records: count(row.pending_records)? + count(row.failed_records)?,
-            rejected: count(row.rejected)?,
-            undecided: count(row.undecided_chunks.unwrap_or_default())?,
-            undecided_rows: count(row.undecided_rows.unwrap_or_default())?,
-            kept_chunks: count(row.kept_chunks)?,
-            kept: count(row.kept)?,
-            missing: count(row.missing)?,
-            updated: count(row.updated)?,
-            unchanged: count(row.unchanged)?,
-            skipped: count(row.skipped)?,
-            restored: count(row.restored)?,
-            removed: count(row.removed)?,
-            returned: count(row.returned)?,
-        };
-        let stored = unsigned_option("the number of chunks", row.chunk_count)?
-            .zip(unsigned_option("the number of records", row.record_count)?);
         let frozen = row
             .totals
             .and_then(|totals| serde_json::from_value::<Totals>(totals).ok());
-        // An older worker's fence does not say what is left from each chunk on.
-        let uncounted = row.open_ordinal.is_some() && row.undecided_chunks.is_none();
-        let totals = match (row.state, frozen, stored) {
-            (state, Some(totals), _) if state.is_final() => totals,
-            (ImportState::Cancelling, _, _) if uncounted => chunks::totals(conn, import).await?,
-            (ImportState::Cancelling, Some(totals), _) if row.fenced => undoing(&totals, &open),
-            // Until the fence nothing is taken away.
-            (ImportState::Cancelling, Some(totals), _) => totals,
-            (state, _, Some((chunks, records))) if !state.is_final() => loading(chunks, records, &open),
-            _ => chunks::totals(conn, import).await?,
+        let totals = match (
+            counts.remove(&row.id).and_then(|counts| counts.totals(row.state)),
+            frozen,
+        ) {
+            (Some(totals), _) => totals,
+            (None, Some(totals)) if row.state.is_final() => totals,
+            (None, _) => chunks::totals(conn, import).await?,
         };
         let stored = StoredSpec {
             version: row.spec_version,
@@ -364,67 +308,6 @@ async fn statuses(
         });
     }
     Ok(statuses)
-}
-
-fn count(value: i64) -> Result<u64, LedgerError> {
-    unsigned("a sum of chunks", value)
-}
-
-/// What of an import's chunks is not as it shall be in the end.
-struct Open {
-    pending: u64,
-    failed: u64,
-    /// Records of pending and failed chunks.
-    open_records: u64,
-    rejected: u64,
-    /// Of an undo: what it has not decided, and what it left.
-    undecided: u64,
-    undecided_rows: u64,
-    kept_chunks: u64,
-    kept: u64,
-    missing: u64,
-    /// What came of records whose key was taken.
-    updated: u64,
-    unchanged: u64,
-    skipped: u64,
-    restored: u64,
-    /// Rows that the source did not have, and those that were put back.
-    removed: u64,
-    returned: u64,
-}
-
-/// The totals of an import that loads: what is stored, less what is open.
-fn loading(chunks: u64, records: u64, open: &Open) -> Totals {
-    Totals {
-        chunks,
-        pending: open.pending,
-        failed: open.failed,
-        loaded: chunks.saturating_sub(open.pending + open.failed),
-        records,
-        rejected: open.rejected,
-        rows_loaded: records.saturating_sub(open.open_records + open.rejected + open.unchanged + open.skipped),
-        rows_updated: open.updated,
-        unchanged: open.unchanged,
-        skipped: open.skipped,
-        rows_removed: open.removed,
-        ..Totals::default()
-    }
-}
-
-/// The totals of an import whose undo is fenced: as they were at the fence, less what is decided.
-fn undoing(at_fence: &Totals, open: &Open) -> Totals {
-    let decided = at_fence.rows_loaded.saturating_sub(open.undecided_rows);
-    let loaded = open.undecided + open.kept_chunks;
-    Totals {
-        loaded,
-        deleted: (at_fence.loaded + at_fence.deleted).saturating_sub(loaded),
-        rows_kept: open.kept,
-        rows_missing: open.missing,
-        rows_deleted: decided.saturating_sub(open.kept + open.missing),
-        rows_restored: open.restored,
-        rows_returned: open.returned,
-        ..*at_fence
-    }
 }
 
 async fn chunk_errors(conn: &mut PgConnection, import: ImportId) -> Result<Vec<ChunkError>, LedgerError> {

@@ -22,7 +22,7 @@ pub use check::{Purpose, check, check_again, whole};
 pub use choice::NoHost;
 pub use grants::{Duty, grant};
 pub use lease::Session;
-pub use migrate::{migrate, refuse_older_workers};
+pub use migrate::{is_migrated, migrate, refuse_older_workers};
 pub use pool::{Pool, pool};
 pub(crate) use way::Host;
 

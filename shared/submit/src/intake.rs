@@ -80,6 +80,8 @@ pub struct Intake<'a> {
     /// **Bytes** of payload that may be pending.
     pub max_pending: u64,
     pub rejects: RejectsSpec,
+    /// Whether chunks may be stored already: an interrupted submission goes on.
+    pub resumes: bool,
     /// Whether only some chunks are in line at once, and whoever loads one brings the next.
     pub advances: bool,
     /// Whether rows are deleted at the end which the source does not have.
@@ -89,14 +91,13 @@ pub struct Intake<'a> {
 }
 
 impl Intake<'_> {
-    /// Stores everything that is produced, and moves the import to `loading`.
+    /// Stores everything that is produced, and moves the import to `loading`. Returns how many chunks it has.
     ///
-    /// With chunks stored already (an interrupted submission that goes on), those are skipped after checking that the source has the
-    /// same chunks still.
+    /// With chunks stored already, those are skipped after checking that the source has the same chunks still.
     ///
     /// # Errors
     /// [`IntakeError`]. When the source is at fault the import is `failed` then.
-    pub async fn run(&self, mut producer: Producer) -> Result<Fingerprint, IntakeError> {
+    pub async fn run(&self, mut producer: Producer) -> Result<i32, IntakeError> {
         match self.store_all(&mut producer).await {
             Err(
                 error @ (IntakeError::Input(_)
@@ -111,12 +112,14 @@ impl Intake<'_> {
         }
     }
 
-    async fn store_all(&self, producer: &mut Producer) -> Result<Fingerprint, IntakeError> {
-        let stored = self
-            .through_outages(async |conn| Ok(chunks::split_progress(conn, self.import).await?))
-            .await?;
-        let resume_at = stored.end.unwrap_or((0, 0));
-        let mut next_ordinal = stored.chunks;
+    async fn store_all(&self, producer: &mut Producer) -> Result<i32, IntakeError> {
+        let (mut next_ordinal, mut resume_at) = (0, (0, 0));
+        if self.resumes {
+            let stored = self
+                .through_outages(async |conn| Ok(chunks::split_progress(conn, self.import).await?))
+                .await?;
+            (next_ordinal, resume_at) = (stored.chunks, stored.end.unwrap_or_default());
+        }
         // One batch shall not be more than may be pending in all.
         let most_bytes = BATCH_BYTES.min(self.max_pending);
         let mut batch_bytes = FIRST_BATCH_BYTES.min(most_bytes);
@@ -152,7 +155,7 @@ impl Intake<'_> {
                 .ok_or(IntakeError::TooManyChunks)?;
             if let Some(fingerprint) = end {
                 self.finish(&fingerprint).await?;
-                return Ok(fingerprint);
+                return Ok(next_ordinal);
             }
             if !batch.is_empty() {
                 batch_bytes = (batch_bytes * 2).min(most_bytes);
@@ -244,11 +247,15 @@ impl Intake<'_> {
                 end_split(&mut tx, self.import, self.sweeps).await?;
             }
             tx.commit().await.map_err(LedgerError::from)?;
+            if moved {
+                return Ok(());
+            }
             // A lost answer to an earlier try may hide that it was this process that moved it.
-            let split = imports::read(conn, self.import)
-                .await?
-                .is_some_and(|import| import.split);
-            if moved || split { Ok(()) } else { Err(IntakeError::Lost) }
+            let import = imports::read(conn, self.import).await?;
+            import
+                .filter(|import| import.split)
+                .map(|_| ())
+                .ok_or(IntakeError::Lost)
         })
         .await?;
         if self.sweeps {

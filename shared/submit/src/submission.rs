@@ -10,7 +10,7 @@ use crate::chunks::SourceChunks;
 use crate::intake::{Intake, Notice};
 use crate::producer::Producer;
 use ledger::{
-    LedgerError, chunks,
+    LedgerError,
     imports::{self, Import, NewImport},
     inputs::{Holder, Taking, find_holder, lock_keys},
     notifications, references, segments, sessions,
@@ -109,7 +109,7 @@ impl<'a> Submission<'a> {
         let mut as_the_role = database::check(&self.role_session, Purpose::Submit).await?;
         let place = match Target::find(&mut as_the_role, &request.table).await {
             Ok(oid) => {
-                as_the_role.close().await;
+                self.pool.adopt(as_the_role).await;
                 self.tell_that_it_exists(oid, request).await?;
                 return Ok(None);
             }
@@ -119,7 +119,7 @@ impl<'a> Submission<'a> {
         if !only_shown {
             place.check_may_create(&mut as_the_role).await?;
         }
-        as_the_role.close().await;
+        self.pool.adopt(as_the_role).await;
         let looked = Looked::new(request).await?;
         looked.tell(self.observe);
         Draft::new(request, place, looked).await.map(Some)
@@ -203,10 +203,11 @@ impl<'a> Submission<'a> {
                 table: table.place().name().to_owned(),
             });
         }
+        let resumes = taken_over.is_some();
         if let Some(spec) = taken_over {
             prepared.cut_as(*spec);
         }
-        self.split(import, request, prepared).await
+        self.split(import, request, prepared, resumes).await
     }
 
     /// Does what a submission does before it stores anything.
@@ -373,7 +374,7 @@ impl<'a> Submission<'a> {
     async fn prepare(&self, request: &Request) -> Result<Prepared, SubmitError> {
         let mut as_the_role = database::check(&self.role_session, Purpose::Submit).await?;
         let oid = Target::find(&mut as_the_role, &request.table).await?;
-        as_the_role.close().await;
+        self.pool.adopt(as_the_role).await;
         let target = self.describe(oid, request).await?;
         let looked = Looked::new(request).await?;
         let conflict = self.resolve_conflict(request, &looked, &target).await?;
@@ -542,7 +543,13 @@ impl<'a> Submission<'a> {
             .await
     }
 
-    async fn split(&self, import: ImportId, request: &Request, prepared: Prepared) -> Result<Submitted, SubmitError> {
+    async fn split(
+        &self,
+        import: ImportId,
+        request: &Request,
+        prepared: Prepared,
+        resumes: bool,
+    ) -> Result<Submitted, SubmitError> {
         let _ = self.progress.own_import.set(import);
         if self.is_split_by_workers(import, &prepared.aim.spec).await? {
             (self.observe)(Event::SplitByWorkers);
@@ -558,10 +565,15 @@ impl<'a> Submission<'a> {
                 (self.observe)(Event::Superseded { import: superseded });
             }
         }
-        // As it was submitted, which may have been by another process, with other options.
-        let advances = self
-            .through_outages(async |conn| Ok(imports::read(conn, import).await?.is_some_and(|import| import.advances)))
-            .await?;
+        let advances = if resumes {
+            // As it was submitted, which may have been with other options.
+            self.through_outages(async |conn| {
+                Ok(imports::read(conn, import).await?.is_some_and(|import| import.advances))
+            })
+            .await?
+        } else {
+            imports::advances(&prepared.aim.spec, request.share)
+        };
         let by_reference = prepared.aim.spec.source.by_reference;
         if let (true, Err(why)) = (by_reference, prepared.aim.spec.format.ends_with_lines()) {
             (self.observe)(Event::SplitHere { why });
@@ -575,18 +587,16 @@ impl<'a> Submission<'a> {
             submitter: &self.name,
             max_pending: request.max_pending,
             rejects: prepared.aim.spec.rejects,
+            resumes,
             advances,
             sweeps: prepared.aim.spec.conflict.missing().is_some(),
             notify: &notify,
         };
-        intake
+        let chunks = intake
             .run(producer)
             .await
             .map_err(|source| SubmitError::Intake { import, source })?;
-        let stored = self
-            .through_outages(async |conn| Ok(chunks::split_progress(conn, import).await?))
-            .await?;
-        if stored.chunks == 0 {
+        if chunks == 0 {
             (self.observe)(Event::Empty);
         }
         let ended = self

@@ -1,9 +1,9 @@
 //! What must be true of a database before it is used: its version, that it takes changes, and the role's privileges.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use model::PROTOCOL;
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -89,7 +89,10 @@ pub async fn check(hosts: &Hosts, purpose: Purpose) -> Result<Session, DatabaseE
 
 async fn check_all(hosts: &Hosts, purpose: Purpose) -> Result<Session, DatabaseError> {
     let (mut conn, place) = connect(hosts).await?;
-    // Whether it can be read or not, more is asked.
+    if is_in_order(&mut conn, purpose).await? {
+        return Ok(conn);
+    }
+    // What is not. Whether the version can be read or not, more is asked.
     let mut tx = conn.begin().await.map_err(DatabaseError::Version)?;
     let version = check_version(&mut tx, &place).await;
     tx.rollback().await.map_err(DatabaseError::Version)?;
@@ -102,6 +105,39 @@ async fn check_all(hosts: &Hosts, purpose: Purpose) -> Result<Session, DatabaseE
         check_writable(&mut conn, &place).await?;
     }
     Ok(conn)
+}
+
+/// Whether there is nothing to say, by one question: a new session plans each for the first time. What is missing makes it an error.
+async fn is_in_order(conn: &mut PgConnection, purpose: Purpose) -> Result<bool, DatabaseError> {
+    let mut all = format!(
+        "(SELECT pg_catalog.max(version) FROM pgimport._sqlx_migrations WHERE success) = {}::pg_catalog.int8",
+        newest_version()
+    );
+    for (schema, name, privileges) in purpose.needs() {
+        let kind = if name.ends_with(')') { "function" } else { "table" };
+        for privilege in *privileges {
+            // Writing to a string does not fail.
+            let _ = write!(
+                all,
+                " AND pg_catalog.has_{kind}_privilege('{schema}.{name}'::pg_catalog.text, '{privilege}'::pg_catalog.text)"
+            );
+        }
+    }
+    if purpose != Purpose::Look {
+        all.push_str(" AND NOT pg_catalog.pg_is_in_recovery() AND NOT pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool");
+    }
+    let mut tx = conn.begin().await.map_err(DatabaseError::Version)?;
+    let asked = sqlx::raw_sql(AssertSqlSafe(format!("SELECT {all}")))
+        .fetch_one(&mut *tx)
+        .await;
+    tx.rollback().await.map_err(DatabaseError::Version)?;
+    let yes = asked.and_then(|row| row.try_get::<Option<bool>, _>(0));
+    Ok(matches!(yes, Ok(Some(true))))
+}
+
+/// The version of the schema that this program was built for.
+fn newest_version() -> i64 {
+    MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0)
 }
 
 /// Checks that the database is there and takes changes, as one that was so before may not after a failover.
@@ -300,7 +336,7 @@ async fn check_writable(conn: &mut PgConnection, place: &str) -> Result<(), Data
 /// # Errors
 /// [`DatabaseError::NotMigrated`] or [`DatabaseError::Newer`], saying what to do; [`DatabaseError::Version`] when it cannot be read.
 async fn check_version(conn: &mut PgConnection, place: &str) -> Result<(), DatabaseError> {
-    let wanted = MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0);
+    let wanted = newest_version();
     let found: Option<i64> =
         match sqlx::query("SELECT pg_catalog.max(version) AS version FROM pgimport._sqlx_migrations WHERE success")
             .fetch_one(&mut *conn)

@@ -20,9 +20,36 @@ use crate::hosts::Setting;
 
 const THERE: &str = "a session has its connection until it is dropped";
 
-enum Link {
+/// The connection of a session.
+pub(super) enum Link {
     Own(Box<PgConnection>),
     Pooled(PoolConnection<Postgres>),
+}
+
+impl Deref for Link {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        match self {
+            Self::Own(conn) => conn,
+            Self::Pooled(conn) => conn,
+        }
+    }
+}
+
+impl DerefMut for Link {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        match self {
+            Self::Own(conn) => conn,
+            Self::Pooled(conn) => conn,
+        }
+    }
+}
+
+impl From<PoolConnection<Postgres>> for Link {
+    fn from(conn: PoolConnection<Postgres>) -> Self {
+        Self::Pooled(conn)
+    }
 }
 
 /// A session. What is done in it counts once it was [committed](Session::commit).
@@ -42,20 +69,14 @@ impl Deref for Session {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        match self.link.as_ref().expect(THERE) {
-            Link::Own(conn) => conn,
-            Link::Pooled(conn) => conn,
-        }
+        self.link.as_ref().expect(THERE)
     }
 }
 
 impl DerefMut for Session {
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.is_settled = false;
-        match self.link.as_mut().expect(THERE) {
-            Link::Own(conn) => conn,
-            Link::Pooled(conn) => conn,
-        }
+        self.link.as_mut().expect(THERE)
     }
 }
 
@@ -68,11 +89,28 @@ impl Session {
         Self::with(Link::Own(Box::new(conn)), way).begin(settings).await
     }
 
-    /// A connection of a pool, straight to a server; kept as `spare`, where it may be, when it is given back.
-    pub(super) fn whole(conn: PoolConnection<Postgres>, spare: &Spare) -> Self {
-        let mut session = Self::with(Link::Pooled(conn), Way::Whole);
+    /// A connection straight to a server; kept as `spare`, where it may be, when it is given back.
+    pub(super) fn whole(link: impl Into<Link>, spare: &Spare) -> Self {
+        let mut session = Self::with(link.into(), Way::Whole);
         session.spare = Some(spare.clone());
         session
+    }
+
+    /// Makes one that was opened by itself, straight to a server, what those of a pool with these settings are; kept as `spare`. Any other ends.
+    pub(super) async fn adopt(mut self, settings: &[Setting], spare: &Spare) {
+        if !self.is_whole() {
+            return self.close().await;
+        }
+        let settings: Vec<String> = settings
+            .iter()
+            .map(|(name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)"))
+            .collect();
+        let set = format!("SELECT {}", settings.join(", "));
+        if sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *self).await.is_err() {
+            return self.discard();
+        }
+        self.is_settled = true;
+        self.spare = Some(spare.clone());
     }
 
     /// Begins with a connection of a pool that was [prepared](prepare) for transactions.
@@ -167,12 +205,12 @@ impl Drop for Session {
                     }
                 });
             }
-            (Some(Link::Pooled(conn)), _) if !self.begun => {
+            (Some(link), _) if !self.begun => {
                 // A transaction that was dropped within it is rolled back by the next thing that is sent, which the pool does.
-                let in_order = self.is_settled && !conn.should_flush() && !conn.is_in_transaction();
+                let in_order = self.is_settled && !link.should_flush() && !link.is_in_transaction();
                 match self.spare.take().filter(|_| in_order) {
-                    Some(spare) => spare.keep(conn),
-                    None => drop(conn),
+                    Some(spare) => spare.keep(link),
+                    None => drop(link),
                 }
             }
             (link, _) => end(link),

@@ -9,7 +9,11 @@ use sqlx::{
     postgres::PgPoolOptions,
 };
 
-use super::{ACQUIRE_TIMEOUT, DatabaseError, SEARCH_PATH, check::whole, place};
+use super::{
+    ACQUIRE_TIMEOUT, DatabaseError, SEARCH_PATH,
+    check::{connect, whole},
+    place,
+};
 use crate::hosts::Hosts;
 
 /// How often a migration looks whether another one has ended.
@@ -23,7 +27,7 @@ pub(super) static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 /// [`DatabaseError`], when the database cannot be reached or a migration fails.
 pub async fn migrate(hosts: &Hosts) -> Result<(), DatabaseError> {
     let host = whole(hosts, "a migration").await?;
-    let connect = |source| DatabaseError::Connect {
+    let of_connect = |source| DatabaseError::Connect {
         place: place(&host),
         source,
     };
@@ -31,15 +35,15 @@ pub async fn migrate(hosts: &Hosts) -> Result<(), DatabaseError> {
     let options = host.first().clone().application_name("pg_import-migrate");
     let mut lock = PgConnection::connect_with(&options.clone().options([SEARCH_PATH]))
         .await
-        .map_err(connect)?;
-    await_turn(&mut lock).await.map_err(connect)?;
-    let schema = extension_schema(&mut lock).await.map_err(connect)?;
+        .map_err(of_connect)?;
+    await_turn(&mut lock).await.map_err(of_connect)?;
+    let schema = extension_schema(&mut lock).await.map_err(of_connect)?;
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .connect_with(options.options([("search_path", format!("{schema},pg_temp"))]))
         .await
-        .map_err(connect)?;
+        .map_err(of_connect)?;
     let oldest = oldest_protocol(&mut lock).await;
     let outcome = match refuse_older_workers(&mut lock, oldest).await {
         Ok(()) => run_migrations(&pool).await,
@@ -48,6 +52,26 @@ pub async fn migrate(hosts: &Hosts) -> Result<(), DatabaseError> {
     pool.close().await;
     drop(lock.close().await);
     outcome
+}
+
+/// Whether both schemas are of exactly this version, so that [`migrate`] has nothing to do. Any error is for that to tell.
+pub async fn is_migrated(hosts: &Hosts) -> bool {
+    let current = async {
+        let (mut session, _) = connect(hosts).await.ok()?;
+        let newest = |migrator: &Migrator| migrator.iter().map(|migration| migration.version).max();
+        let is_current: Option<bool> = sqlx::query_scalar(
+            "SELECT (SELECT pg_catalog.max(version) FROM pgimport._sqlx_migrations WHERE success) = $1
+                AND (SELECT pg_catalog.max(version) FROM apalis._sqlx_migrations WHERE success) = $2",
+        )
+        .bind(newest(&MIGRATOR))
+        .bind(newest(&PostgresStorage::migrations()))
+        .fetch_one(&mut *session)
+        .await
+        .ok()?;
+        session.close().await;
+        is_current
+    };
+    current.await.unwrap_or(false)
 }
 
 /// Becomes the one session that migrates, until it is closed: CREATE EXTENSION and CREATE SCHEMA IF NOT EXISTS are not safe against

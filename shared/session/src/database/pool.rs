@@ -16,7 +16,7 @@ use crate::hosts::Hosts;
 const CHOICE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sessions whose connections are used again, each with the host that was right when it was opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Pool {
     /// Straight to a server.
     whole: PgPool,
@@ -90,6 +90,11 @@ impl Pool {
         }
     }
 
+    /// Keeps a session with the same hosts that was opened by itself, for who asks next: with the settings that this pool's have.
+    pub async fn adopt(&self, session: Session) {
+        session.adopt(self.hosts.settings(), &self.spare).await;
+    }
+
     /// Does something that needs one session, and has it count.
     ///
     /// # Errors
@@ -136,7 +141,7 @@ impl Pool {
 
     /// Closes all sessions, and waits for those that are in use.
     pub async fn close(&self) {
-        self.spare.close();
+        self.spare.close().await;
         tokio::join!(self.whole.close(), self.lent.close());
     }
 }

@@ -9,18 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{Postgres, pool::PoolConnection};
+use sqlx::Connection as _;
+
+use super::lease::Link;
 
 /// For how long no session is given back to the pool, which ends those that are old, and those of a host that is not the right one any more.
 const KEPT_AT_MOST: Duration = Duration::from_secs(600);
 
 /// Room for one session of a pool.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Spare(Arc<Mutex<Kept>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Kept {
-    session: Option<PoolConnection<Postgres>>,
+    session: Option<Link>,
     /// When one was kept that the pool had looked at.
     since: Option<Instant>,
     /// Those who wait for the pool, which does not know of this session.
@@ -33,7 +35,7 @@ pub(super) struct Waiting(Spare);
 
 impl Spare {
     /// The session that is kept, or else the right to wait for the pool: as long as somebody does, none is kept.
-    pub(super) fn take(&self) -> Result<PoolConnection<Postgres>, Waiting> {
+    pub(super) fn take(&self) -> Result<Link, Waiting> {
         let mut kept = self.lock();
         kept.session.take().ok_or_else(|| {
             kept.waiting += 1;
@@ -41,8 +43,8 @@ impl Spare {
         })
     }
 
-    /// Keeps a session, or gives it back to its pool.
-    pub(super) fn keep(&self, session: PoolConnection<Postgres>) {
+    /// Keeps a session, or gives it back to its pool; one that has none ends.
+    pub(super) fn keep(&self, session: Link) {
         let mut kept = self.lock();
         let since = *kept.since.get_or_insert_with(Instant::now);
         let left = if kept.waiting == 0 && !kept.is_closed && since.elapsed() < KEPT_AT_MOST {
@@ -55,13 +57,17 @@ impl Spare {
         drop(left);
     }
 
-    /// Keeps none any more.
-    pub(super) fn close(&self) {
-        let mut kept = self.lock();
-        kept.is_closed = true;
-        let left = kept.session.take();
-        drop(kept);
-        drop(left);
+    /// Keeps none any more, and ends one that no pool does.
+    pub(super) async fn close(&self) {
+        let left = {
+            let mut kept = self.lock();
+            kept.is_closed = true;
+            kept.session.take()
+        };
+        if let Some(Link::Own(conn)) = left {
+            // It does nothing any more.
+            drop(conn.close().await);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
