@@ -90,11 +90,15 @@ bench-rivals ROWS="200000" ROUNDS="3": bench-build
     bench/rivals-env
     python3 bench/bench.py --rivals --rows {{ ROWS }} --rounds {{ ROUNDS }}
 
+# Measure other tables: one without a sequence, one with three more indexes
+bench-tables ROWS="2000000" ROUNDS="3": bench-build
+    python3 bench/bench.py --tables --rows {{ ROWS }} --rounds {{ ROUNDS }}
+
 # Measure chunk sizes
 bench-chunks ROWS="2000000" ROUNDS="3": bench-build
     python3 bench/bench.py --rows {{ ROWS }} --rounds {{ ROUNDS }} --chunk-sizes 1000 10000 25000 50000 100000 1000000
 
-# Measure what limits growth: WHAT is connections, chunks, history, idle, or nothing for all
+# Measure what limits growth: WHAT is connections, chunks, history, idle, beside or waits, or nothing for all but the last
 bench-scale *WHAT: bench-build
     python3 bench/scale.py {{ WHAT }}
 

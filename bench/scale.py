@@ -124,7 +124,8 @@ def waits(laboratory, rows, counts):
             laboratory.server.psql("DROP TABLE IF EXISTS waits", "CREATE UNLOGGED TABLE waits (what text)")
             with laboratory.workers(1, count):
                 watcher = laboratory.server.start_psql(
-                    f"DO $$BEGIN LOOP INSERT INTO waits {look}; COMMIT; PERFORM pg_sleep(0.02); END LOOP; END$$")
+                    # It has to hear that its client is gone.
+                    "SET client_connection_check_interval = '100ms'", f"DO $$BEGIN LOOP INSERT INTO waits {look}; COMMIT; PERFORM pg_sleep(0.02); END LOOP; END$$")
                 timed = Timed()
                 imported = laboratory.submit("enqueue", path, "--load-method", method)
                 result = timed.end(laboratory.ended(imported, "loaded"))

@@ -174,7 +174,9 @@ fn read_so_far(status: &ImportStatus, progress: Option<&Progress>) -> String {
 pub async fn warn_when_alone(open: &Open, import: ImportId) -> std::convert::Infallible {
     // A worker that is starting gets this time.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let unserved = async { ledger::workers::unserved_lane(&mut *open.connection().await?, import).await };
+    let unserved = open
+        .pool
+        .within(async |conn| ledger::workers::unserved_lane(conn, import).await);
     // What keeps the question from being answered is for the follower to tell.
     if !open.is_local()
         && let Ok(Some(lane)) = unserved.await
@@ -192,7 +194,7 @@ pub async fn while_reading(open: &Open, progress: &Progress, display: &Mutex<Dis
             continue;
         };
         // What keeps the question from being answered is for whoever reads to tell.
-        let status = async { read::status(&mut *open.connection().await?, import).await };
+        let status = open.pool.within(async |conn| read::status(conn, import).await);
         if let (Ok(Some(status)), Ok(mut display)) = (status.await, display.lock()) {
             display.show(&status, Some(progress));
         }

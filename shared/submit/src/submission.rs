@@ -402,7 +402,9 @@ impl<'a> Submission<'a> {
         }
         let filled = looked.spec(request, target)?.mapping.columns();
         let mut conn = self.pool.acquire().await.map_err(SubmitError::Connect)?;
-        Ok(target.resolve_conflict(&mut conn, &request.conflict, &filled).await?)
+        let conflict = target.resolve_conflict(&mut conn, &request.conflict, &filled).await?;
+        conn.commit().await.map_err(SubmitError::Connect)?;
+        Ok(conflict)
     }
 
     /// The table that somebody else made under the name of one that was to be made.
@@ -596,7 +598,7 @@ impl<'a> Submission<'a> {
             .run(producer)
             .await
             .map_err(|source| SubmitError::Intake { import, source })?;
-        if chunks == 0 {
+        if chunks == 0 && prepared.aim.spec.conflict.missing().is_none() {
             (self.observe)(Event::Empty);
         }
         let ended = self

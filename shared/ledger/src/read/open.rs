@@ -53,6 +53,8 @@ impl Counts {
             (ImportState::Cancelling, Some(totals)) if self.is_fenced => Some(self.open.undoing(&totals)),
             // Until the fence nothing is taken away.
             (ImportState::Cancelling, Some(totals)) => Some(totals),
+            // It was fenced since its state was read, and nothing is open any more.
+            (state, _) if self.is_fenced && state != ImportState::Cancelling => None,
             _ => self.stored.map(|(chunks, records)| self.open.loading(chunks, records)),
         }
     }

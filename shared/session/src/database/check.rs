@@ -11,7 +11,7 @@ use super::{
     choice::Opened,
     database_name,
     lease::Session,
-    migrate::MIGRATOR,
+    migrate::{MIGRATOR, newest},
     place,
     way::{PROTOCOL_VIOLATION, Way},
 };
@@ -111,7 +111,7 @@ async fn check_all(hosts: &Hosts, purpose: Purpose) -> Result<Session, DatabaseE
 async fn is_in_order(conn: &mut PgConnection, purpose: Purpose) -> Result<bool, DatabaseError> {
     let mut all = format!(
         "(SELECT pg_catalog.max(version) FROM pgimport._sqlx_migrations WHERE success) = {}::pg_catalog.int8",
-        newest_version()
+        newest(&MIGRATOR)
     );
     for (schema, name, privileges) in purpose.needs() {
         let kind = if name.ends_with(')') { "function" } else { "table" };
@@ -133,11 +133,6 @@ async fn is_in_order(conn: &mut PgConnection, purpose: Purpose) -> Result<bool, 
     tx.rollback().await.map_err(DatabaseError::Version)?;
     let yes = asked.and_then(|row| row.try_get::<Option<bool>, _>(0));
     Ok(matches!(yes, Ok(Some(true))))
-}
-
-/// The version of the schema that this program was built for.
-fn newest_version() -> i64 {
-    MIGRATOR.iter().map(|m| m.version).max().unwrap_or(0)
 }
 
 /// Checks that the database is there and takes changes, as one that was so before may not after a failover.
@@ -336,7 +331,7 @@ async fn check_writable(conn: &mut PgConnection, place: &str) -> Result<(), Data
 /// # Errors
 /// [`DatabaseError::NotMigrated`] or [`DatabaseError::Newer`], saying what to do; [`DatabaseError::Version`] when it cannot be read.
 async fn check_version(conn: &mut PgConnection, place: &str) -> Result<(), DatabaseError> {
-    let wanted = newest_version();
+    let wanted = newest(&MIGRATOR);
     let found: Option<i64> =
         match sqlx::query("SELECT pg_catalog.max(version) AS version FROM pgimport._sqlx_migrations WHERE success")
             .fetch_one(&mut *conn)

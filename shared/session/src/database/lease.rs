@@ -96,9 +96,10 @@ impl Session {
         session
     }
 
-    /// Makes one that was opened by itself, straight to a server, what those of a pool with these settings are; kept as `spare`. Any other ends.
+    /// Makes one that was opened by itself, straight to a server, what those of a pool with these settings are; kept as `spare`, where there is none.
+    /// Any other ends.
     pub(super) async fn adopt(mut self, settings: &[Setting], spare: &Spare) {
-        if !self.is_whole() {
+        if !self.is_whole() || spare.is_kept() {
             return self.close().await;
         }
         let settings: Vec<String> = settings

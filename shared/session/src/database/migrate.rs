@@ -54,11 +54,10 @@ pub async fn migrate(hosts: &Hosts) -> Result<(), DatabaseError> {
     outcome
 }
 
-/// Whether both schemas are of exactly this version, so that [`migrate`] has nothing to do. Any error is for that to tell.
+/// Whether both schemas are of this version, by their newest migrations, so that [`migrate`] has nothing to do. Any error is for that to tell.
 pub async fn is_migrated(hosts: &Hosts) -> bool {
     let current = async {
         let (mut session, _) = connect(hosts).await.ok()?;
-        let newest = |migrator: &Migrator| migrator.iter().map(|migration| migration.version).max();
         let is_current: Option<bool> = sqlx::query_scalar(
             "SELECT (SELECT pg_catalog.max(version) FROM pgimport._sqlx_migrations WHERE success) = $1
                 AND (SELECT pg_catalog.max(version) FROM apalis._sqlx_migrations WHERE success) = $2",
@@ -72,6 +71,11 @@ pub async fn is_migrated(hosts: &Hosts) -> bool {
         is_current
     };
     current.await.unwrap_or(false)
+}
+
+/// The version of a schema with all migrations.
+pub(super) fn newest(migrator: &Migrator) -> i64 {
+    migrator.iter().map(|migration| migration.version).max().unwrap_or(0)
 }
 
 /// Becomes the one session that migrates, until it is closed: CREATE EXTENSION and CREATE SCHEMA IF NOT EXISTS are not safe against

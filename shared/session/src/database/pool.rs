@@ -27,7 +27,7 @@ pub struct Pool {
     hosts: Arc<Hosts>,
 }
 
-/// A pool of at most `size` sessions; connects when first used.
+/// A pool of at most `size` sessions, and one that was [adopted](Pool::adopt); connects when first used.
 #[must_use]
 pub fn pool(hosts: Hosts, size: u32) -> Pool {
     let options = || {
@@ -90,7 +90,8 @@ impl Pool {
         }
     }
 
-    /// Keeps a session with the same hosts that was opened by itself, for who asks next: with the settings that this pool's have.
+    /// Keeps a session with the same hosts that was opened by itself, for who asks next, with the settings that this pool's have; if one is kept
+    /// already, it is that one.
     pub async fn adopt(&self, session: Session) {
         session.adopt(self.hosts.settings(), &self.spare).await;
     }
@@ -139,7 +140,7 @@ impl Pool {
         self.whole
     }
 
-    /// Closes all sessions, and waits for those that are in use.
+    /// Closes all sessions, and waits for those of its own that are in use.
     pub async fn close(&self) {
         self.spare.close().await;
         tokio::join!(self.whole.close(), self.lent.close());

@@ -23,7 +23,7 @@ pub(super) struct Spare(Arc<Mutex<Kept>>);
 #[derive(Default)]
 struct Kept {
     session: Option<Link>,
-    /// When one was kept that the pool had looked at.
+    /// When the first was kept since the pool had one to look at.
     since: Option<Instant>,
     /// Those who wait for the pool, which does not know of this session.
     waiting: u32,
@@ -41,6 +41,11 @@ impl Spare {
             kept.waiting += 1;
             Waiting(self.clone())
         })
+    }
+
+    /// Whether there is one, which has seen use.
+    pub(super) fn is_kept(&self) -> bool {
+        self.lock().session.is_some()
     }
 
     /// Keeps a session, or gives it back to its pool; one that has none ends.
