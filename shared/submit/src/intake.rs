@@ -251,11 +251,10 @@ impl Intake<'_> {
                 return Ok(());
             }
             // A lost answer to an earlier try may hide that it was this process that moved it.
-            let import = imports::read(conn, self.import).await?;
-            import
-                .filter(|import| import.split)
-                .map(|_| ())
-                .ok_or(IntakeError::Lost)
+            let split = imports::read(conn, self.import)
+                .await?
+                .is_some_and(|import| import.split);
+            if split { Ok(()) } else { Err(IntakeError::Lost) }
         })
         .await?;
         if self.sweeps {

@@ -583,6 +583,7 @@ impl<'a> Submission<'a> {
         let producer = Producer::start(prepared.chunks, by_reference);
         let _ = self.progress.read.set(producer.progress());
         let notify = |notice| (self.observe)(Event::Intake(notice));
+        let sweeps = prepared.aim.spec.conflict.missing().is_some();
         let intake = Intake {
             pool: &self.pool,
             import,
@@ -591,14 +592,14 @@ impl<'a> Submission<'a> {
             rejects: prepared.aim.spec.rejects,
             resumes,
             advances,
-            sweeps: prepared.aim.spec.conflict.missing().is_some(),
+            sweeps,
             notify: &notify,
         };
         let chunks = intake
             .run(producer)
             .await
             .map_err(|source| SubmitError::Intake { import, source })?;
-        if chunks == 0 && prepared.aim.spec.conflict.missing().is_none() {
+        if chunks == 0 && !sweeps {
             (self.observe)(Event::Empty);
         }
         let ended = self

@@ -102,12 +102,8 @@ impl Session {
         if !self.is_whole() || spare.is_kept() {
             return self.close().await;
         }
-        let settings: Vec<String> = settings
-            .iter()
-            .map(|(name, value)| format!("pg_catalog.set_config('{name}', '{value}', false)"))
-            .collect();
-        let set = format!("SELECT {}", settings.join(", "));
-        if sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut *self).await.is_err() {
+        let set = sqlx::raw_sql(AssertSqlSafe(setting(settings, false)));
+        if set.execute(&mut *self).await.is_err() {
             return self.discard();
         }
         self.is_settled = true;
@@ -221,9 +217,15 @@ impl Drop for Session {
 
 /// What a transaction begins with: one message.
 fn beginning(settings: &[Setting]) -> String {
-    let mut sql = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT 1".to_owned();
+    format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", setting(settings, true))
+}
+
+/// Sets all of them: for the transaction, or for the session.
+fn setting(settings: &[Setting], is_local: bool) -> String {
+    let mut sql = "SELECT 1".to_owned();
     for (name, value) in settings {
-        let _ = write!(sql, ", pg_catalog.set_config('{name}', '{value}', true)");
+        // Writing to a string does not fail.
+        let _ = write!(sql, ", pg_catalog.set_config('{name}', '{value}', {is_local})");
     }
     sql
 }
