@@ -147,6 +147,12 @@ pub fn host(options: &PgConnectOptions) -> String {
         .map_or_else(|| options.get_host().to_owned(), |path| path.display().to_string())
 }
 
+/// Whether the server is reached by its Unix socket.
+#[must_use]
+pub fn is_by_socket(options: &PgConnectOptions) -> bool {
+    host(options).starts_with('/')
+}
+
 /// The names of all hosts, and their ports, as lists that libpq takes.
 #[must_use]
 pub fn lists(hosts: &Hosts) -> (String, String) {

@@ -15,6 +15,7 @@ use ledger::{
     wakeups,
 };
 use model::{ChunkKey, ChunkKind, ImportId, Span};
+use session::database;
 use source::codec::CodecError;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use target::Target;
@@ -146,7 +147,7 @@ async fn parse(plan: &Arc<ImportPlan>, content: Content, span: Span) -> Result<(
     tokio::task::spawn_blocking(move || {
         let bytes = content.bytes()?;
         Ok((
-            rows::parse(&bytes, &plan.shape, span, plan.load.sink())?,
+            rows::parse(&bytes, &plan.shape, span, plan.load.sink(bytes.len()))?,
             bytes.len() as u64,
         ))
     })
@@ -490,7 +491,14 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
         shape: RecordShape::new(columns.clone(), spec, &about)?,
         advances: row.advances,
         objects,
-        load: LoadPlan::new(target, columns, spec.load.method, conflict.as_ref(), row.submitted_by),
+        load: LoadPlan::new(
+            target,
+            columns,
+            spec.load.method,
+            !database::is_by_socket(&context.loaders.connect_options()),
+            conflict.as_ref(),
+            row.submitted_by,
+        ),
     });
     context.keep_plan(import, &plan);
     Ok(plan)

@@ -68,12 +68,18 @@ pub enum LoadError {
 /// one, the whole chunk is worth a try again.
 const CAREFUL_CHUNKS: u32 = 8;
 
+/// **Bytes** of a chunk below which it goes by INSERT where COPY was asked for and the server is reached over TCP. The driver sends COPY's
+/// data and its end in two packets without `TCP_NODELAY`, and after little data the second waits 40 ms for the server to confirm the first.
+const COPY_OVER_TCP: usize = 512 << 10;
+
 /// How the rows of an import are put into its target; made once and used for every chunk, until the table is altered.
 #[derive(Debug)]
 pub struct LoadPlan {
     pub(super) target: Target,
     pub(super) columns: Vec<Column>,
     method: LoadMethod,
+    /// **Bytes** of a chunk from which on it goes by COPY, where that is the method.
+    copy_from: usize,
     /// The role that submitted the import, whose own rights decide; `None` in imports of before.
     submitted_by: Option<String>,
     pub(super) statements: Statements,
@@ -144,6 +150,7 @@ impl LoadPlan {
         target: Target,
         columns: Vec<Column>,
         method: LoadMethod,
+        over_tcp: bool,
         conflict: Option<&Conflict>,
         submitted_by: Option<String>,
     ) -> Self {
@@ -156,6 +163,7 @@ impl LoadPlan {
             target,
             columns,
             method,
+            copy_from: if over_tcp { COPY_OVER_TCP } else { 0 },
             submitted_by,
             spare_sinks: Mutex::default(),
         }
@@ -190,14 +198,19 @@ impl LoadPlan {
         &self.target
     }
 
-    /// What takes the rows of a chunk, in the form that the load method sends.
+    /// What takes the rows of a chunk of so many **bytes**, in the form that the load method sends.
     #[must_use]
-    pub fn sink(&self) -> Sink {
-        let spare = self.spare_sinks.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(|| match self.statements.id_width(self.method) {
-            Some(width) => Sink::tuples(self.columns.len(), width),
-            None => Sink::arrays(&self.columns),
-        })
+    pub fn sink(&self, bytes: usize) -> Sink {
+        let width = self
+            .statements
+            .id_width(self.method)
+            .filter(|_| bytes >= self.copy_from);
+        let mut spare = self.spare_sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        match (spare.iter().position(|sink| sink.is_tuples() == width.is_some()), width) {
+            (Some(index), _) => spare.swap_remove(index),
+            (None, Some(width)) => Sink::tuples(self.columns.len(), width),
+            (None, None) => Sink::arrays(&self.columns),
+        }
     }
 
     /// Whether the server refused a statement, or its transaction, for what rows are, as far as can be known of several.
@@ -223,7 +236,7 @@ impl LoadPlan {
         let _ = self.careful.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Keeps what [`LoadPlan::sink`] gave for the next chunk: no more of them than chunks that are loaded at once.
+    /// Keeps what [`LoadPlan::sink`] gave for the next chunk: no more of each form than chunks that are loaded at once.
     pub fn keep(&self, mut sink: Sink) {
         sink.clear();
         let mut spare = self.spare_sinks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -45,6 +45,12 @@ impl Sink {
         Self::Tuples(TupleBuffer::new(columns, id_width))
     }
 
+    /// Whether it is in the form that COPY takes.
+    #[must_use]
+    pub fn is_tuples(&self) -> bool {
+        matches!(self, Self::Tuples(_))
+    }
+
     /// Forgets the rows, and keeps their room.
     pub fn clear(&mut self) {
         match self {
