@@ -27,7 +27,7 @@ test:
 test-long:
     cargo test --workspace --no-fail-fast -- --include-ignored
 
-# Run the tests, or some of them, against Postgres VERSION (14 to 18): just test-postgres 18 --test loading --test undo
+# Run the tests, or some of them, against Postgres VERSION (14 to 18): just test-postgres 18 --test it undo::
 test-postgres VERSION *TESTS:
     cargo build --workspace --bins
     PG_IMPORT_PG_BIN="$(.ci/postgres {{ VERSION }})" cargo test --workspace --no-fail-fast {{ TESTS }}

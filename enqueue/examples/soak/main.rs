@@ -8,7 +8,7 @@
 
 mod checks;
 mod fleet;
-#[path = "../../tests/support/mod.rs"]
+#[path = "../../tests/it/support/mod.rs"]
 mod support;
 mod tally;
 

@@ -1,7 +1,7 @@
 //! The page in a real browser: a file is uploaded, watched, and taken back, by somebody who only clicks.
 
 mod chromium;
-#[path = "../support/mod.rs"]
+#[path = "../it/support/mod.rs"]
 mod support;
 
 use std::collections::BTreeSet;

@@ -46,7 +46,7 @@ pub(super) fn write(layout: &Layout, settings: &[(String, String)], port: u16) -
 fn text(layout: &Layout, settings: &[(String, String)], port: u16) -> String {
     let mut text = String::from("# Written at each start of the server: changes are lost. Use ALTER SYSTEM instead.\n");
     let port = port.to_string();
-    let sockets = socket_directory(layout);
+    let sockets = socket_directory(layout).unwrap_or_default();
     let ours = [
         ("listen_addresses", "127.0.0.1"),
         ("port", &port),
@@ -63,13 +63,13 @@ fn text(layout: &Layout, settings: &[(String, String)], port: u16) -> String {
 
 /// The cluster's own directory, closed to others; or none, where its name does not fit into an address or into the
 /// setting's list.
-fn socket_directory(layout: &Layout) -> String {
+pub(super) fn socket_directory(layout: &Layout) -> Option<String> {
     let dir = layout.cluster().display().to_string();
     let longest_name = "/.s.PGSQL.65535.lock".len();
     if dir.len() + longest_name > SOCKET_PATH_LIMIT || dir.contains([',', ' ', '\'']) {
-        return String::new();
+        return None;
     }
-    dir
+    Some(dir)
 }
 
 #[cfg(test)]
@@ -102,6 +102,6 @@ mod tests {
     fn a_long_path_has_no_socket() {
         let top = tempfile::tempdir().unwrap();
         let layout = Layout::prepare(&top.path().join("d".repeat(100))).unwrap();
-        assert_eq!(socket_directory(&layout), "");
+        assert_eq!(socket_directory(&layout), None);
     }
 }

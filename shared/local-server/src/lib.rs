@@ -138,7 +138,7 @@ impl EmbeddedServer {
         .await
     }
 
-    /// How to connect: over TCP, to this machine only.
+    /// How to connect: by the server's socket, to this machine only; over TCP where the data directory's name is too long for a socket's.
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.credentials

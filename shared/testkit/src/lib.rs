@@ -4,10 +4,15 @@
 //! pipe that only the test process holds.
 
 use std::{
-    io::Write as _,
-    path::Path,
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
 };
 
 use sqlx::{
@@ -25,6 +30,7 @@ const TEMPLATE: &str = "pg_import_template";
 /// A server of this test process.
 pub struct TestServer {
     server: EmbeddedServer,
+    done_with: mpsc::Sender<String>,
 }
 
 static SHARED: OnceCell<TestServer> = OnceCell::const_new();
@@ -61,7 +67,8 @@ impl TestServer {
             .await
             .expect("to start a private Postgres");
         watch(&dir);
-        let test_server = Self { server };
+        let done_with = drop_databases(server.credentials().connect_options());
+        let test_server = Self { server, done_with };
         test_server.make_template().await;
         test_server
     }
@@ -85,8 +92,11 @@ impl TestServer {
     /// When the log cannot be read.
     #[must_use]
     pub fn log(&self) -> String {
-        let bytes = std::fs::read(self.server.data_dir().join("server.log")).expect("the server's log");
-        String::from_utf8_lossy(&bytes).into_owned()
+        read_log(&self.log_file(), 0)
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.server.data_dir().join("server.log")
     }
 
     /// The server's first process.
@@ -129,7 +139,13 @@ impl TestServer {
             database: name,
             ..self.credentials().clone()
         };
-        TestDb::at(credentials)
+        let log = self.log_file();
+        let origin = Origin {
+            log_start: log.metadata().expect("the server's log").len(),
+            log,
+            done_with: self.done_with.clone(),
+        };
+        TestDb::at(credentials, Some(origin))
     }
 
     async fn admin(&self) -> PgConnection {
@@ -159,6 +175,16 @@ impl TestServer {
 pub struct TestDb {
     credentials: Credentials,
     pool: PgPool,
+    origin: Option<Origin>,
+}
+
+/// The server on which a database was made.
+struct Origin {
+    log: PathBuf,
+    /// **Bytes** that the log had then.
+    log_start: u64,
+    /// Where the database's name is sent when nobody uses it any more.
+    done_with: mpsc::Sender<String>,
 }
 
 impl TestDb {
@@ -175,14 +201,18 @@ impl TestDb {
         database::migrate(&credentials.connect_options().into())
             .await
             .expect("to migrate the database");
-        Self::at(credentials)
+        Self::at(credentials, None)
     }
 
-    fn at(credentials: Credentials) -> Self {
+    fn at(credentials: Credentials, origin: Option<Origin>) -> Self {
         let pool = PgPoolOptions::new()
             .max_connections(5)
             .connect_lazy_with(credentials.connect_options());
-        Self { credentials, pool }
+        Self {
+            credentials,
+            pool,
+            origin,
+        }
     }
 
     #[must_use]
@@ -195,6 +225,16 @@ impl TestDb {
         &self.credentials
     }
 
+    /// What the server has logged since the database was made, of others too.
+    ///
+    /// # Panics
+    /// When the server was not started here, or the log cannot be read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let origin = self.origin.as_ref().expect("a server that was started here");
+        read_log(&origin.log, origin.log_start)
+    }
+
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
         self.credentials.connect_options()
@@ -203,15 +243,69 @@ impl TestDb {
     /// The database's URL, with its password.
     #[must_use]
     pub fn url(&self) -> String {
-        let Credentials {
-            database,
-            password,
-            user,
-            host,
-            port,
-        } = &self.credentials;
-        format!("postgres://{user}:{password}@{host}:{port}/{database}")
+        url(&self.credentials)
     }
+
+    /// The same database, over TCP.
+    #[must_use]
+    pub fn over_tcp(mut self) -> Self {
+        let credentials = Credentials {
+            host: "127.0.0.1".to_owned(),
+            ..self.credentials.clone()
+        };
+        Self::at(credentials, self.origin.take())
+    }
+}
+
+impl Drop for TestDb {
+    fn drop(&mut self) {
+        if let Some(origin) = self.origin.take() {
+            // Without a receiver the server goes, and all its databases.
+            let _ = origin.done_with.send(self.credentials.database.clone());
+        }
+    }
+}
+
+/// A database's URL, with its password; the host may be a socket's directory.
+#[must_use]
+pub fn url(credentials: &Credentials) -> String {
+    let Credentials {
+        database,
+        password,
+        user,
+        host,
+        port,
+    } = credentials;
+    let host = host.replace('/', "%2F");
+    format!("postgres://{user}:{password}@{host}:{port}/{database}")
+}
+
+fn read_log(path: &Path, start: u64) -> String {
+    let mut bytes = Vec::new();
+    let mut file = File::open(path).expect("the server's log");
+    file.seek(SeekFrom::Start(start))
+        .and_then(|_| file.read_to_end(&mut bytes))
+        .expect("the server's log");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Drops the databases whose names are sent, so that those of hundreds of tests do not fill the disk.
+fn drop_databases(options: PgConnectOptions) -> mpsc::Sender<String> {
+    let (done_with, names) = mpsc::channel::<String>();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        for name in names {
+            // One that cannot be dropped, since its server was broken or something makes copies of it, goes with the server.
+            let _ = runtime.block_on(async {
+                let mut conn = PgConnection::connect_with(&options).await?;
+                let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+                conn.execute(sqlx::AssertSqlSafe(statement)).await?;
+                conn.close().await
+            });
+        }
+    });
+    done_with
 }
 
 /// Stops the server and removes its directory when this process is gone.
