@@ -2,10 +2,13 @@
 //!
 //! It has two sessions with the server for all clients, so that each client meets what others left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::support::{
-    Call, Proc, World, assert_json, orders,
+    Call, DEADLINE, Proc, World, assert_json, orders,
     page::{Answer, TOKEN},
     pooler::Pooler,
     until, until_true,
@@ -356,6 +359,30 @@ async fn one_that_is_killed_in_the_middle_of_a_batch_leaves_nothing_of_it() {
     world.drain();
     assert_json(&world.status(id), &json!({"state": "loaded", "loaded": 300}));
     assert_left_in_order(&pooler).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_up_waiting_for_the_poolers_session_does_not_keep_it() {
+    let world = World::new().await;
+    let Some(pooler) = Pooler::start(&world, "pooler", "default_pool_size = 1").await else {
+        return;
+    };
+    let options: PgConnectOptions = pooler.url.parse().unwrap();
+    let pool = session::database::pool(options.into(), 2);
+    pool.within(async |conn| sqlx::raw_sql("SELECT 1").execute(conn).await)
+        .await
+        .expect("a session");
+    // Somebody else has the only one, and ours is asked for: given back, its connection is used at once.
+    let mut holder = connect(&pooler).await;
+    sqlx::raw_sql("BEGIN").execute(&mut holder).await.unwrap();
+    let waiting = tokio::time::timeout(Duration::from_millis(200), pool.acquire()).await;
+    assert!(waiting.is_err(), "there was a session to spare");
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    // What was asked for comes before this, which waits for its end.
+    let asked = tokio::time::timeout(DEADLINE, sqlx::raw_sql("SELECT 1").execute(&mut holder));
+    asked.await.expect("the pooler's session is kept").unwrap();
+    let kept = "pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
+    assert_eq!(world.count(kept).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

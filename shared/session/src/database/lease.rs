@@ -129,13 +129,12 @@ impl Session {
         if self.is_whole() {
             return Ok(self);
         }
-        // A pooler has this wait until a server's session is free.
+        // A pooler has this wait until a server's session is free. Whoever gives up meanwhile has begun all the same, and would keep that
+        // session from everybody.
+        self.begun = true;
         let begin = sqlx::raw_sql(AssertSqlSafe(beginning(settings)));
         let error = match timeout(ACQUIRE_TIMEOUT, begin.execute(&mut *self)).await {
-            Ok(Ok(_)) => {
-                self.begun = true;
-                return Ok(self);
-            }
+            Ok(Ok(_)) => return Ok(self),
             Ok(Err(error)) => error,
             Err(_) => {
                 let silence = "the connection pooler had no session with the server to spare";
