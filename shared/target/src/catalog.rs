@@ -172,22 +172,16 @@ pub(super) async fn describe(conn: &mut PgConnection, oid: Oid, choice: Identity
             format!("GRANT SELECT, INSERT, DELETE ON {name} TO {role}"),
         ));
     }
-    let identity = choose_identity(conn, oid, &name, choice).await?;
-    if let Identity::Sequence(id) = &identity {
-        let may_use = sqlx::query_scalar!(
-            r#"SELECT pg_catalog.has_sequence_privilege($1::pg_catalog.oid, 'USAGE') AS "may_use!""#,
-            id.sequence_oid
-        )
-        .fetch_one(&mut *conn)
-        .await
-        .map_err(TargetError::Catalog)?;
-        if !may_use {
+    let identity = match choose_sequence(conn, oid, &name, choice).await? {
+        None => Identity::Transaction,
+        Some(filling) if filling.may_use => Identity::Sequence(filling.into()),
+        Some(FillingSequence { name, .. }) => {
             return Err(privilege(
-                format!("take values from the sequence {}", id.sequence),
-                format!("GRANT USAGE ON SEQUENCE {} TO {role}", id.sequence),
+                format!("take values from the sequence {name}"),
+                format!("GRANT USAGE ON SEQUENCE {name} TO {role}"),
             ));
         }
-    }
+    };
     let characters = Characters::find(conn, &table.encoding).await?.map(Arc::new);
     let columns = describe_columns(conn, oid, identity.column(), characters.as_ref()).await?;
     let copy_obstacle = if table.row_security {
@@ -375,35 +369,50 @@ struct FillingSequence {
     oid: Oid,
     name: String,
     cache: i64,
+    /// Whether this role may take values from it.
+    may_use: bool,
     /// Whether an index finds rows by the column, and whether one does so that is the column's own and unique.
     indexed: bool,
     unique: bool,
+}
+
+impl From<FillingSequence> for SequenceIdentity {
+    fn from(filling: FillingSequence) -> Self {
+        Self {
+            column: filling.column,
+            width: filling.width,
+            sequence_oid: filling.oid,
+            sequence: filling.name,
+            cache: u64::try_from(filling.cache).unwrap_or(1),
+        }
+    }
 }
 
 /// Finds the columns that are filled by a sequence: an identity, or a default that calls `nextval`.
 async fn find_sequences(conn: &mut PgConnection, oid: Oid) -> Result<Vec<FillingSequence>, TargetError> {
     sqlx::query_as!(
         FillingSequence,
-        r#"SELECT DISTINCT a.attname::pg_catalog.text AS "column!", a.attlen AS "width!", s.oid AS "oid!",
-               s.oid::pg_catalog.regclass::pg_catalog.text AS "name!", q.seqcache AS "cache!",
-               EXISTS (SELECT FROM pg_catalog.pg_index AS x JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid JOIN pg_catalog.pg_am AS m ON m.oid = i.relam
-                       WHERE x.indrelid = a.attrelid AND x.indisvalid AND x.indpred IS NULL AND x.indkey[0] = a.attnum
-                         AND m.amname = 'btree') AS "indexed!",
-               EXISTS (SELECT FROM pg_catalog.pg_index AS x WHERE x.indrelid = a.attrelid AND x.indisunique AND x.indisvalid AND x.indpred IS NULL
-                       AND x.indnkeyatts = 1 AND x.indkey[0] = a.attnum) AS "unique!"
-           FROM pg_catalog.pg_attribute AS a
-           LEFT JOIN pg_catalog.pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
-           JOIN pg_catalog.pg_depend AS d ON
-               d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
-                   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AND d.refobjid = a.attrelid
-                   AND d.refobjsubid = a.attnum AND d.deptype = 'i'
-               OR d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid AND d.objid = f.oid
-                   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
-           JOIN pg_catalog.pg_class AS s ON s.relkind = 'S' AND s.oid IN (d.objid, d.refobjid)
-           JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = s.oid
-           WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid = ANY ($2)"#,
+        r#"SELECT a.attname::pg_catalog.text AS "column!", a.attlen AS "width!", q.seqrelid AS "oid!",
+               q.seqrelid::pg_catalog.regclass::pg_catalog.text AS "name!", q.seqcache AS "cache!",
+               pg_catalog.has_sequence_privilege(q.seqrelid, 'USAGE') AS "may_use!",
+               coalesce(x.indexed, false) AS "indexed!", coalesce(x.is_unique, false) AS "unique!"
+           FROM (SELECT d.refobjsubid AS number, d.objid AS sequence FROM pg_catalog.pg_depend AS d
+                 WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AND d.refobjid = $1 AND d.refobjsubid > 0
+                   AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AND d.deptype = 'i'
+                 UNION
+                 SELECT f.adnum, d.refobjid FROM pg_catalog.pg_attrdef AS f
+                 JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid AND d.objid = f.oid
+                 WHERE f.adrelid = $1 AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid) AS filled
+           JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = filled.sequence
+           JOIN pg_catalog.pg_attribute AS a ON a.attrelid = $1 AND a.attnum = filled.number
+           CROSS JOIN LATERAL (
+               SELECT pg_catalog.bool_or(i.relam = $3) AS indexed, pg_catalog.bool_or(n.indisunique AND n.indnkeyatts = 1) AS is_unique
+               FROM pg_catalog.pg_index AS n JOIN pg_catalog.pg_class AS i ON i.oid = n.indexrelid
+               WHERE n.indrelid = $1 AND n.indisvalid AND n.indpred IS NULL AND n.indkey[0] = a.attnum) AS x
+           WHERE NOT a.attisdropped AND a.atttypid = ANY ($2) ORDER BY a.attnum"#,
         oid,
-        &[INT2, INT4, INT8]
+        &[INT2, INT4, INT8],
+        BTREE
     )
     .fetch_all(conn)
     .await
@@ -411,56 +420,51 @@ async fn find_sequences(conn: &mut PgConnection, oid: Oid) -> Result<Vec<Filling
 }
 
 /// Finds the one column that is filled by a sequence and leads an index; of several, the one that is unique.
-async fn describe_identity(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<SequenceIdentity, TargetError> {
+async fn find_sequence(conn: &mut PgConnection, oid: Oid, name: &str) -> Result<FillingSequence, TargetError> {
     let candidates = find_sequences(conn, oid).await?;
     let unique = candidates.iter().any(|c| c.unique);
-    let mut indexed = candidates.iter().filter(|c| if unique { c.unique } else { c.indexed });
-    match (indexed.next(), indexed.next(), candidates.first()) {
-        (Some(found), None, _) => Ok(SequenceIdentity {
-            column: found.column.clone(),
-            width: found.width,
-            sequence_oid: found.oid,
-            sequence: found.name.clone(),
-            cache: u64::try_from(found.cache).unwrap_or(1),
-        }),
-        (Some(_), Some(_), _) => Err(TargetError::SeveralIds {
-            name: name.to_owned(),
-            columns: candidates
-                .iter()
-                .map(|c| c.column.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        }),
-        (None, _, Some(candidate)) => Err(TargetError::NoIndex {
+    let leads = |candidate: &FillingSequence| if unique { candidate.unique } else { candidate.indexed };
+    let (mut indexed, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(leads);
+    match (indexed.pop(), others.first()) {
+        (Some(found), _) if indexed.is_empty() => Ok(found),
+        (Some(last), _) => {
+            indexed.push(last);
+            let columns: Vec<_> = indexed.iter().map(|c| c.column.as_str()).collect();
+            Err(TargetError::SeveralIds {
+                name: name.to_owned(),
+                columns: columns.join(", "),
+            })
+        }
+        (None, Some(candidate)) => Err(TargetError::NoIndex {
             name: name.to_owned(),
             column: quote_identifier(&candidate.column),
         }),
-        (None, _, None) => Err(TargetError::NoId { name: name.to_owned() }),
+        (None, None) => Err(TargetError::NoId { name: name.to_owned() }),
     }
 }
 
-async fn choose_identity(
+/// The sequence by which rows are found again; `None` where it is the transactions that wrote them.
+async fn choose_sequence(
     conn: &mut PgConnection,
     oid: Oid,
     name: &str,
     choice: IdentityChoice,
-) -> Result<Identity, TargetError> {
-    let sequence = match choice {
-        IdentityChoice::Transaction => None,
-        _ => Some(describe_identity(conn, oid, name).await),
-    };
-    match (sequence, choice) {
-        (Some(Ok(sequence)), _) => return Ok(Identity::Sequence(sequence)),
-        (Some(Err(error)), IdentityChoice::Sequence) => return Err(error),
-        (Some(Err(error @ TargetError::Catalog(_))), _) => return Err(error),
-        _ => {}
+) -> Result<Option<FillingSequence>, TargetError> {
+    if choice != IdentityChoice::Transaction {
+        match find_sequence(conn, oid, name).await {
+            Err(error) if choice == IdentityChoice::Sequence || matches!(error, TargetError::Catalog(_)) => {
+                return Err(error);
+            }
+            Err(_) => {}
+            found => return found.map(Some),
+        }
     }
     match find_trigger(conn, oid, false).await? {
         Some(trigger) => Err(TargetError::Triggers {
             name: name.to_owned(),
             trigger,
         }),
-        None => Ok(Identity::Transaction),
+        None => Ok(None),
     }
 }
 
@@ -585,6 +589,8 @@ async fn describe_columns(
         .collect())
 }
 
+/// The access method of B-trees.
+const BTREE: Oid = Oid(403);
 const INT2: Oid = Oid(21);
 const INT4: Oid = Oid(23);
 const INT8: Oid = Oid(20);
