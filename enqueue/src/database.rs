@@ -69,8 +69,8 @@ impl Open {
         let open = Self::find(args).await?;
         let checked = database::check(&open.session, purpose).await;
         match checked {
-            Ok(conn) => {
-                conn.close().await;
+            Ok(session) => {
+                open.pool.adopt(session).await;
                 Ok(open)
             }
             Err(error) => {

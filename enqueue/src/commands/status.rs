@@ -36,7 +36,9 @@ async fn show(args: &StatusArgs, open: &Open) -> anyhow::Result<Exit> {
         };
         display.finish();
     }
-    read::name_files(&mut *open.connection().await?, &mut status).await?;
+    open.pool
+        .within(async |conn| read::name_files(conn, &mut status).await)
+        .await?;
     if args.json {
         output::print_json(&status)?;
     } else {

@@ -439,20 +439,21 @@ async fn a_database_of_another_encoding_is_loaded_with_what_it_can_hold() {
 }
 
 #[tokio::test]
-async fn a_small_import_is_submitted_in_one_session() {
+async fn a_small_import_is_submitted_in_one_session_and_asked_for_in_another() {
     let world = World::new().await;
     let file = world.file("orders.csv", orders("A", 3));
-    world.enqueue(&["-i", &file, "--json"]).run().exits(0);
-    let (ours, database) = (
-        " pg_import-enqueue",
-        format!(" {} LOG: ", world.db.credentials().database),
-    );
-    let log = world.db.log();
-    let lines = log
-        .lines()
-        .filter(|line| line.contains(ours) && line.contains(&database));
-    let sessions: HashSet<&str> = lines
-        .filter_map(|line| Some(line.split_once('[')?.1.split_once(']')?.0))
-        .collect();
-    assert_eq!(sessions.len(), 1, "{sessions:?}");
+    let database = format!(" {} LOG: ", world.db.credentials().database);
+    let mut before = HashSet::new();
+    for arguments in [&["-i", &file, "--json"][..], &["status", "1"], &["cancel", "1"]] {
+        world.enqueue(arguments).run().exits(0);
+        let log = world.db.log();
+        let ours = log
+            .lines()
+            .filter(|line| line.contains(" pg_import-enqueue") && line.contains(&database));
+        let sessions: HashSet<String> = ours
+            .filter_map(|line| Some(line.split_once('[')?.1.split_once(']')?.0.to_owned()))
+            .collect();
+        assert_eq!(sessions.difference(&before).count(), 1, "{arguments:?}: {log}");
+        before = sessions;
+    }
 }
