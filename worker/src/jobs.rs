@@ -76,6 +76,8 @@ pub struct ImportPlan {
     pub load: LoadPlan,
     /// Its inputs, in their order, where the ledger has no bytes of them.
     pub objects: Vec<Object>,
+    /// What chunks before were decompressed in: no more of them than chunks that are read at once.
+    spare_rooms: Mutex<Vec<Vec<u8>>>,
 }
 
 impl ImportPlan {

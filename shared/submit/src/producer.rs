@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use model::{Codec, Span};
-use source::Fingerprint;
+use source::{Fingerprint, codec::Compressor};
 use tokio::sync::mpsc;
 
 use crate::{chunks::SourceChunks, submission::InputError};
@@ -31,11 +31,11 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    fn of(bytes: &[u8], by_reference: bool) -> Self {
+    fn of(bytes: &[u8], by_reference: bool, compressor: &mut Compressor) -> Self {
         if by_reference {
             return Self::Digest(blake3::hash(bytes).into());
         }
-        let (codec, data) = source::codec::compress(bytes);
+        let (codec, data) = compressor.compress(bytes);
         Self::Payload { codec, data }
     }
 
@@ -97,6 +97,7 @@ impl Producer {
 }
 
 fn produce(mut chunks: SourceChunks, by_reference: bool, sender: &mpsc::Sender<Produced>, progress: &AtomicU64) {
+    let mut compressor = Compressor::default();
     let last = loop {
         let (span, bytes) = match chunks.next_chunk() {
             Ok(Some(chunk)) => chunk,
@@ -104,7 +105,7 @@ fn produce(mut chunks: SourceChunks, by_reference: bool, sender: &mpsc::Sender<P
             Err(error) => break Produced::Failed(error),
         };
         progress.store(chunks.raw_bytes(), Ordering::Relaxed);
-        let content = Content::of(&bytes, by_reference);
+        let content = Content::of(&bytes, by_reference, &mut compressor);
         let produced = ProducedChunk { span, content };
         if sender.blocking_send(Produced::Chunk(produced)).is_err() {
             return;

@@ -1,7 +1,10 @@
 //! Loads one chunk: attempt, parse, then claim, ids, rows, registry, rejects, payload and counts in one transaction. Where the server
 //! refuses rows, that transaction is rolled back, and another one does the same batch by batch.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use ledger::{
@@ -16,7 +19,7 @@ use ledger::{
 };
 use model::{ChunkKey, ChunkKind, ImportId, Span};
 use session::database;
-use source::codec::CodecError;
+use source::codec::{self, CodecError};
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use target::Target;
 
@@ -126,9 +129,13 @@ impl Content {
         }
     }
 
-    fn bytes(self) -> Result<Bytes, CodecError> {
+    /// As the source has them; those that are compressed come to be in `room`.
+    fn bytes<'a>(&'a self, room: &'a mut Vec<u8>) -> Result<&'a [u8], CodecError> {
         match self {
-            Self::Stored(payload) => Ok(source::codec::decompress(payload.codec, &payload.data)?.into()),
+            Self::Stored(payload) => {
+                codec::decompress(payload.codec, &payload.data, room)?;
+                Ok(room)
+            }
             Self::Read(bytes) => Ok(bytes),
         }
     }
@@ -145,11 +152,21 @@ struct Records {
 async fn parse(plan: &Arc<ImportPlan>, content: Content, span: Span) -> Result<(ParsedChunk, u64), Failure> {
     let plan = Arc::clone(plan);
     tokio::task::spawn_blocking(move || {
-        let bytes = content.bytes()?;
-        Ok((
-            rows::parse(&bytes, &plan.shape, span, plan.load.sink(bytes.len()))?,
-            bytes.len() as u64,
-        ))
+        let mut room = plan
+            .spare_rooms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop()
+            .unwrap_or_default();
+        let bytes = content.bytes(&mut room)?;
+        let count = usize::try_from(span.record_count).unwrap_or(usize::MAX);
+        let parsed = rows::parse(bytes, &plan.shape, span, plan.load.sink(bytes.len(), count))?;
+        let length = bytes.len() as u64;
+        plan.spare_rooms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(room);
+        Ok((parsed, length))
     })
     .await?
 }
@@ -444,8 +461,9 @@ async fn find(
     };
     let found = tokio::task::spawn_blocking(move || {
         let Some(content) = content else { return Ok(Vec::new()) };
-        let bytes = content.bytes()?;
-        Ok::<_, CodecError>(rows::find(&bytes, &plan.shape, span, &wanted))
+        let mut room = Vec::new();
+        let bytes = content.bytes(&mut room)?;
+        Ok::<_, CodecError>(rows::find(bytes, &plan.shape, span, &wanted))
     })
     .await??;
     if found.len() != expected {
@@ -491,6 +509,7 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
         shape: RecordShape::new(columns.clone(), spec, &about)?,
         advances: row.advances,
         objects,
+        spare_rooms: Mutex::default(),
         load: LoadPlan::new(
             target,
             columns,

@@ -198,9 +198,9 @@ impl LoadPlan {
         &self.target
     }
 
-    /// What takes the rows of a chunk of so many **bytes**, in the form that the load method sends.
+    /// What takes the rows of a chunk of so many **bytes** and records, in the form that the load method sends.
     #[must_use]
-    pub fn sink(&self, bytes: usize) -> Sink {
+    pub fn sink(&self, bytes: usize, records: usize) -> Sink {
         let width = self
             .statements
             .id_width(self.method)
@@ -208,7 +208,7 @@ impl LoadPlan {
         let mut spare = self.spare_sinks.lock().unwrap_or_else(PoisonError::into_inner);
         match (spare.iter().position(|sink| sink.is_tuples() == width.is_some()), width) {
             (Some(index), _) => spare.swap_remove(index),
-            (None, Some(width)) => Sink::tuples(self.columns.len(), width),
+            (None, Some(width)) => Sink::tuples(self.columns.len(), width).with_room(bytes, records),
             (None, None) => Sink::arrays(&self.columns),
         }
     }

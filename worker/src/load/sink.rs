@@ -45,6 +45,17 @@ impl Sink {
         Self::Tuples(TupleBuffer::new(columns, id_width))
     }
 
+    /// Makes room for about `records` of `bytes` in all: what grows by doubling may end with twice as much.
+    #[must_use]
+    pub fn with_room(mut self, bytes: usize, records: usize) -> Self {
+        match &mut self {
+            // How the bytes are shared out among the columns is not known.
+            Self::Arrays(_) => {}
+            Self::Tuples(tuples) => tuples.reserve(bytes, records),
+        }
+        self
+    }
+
     /// Whether it is in the form that COPY takes.
     #[must_use]
     pub fn is_tuples(&self) -> bool {
@@ -252,6 +263,8 @@ pub struct TupleBuffer {
     id_width: i16,
 }
 
+/// **Bytes** that are asked for before there is anything to put there.
+const MOST_ROOM: usize = 64 << 20;
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const COPY_TRAILER: &[u8] = &(-1_i16).to_be_bytes();
 
@@ -264,6 +277,15 @@ impl TupleBuffer {
             fields,
             id_width,
         }
+    }
+
+    fn reserve(&mut self, bytes: usize, records: usize) {
+        // Numbers and dates have other lengths than their text, and its delimiters have none.
+        let fields = usize::from(self.fields.unsigned_abs());
+        let overhead = 2 + fields * LENGTH_BYTES + usize::from(self.id_width.unsigned_abs());
+        let room = overhead.saturating_mul(records).saturating_add(bytes);
+        self.body.reserve_exact(room.min(MOST_ROOM) + COPY_TRAILER.len());
+        self.starts.reserve_exact(records.min(MOST_ROOM / size_of::<usize>()));
     }
 
     #[inline]
