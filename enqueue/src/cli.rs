@@ -256,7 +256,7 @@ const DEFAULT_CHUNK_ROWS: u64 = 50_000;
 pub enum Method {
     /// INSERT … SELECT unnest(…), without any COPY statement
     Insert,
-    /// Binary COPY: faster, where the table allows it
+    /// Binary COPY: faster, where the table allows it; over TCP, chunks below 512 KiB go by INSERT
     Copy,
 }
 

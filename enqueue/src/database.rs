@@ -130,6 +130,8 @@ impl Open {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn role_connection(&self) -> Result<Session, sqlx::Error> {
+        // It would idle meanwhile, and a role may be allowed few.
+        self.pool.disown().await;
         self.role_session().connect().await
     }
 
@@ -138,6 +140,7 @@ impl Open {
     /// # Errors
     /// When the database cannot be reached, or a pooler is in between.
     pub async fn whole_role_connection(&self, what: &'static str) -> anyhow::Result<Session> {
+        self.pool.disown().await;
         let host = database::whole(&self.role_session(), what).await?;
         Ok(host.connect().await?)
     }

@@ -214,9 +214,11 @@ pub async fn to_end(
     // What ends at once needs no bar.
     let mut shown = Instant::now();
     let mut pause = FIRST_LOOK;
+    // Of a private server's few followers each may look as often as the first time.
+    let longest = if open.is_local() { FIRST_LOOK } else { LOOK };
     loop {
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LOOK);
+        pause = (pause * 2).min(longest);
         let state = open.patiently(async |conn| imports::state(conn, import).await).await?;
         let state = state.ok_or_else(|| output::no_import(import))?;
         if state.is_final() || shown.elapsed() >= SHOW {

@@ -61,6 +61,8 @@ pub struct JobContext {
     /// No chunk waits any more to run alone.
     pub closing: CancellationToken,
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
+    /// What chunks before were decompressed in, of whatever import: no more of them than chunks that are read at once.
+    spare_rooms: Arc<Mutex<Vec<Vec<u8>>>>,
     /// What this process did.
     pub metrics: Arc<Metrics>,
     /// For what imports refer to, as far as it may be read.
@@ -76,8 +78,6 @@ pub struct ImportPlan {
     pub load: LoadPlan,
     /// Its inputs, in their order, where the ledger has no bytes of them.
     pub objects: Vec<Object>,
-    /// What chunks before were decompressed in: no more of them than chunks that are read at once.
-    spare_rooms: Mutex<Vec<Vec<u8>>>,
 }
 
 impl ImportPlan {
@@ -158,6 +158,7 @@ impl JobContext {
             isolation: RwLock::default(),
             closing: CancellationToken::new(),
             plans: Mutex::default(),
+            spare_rooms: Arc::default(),
             metrics,
             stores: Stores::new(config.references.clone()),
         }

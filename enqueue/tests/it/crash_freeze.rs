@@ -111,9 +111,7 @@ async fn a_submitter_frozen_within_a_batch_is_replaced_by_the_same_command() {
     let command = ["-i", file.path(), "--chunk-rows", "200"];
     let lock = Held::take(&world, "LOCK TABLE pgimport.import_payload IN SHARE MODE").await;
     let mut frozen = world.enqueue(&command).start();
-    world
-        .until_some("pg_locks WHERE NOT granted AND relation = 'pgimport.import_payload'::regclass")
-        .await;
+    world.until_a_lock_is_waited_for().await;
     frozen.freeze();
     lock.release().await;
     let begin = Instant::now();

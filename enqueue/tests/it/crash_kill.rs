@@ -89,9 +89,7 @@ async fn a_submitter_killed_between_two_statements_of_a_batch_leaves_no_half_of_
     let command = ["-i", file.path(), "--chunk-rows", "200"];
     let lock = Held::take(&world, "LOCK TABLE pgimport.import_payload IN SHARE MODE").await;
     let mut submitter = world.enqueue(&command).start();
-    world
-        .until_some("pg_locks WHERE NOT granted AND relation = 'pgimport.import_payload'::regclass")
-        .await;
+    world.until_a_lock_is_waited_for().await;
     submitter.kill();
     lock.release().await;
     let _worker = world.worker(&PATIENT).start();

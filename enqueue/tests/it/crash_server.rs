@@ -199,7 +199,7 @@ async fn a_queue_that_was_emptied_is_filled_again() {
     // The same for an undo.
     let lock = Held::take(&world, "LOCK TABLE public.sale_order IN SHARE MODE").await;
     assert_eq!(world.run(&["cancel", &import.to_string()]).await.code, Some(0));
-    world.until_some("pg_locks WHERE NOT granted").await;
+    world.until_a_lock_is_waited_for().await;
     world.execute("DELETE FROM apalis.jobs").await;
     lock.release().await;
     world.assert_settled(import, "cancelled").await;

@@ -345,7 +345,9 @@ async fn an_interrupt_while_the_types_are_decided_stores_nothing() {
     let pipe = submitting.stdin();
     // The file is waited for.
     world
-        .until_some("pg_stat_activity WHERE application_name LIKE 'pg_import-enqueue%'")
+        .until_some(
+            "pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'pg_import-enqueue%'",
+        )
         .await;
     submitting.interrupt();
     submitting.finished().await.exits(4).says("nothing was stored");

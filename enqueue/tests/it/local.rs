@@ -143,6 +143,30 @@ fn query_without_local() -> [&'static str; 4] {
 }
 
 #[test]
+fn a_staging_of_a_version_before_or_of_another_directory_is_written_anew_and_a_persons_is_not() {
+    let machine = Machine::new();
+    let path = machine.0.path();
+    let file = path.join("credentials/local/.postgres.host");
+    let ask = |directory: &str| {
+        let call = machine.call(&["psql", "--local", "--", "-Atc", "SELECT 1"]);
+        call.env("PG_IMPORT_DATA_DIR", path.join(directory)).run().exits(0)
+    };
+    ask("data");
+    // As it was before the private server was reached by its socket.
+    fs::write(&file, "127.0.0.1").unwrap();
+    for directory in ["data", "other", "data"] {
+        let asked = ask(directory);
+        assert!(!asked.stderr.contains("this staging"), "{asked:#?}");
+        let host = fs::read_to_string(&file).unwrap();
+        assert!(host.trim_end().ends_with(&format!("/{directory}/cluster")), "{host}");
+    }
+    fs::write(&file, "db.example.org").unwrap();
+    ask("data").says("this staging is not of the private Postgres");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "db.example.org");
+    machine.assert_stopped();
+}
+
+#[test]
 fn the_worker_within_serves_whichever_queue_an_import_is_in() {
     let machine = Machine::new();
     machine

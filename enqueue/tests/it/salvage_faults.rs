@@ -143,7 +143,7 @@ async fn a_deadlock_while_records_are_found_is_no_reject() {
     let id = world.run(&["-i", &file, "--table", "t"]).await.exits(0).id();
     let _worker = world.worker(&PATIENT).start();
     world
-        .until_some("pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'pg_import-worker%'")
+        .until_some("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND application_name LIKE 'pg_import-worker%'")
         .await;
     let rival = tokio::spawn(rival.also("INSERT INTO t (k, v) VALUES (3, 1)"));
     let rival = rival.await.expect("the rival");
@@ -195,7 +195,7 @@ async fn a_cancel_while_records_are_found_leaves_nothing() {
         .env("FAILPOINTS", "after-refusal=sleep(300)")
         .start();
     world
-        .until_some("pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE '%SAVEPOINT pgimport_%'")
+        .until_some("pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND query LIKE '%SAVEPOINT pgimport_%'")
         .await;
     let cancelled = world
         .run(&["cancel", &id.to_string(), "--wait", "--json"])

@@ -7,7 +7,7 @@
 //! `PG_IMPORT_TEST_ROUNDS` says:
 //!
 //! ```sh
-//! PG_IMPORT_TEST_ROUNDS=10000 cargo test --workspace --test upsert_pairs -- --nocapture
+//! PG_IMPORT_TEST_ROUNDS=10000 cargo test -p enqueue --test it upsert_pairs -- --nocapture
 //! ```
 //!
 //! The cases come of the seed that is printed (`PG_IMPORT_TEST_SEED`); how the two meet is chance all the same. So a case that fails is printed as it was,

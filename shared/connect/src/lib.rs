@@ -9,7 +9,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use local_server::{EmbeddedConfig, EmbeddedError, EmbeddedServer};
+use local_server::{EmbeddedConfig, EmbeddedError, EmbeddedServer, may_be_private};
 use session::Hosts;
 use session::config::{ConfigError, Credentials, Environment, LOCAL_STAGING};
 use session::database::{self, DatabaseError};
@@ -139,8 +139,9 @@ fn is_somebodys(staging: &Path, private: &Credentials) -> bool {
     let Ok(staged) = Credentials::read(staging) else {
         return is_there;
     };
+    // One of before, or of another data directory, has another host, port and password.
     let is_private =
-        staged.host == private.host && staged.user == private.user && staged.password.len() == private.password.len();
+        may_be_private(&staged.host) && staged.user == private.user && staged.password.len() == private.password.len();
     is_there && !is_private
 }
 

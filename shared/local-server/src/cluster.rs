@@ -22,7 +22,7 @@ use session::config::Credentials;
 const USER: &str = "admin";
 const DATABASE: &str = "postgres";
 /// Where there can be no socket.
-const HOST: &str = "127.0.0.1";
+pub(super) const HOST: &str = "127.0.0.1";
 
 /// About 190 bits.
 const PASSWORD_LENGTH: usize = 32;

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::EmbeddedError;
 
+/// The name of [`Layout::cluster`].
+pub(super) const CLUSTER: &str = "cluster";
+
 /// The data directory: absolute and without symbolic links, so that every process spells it the same way.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
@@ -49,7 +52,7 @@ impl Layout {
 
     /// Holds the data and the password; it appears whole, by a rename.
     pub(super) fn cluster(&self) -> PathBuf {
-        self.root.join("cluster")
+        self.root.join(CLUSTER)
     }
 
     pub(super) fn data(&self) -> PathBuf {

@@ -1,11 +1,15 @@
 //! How a chunk's bytes are compressed while they wait in the database.
 
+use lz4_flex::block::DecompressError;
 use model::Codec;
 
 /// A payload that is not what was stored.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored payload cannot be decompressed")]
-pub struct CodecError(#[source] lz4_flex::block::DecompressError);
+pub struct CodecError(#[source] DecompressError);
+
+/// How many **bytes** can come out of one that was compressed.
+const MOST_FOLD: usize = 255;
 
 /// Compresses one chunk after the other, each in the room of those before.
 #[derive(Debug, Default)]
@@ -40,6 +44,10 @@ pub fn decompress(codec: Codec, data: &[u8], room: &mut Vec<u8>) -> Result<(), C
     match codec {
         Codec::Lz4 => {
             let (size, block) = lz4_flex::block::uncompressed_size(data).map_err(CodecError)?;
+            // No room is made for what cannot come out.
+            if size > block.len().saturating_mul(MOST_FOLD) {
+                return Err(CodecError(DecompressError::ExpectedAnotherByte));
+            }
             room.resize(size, 0);
             let found = lz4_flex::block::decompress_into(block, room).map_err(CodecError)?;
             room.truncate(found);
@@ -56,7 +64,8 @@ mod tests {
     fn chunks_come_back_whatever_was_in_the_room_before() {
         let (mut compressor, mut room) = (Compressor::default(), Vec::new());
         let long: Vec<u8> = (0..100_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
-        for bytes in [long.as_slice(), b"", b"short", &long[1..9_999], &long] {
+        let zeros = vec![0; 1 << 20];
+        for bytes in [long.as_slice(), &zeros, b"", b"short", &long[1..9_999], &long] {
             let (codec, data) = compressor.compress(bytes);
             assert_eq!(data, lz4_flex::block::compress_prepend_size(bytes));
             decompress(codec, &data, &mut room).unwrap();
@@ -64,5 +73,12 @@ mod tests {
             let cut = decompress(codec, &data[..data.len() / 2], &mut room);
             assert!(cut.is_err() || room.len() < bytes.len(), "{cut:?}");
         }
+    }
+
+    #[test]
+    fn no_room_is_made_for_more_than_can_come_out() {
+        let mut room = Vec::new();
+        decompress(Codec::Lz4, &[255, 255, 255, 255, 0], &mut room).unwrap_err();
+        assert_eq!(room.capacity(), 0);
     }
 }

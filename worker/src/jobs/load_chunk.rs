@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use bytes::Bytes;
@@ -87,7 +87,7 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
         span: started,
         read: content.kept(),
     };
-    let (parsed, bytes) = parse(&plan, content, started).await?;
+    let (parsed, bytes) = parse(context, &plan, content, started).await?;
     let mut loader = context.loader().await?;
     let loaded = load(context, &mut loader, chunk, &plan, &records, parsed).await?;
     loader.give_back();
@@ -107,10 +107,16 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
             wakeups::advance(&mut ledger, chunk.import).await?;
             ledger.give_back();
         }
-        finish_if_done(&mut *context.pool.acquire().await?, chunk.import).await?;
+        let ended = finish_if_done(&mut *context.pool.acquire().await?, chunk.import).await?;
+        if ended.is_some() {
+            context.forget_plan(chunk.import);
+        }
     }
     Ok(Tried::Done)
 }
+
+/// **Bytes** of a room that is kept for other chunks: that of one long record is not.
+const MOST_ROOM: usize = 32 << 20;
 
 /// The bytes of a chunk.
 enum Content {
@@ -149,23 +155,23 @@ struct Records {
 }
 
 /// The records of a chunk, and how many **bytes** they have.
-async fn parse(plan: &Arc<ImportPlan>, content: Content, span: Span) -> Result<(ParsedChunk, u64), Failure> {
-    let plan = Arc::clone(plan);
+async fn parse(
+    context: &JobContext,
+    plan: &Arc<ImportPlan>,
+    content: Content,
+    span: Span,
+) -> Result<(ParsedChunk, u64), Failure> {
+    let (plan, rooms) = (Arc::clone(plan), Arc::clone(&context.spare_rooms));
     tokio::task::spawn_blocking(move || {
-        let mut room = plan
-            .spare_rooms
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop()
-            .unwrap_or_default();
+        let spare = rooms.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut room = spare.unwrap_or_default();
         let bytes = content.bytes(&mut room)?;
         let count = usize::try_from(span.record_count).unwrap_or(usize::MAX);
         let parsed = rows::parse(bytes, &plan.shape, span, plan.load.sink(bytes.len(), count))?;
         let length = bytes.len() as u64;
-        plan.spare_rooms
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(room);
+        if room.capacity() <= MOST_ROOM {
+            rooms.lock().unwrap_or_else(PoisonError::into_inner).push(room);
+        }
         Ok((parsed, length))
     })
     .await?
@@ -509,7 +515,6 @@ async fn plan(context: &JobContext, conn: &mut PgConnection, import: ImportId) -
         shape: RecordShape::new(columns.clone(), spec, &about)?,
         advances: row.advances,
         objects,
-        spare_rooms: Mutex::default(),
         load: LoadPlan::new(
             target,
             columns,

@@ -5,7 +5,7 @@
 //! slower. So, before they are too many, the rows of a batch that stand are put there once more, in one statement; those that are rolled back
 //! do not count.
 //!
-//! Values are sent as arrays, whatever the load method: a batch of COPY waits for a delayed acknowledgement, and the rows are the same.
+//! Values are sent as arrays, whatever the load method: over TCP a batch of COPY waits for a delayed acknowledgement, and the rows are the same.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,7 +1,5 @@
 //! Two roles that submit and one that works, what each may do, and imports that are written by plain SQL.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::support::{Call, Finished, Proc, World, role::Role};

@@ -16,9 +16,11 @@ pub fn seeded() -> StdRng {
 }
 
 /// Whoever is held back by [`Held::inserts`].
-pub const HELD_BACK: &str = "pg_locks WHERE NOT granted AND locktype = 'advisory' AND objid = 4711";
+pub const HELD_BACK: &str = "pg_locks WHERE NOT granted AND locktype = 'advisory' AND objid = 4711
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 /// Whoever waits for another advisory lock.
-pub const OTHERS_WAIT: &str = "pg_locks WHERE NOT granted AND locktype = 'advisory' AND objid <> 4711";
+pub const OTHERS_WAIT: &str = "pg_locks WHERE NOT granted AND locktype = 'advisory' AND objid <> 4711
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
 /// A lock that a session of ours holds until it is released.
 pub struct Held(PgConnection);

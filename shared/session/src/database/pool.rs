@@ -96,6 +96,11 @@ impl Pool {
         session.adopt(self.hosts.settings(), &self.spare).await;
     }
 
+    /// Ends a session that was [adopted](Pool::adopt) and that nobody asked for since.
+    pub async fn disown(&self) {
+        self.spare.end().await;
+    }
+
     /// Does something that needs one session, and has it count.
     ///
     /// # Errors

@@ -62,13 +62,15 @@ impl Spare {
         drop(left);
     }
 
-    /// Keeps none any more, and ends one that no pool does.
+    /// Keeps none any more, and ends the one that is kept.
     pub(super) async fn close(&self) {
-        let left = {
-            let mut kept = self.lock();
-            kept.is_closed = true;
-            kept.session.take()
-        };
+        self.lock().is_closed = true;
+        self.end().await;
+    }
+
+    /// Ends the one that is kept, or gives it back to its pool.
+    pub(super) async fn end(&self) {
+        let left = self.lock().session.take();
         if let Some(Link::Own(conn)) = left {
             // It does nothing any more.
             drop(conn.close().await);
