@@ -62,7 +62,7 @@ pub struct JobContext {
     pub closing: CancellationToken,
     plans: Mutex<HashMap<ImportId, Arc<ImportPlan>>>,
     /// What chunks before were decompressed in, of whatever import: no more of them than chunks that are read at once.
-    spare_rooms: Arc<Mutex<Vec<Vec<u8>>>>,
+    spare_rooms: Mutex<Vec<Vec<u8>>>,
     /// What this process did.
     pub metrics: Arc<Metrics>,
     /// For what imports refer to, as far as it may be read.
@@ -134,6 +134,8 @@ impl Drop for JobConnection<'_> {
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Plans kept; a worker seldom works on more imports at once.
 const PLANS: usize = 64;
+/// **Bytes** of a room that is kept.
+const MOST_KEPT_ROOM: usize = 32 << 20;
 
 impl JobContext {
     #[must_use]
@@ -158,7 +160,7 @@ impl JobContext {
             isolation: RwLock::default(),
             closing: CancellationToken::new(),
             plans: Mutex::default(),
-            spare_rooms: Arc::default(),
+            spare_rooms: Mutex::default(),
             metrics,
             stores: Stores::new(config.references.clone()),
         }
@@ -203,6 +205,20 @@ impl JobContext {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&import);
+    }
+
+    /// Room in which a chunk can be decompressed.
+    fn spare_room(&self) -> Vec<u8> {
+        let mut rooms = self.spare_rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.pop().unwrap_or_default()
+    }
+
+    /// Keeps it for other chunks, but for that of one long record.
+    fn keep_room(&self, room: Vec<u8>) {
+        if room.capacity() <= MOST_KEPT_ROOM {
+            let mut rooms = self.spare_rooms.lock().unwrap_or_else(PoisonError::into_inner);
+            rooms.push(room);
+        }
     }
 }
 

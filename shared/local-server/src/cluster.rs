@@ -21,8 +21,6 @@ use session::config::Credentials;
 /// The cluster's one role and the database that every cluster has: the names that a staging defaults to.
 const USER: &str = "admin";
 const DATABASE: &str = "postgres";
-/// Where there can be no socket.
-pub(super) const HOST: &str = "127.0.0.1";
 
 /// About 190 bits.
 const PASSWORD_LENGTH: usize = 32;
@@ -79,7 +77,7 @@ impl Cluster {
             database: DATABASE.to_owned(),
             password: password.trim_end().to_owned(),
             user: USER.to_owned(),
-            host: conf::socket_directory(&self.layout).unwrap_or_else(|| HOST.to_owned()),
+            host: conf::socket_directory(&self.layout).unwrap_or_else(|| conf::HOST.to_owned()),
             port,
         })
     }

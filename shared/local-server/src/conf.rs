@@ -11,6 +11,9 @@ use super::layout::Layout;
 /// The line that `postgresql.conf` gets when the cluster is made: [`Layout::conf`], seen from the data directory.
 pub(super) const INCLUDE: &str = "\ninclude '../../server.conf'\n";
 
+/// Where the server listens beside its socket.
+pub(super) const HOST: &str = "127.0.0.1";
+
 /// How long a socket's path may be on the strictest system we run on (macOS: 104 bytes with the final NUL).
 const SOCKET_PATH_LIMIT: usize = 103;
 
@@ -48,7 +51,7 @@ fn text(layout: &Layout, settings: &[(String, String)], port: u16) -> String {
     let port = port.to_string();
     let sockets = socket_directory(layout).unwrap_or_default();
     let ours = [
-        ("listen_addresses", "127.0.0.1"),
+        ("listen_addresses", HOST),
         ("port", &port),
         ("unix_socket_directories", &sockets),
     ];

@@ -194,7 +194,7 @@ impl EmbeddedServer {
 /// Whether a private server, this user's or another, may be reached by this host.
 #[must_use]
 pub fn may_be_private(host: &str) -> bool {
-    host == cluster::HOST || Path::new(host).ends_with(layout::CLUSTER)
+    host == conf::HOST || Path::new(host).ends_with(layout::CLUSTER)
 }
 
 /// Runs work that waits for files and child processes away from the async threads.

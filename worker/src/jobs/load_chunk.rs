@@ -1,10 +1,7 @@
 //! Loads one chunk: attempt, parse, then claim, ids, rows, registry, rejects, payload and counts in one transaction. Where the server
 //! refuses rows, that transaction is rolled back, and another one does the same batch by batch.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use ledger::{
@@ -115,9 +112,6 @@ pub(super) async fn run(context: &JobContext, chunk: ChunkKey, limit: u32) -> Re
     Ok(Tried::Done)
 }
 
-/// **Bytes** of a room that is kept for other chunks: that of one long record is not.
-const MOST_ROOM: usize = 32 << 20;
-
 /// The bytes of a chunk.
 enum Content {
     /// As the ledger has them.
@@ -161,20 +155,17 @@ async fn parse(
     content: Content,
     span: Span,
 ) -> Result<(ParsedChunk, u64), Failure> {
-    let (plan, rooms) = (Arc::clone(plan), Arc::clone(&context.spare_rooms));
-    tokio::task::spawn_blocking(move || {
-        let spare = rooms.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut room = spare.unwrap_or_default();
+    let (plan, mut room) = (Arc::clone(plan), context.spare_room());
+    let (parsed, length, room) = tokio::task::spawn_blocking(move || {
         let bytes = content.bytes(&mut room)?;
         let count = usize::try_from(span.record_count).unwrap_or(usize::MAX);
         let parsed = rows::parse(bytes, &plan.shape, span, plan.load.sink(bytes.len(), count))?;
         let length = bytes.len() as u64;
-        if room.capacity() <= MOST_ROOM {
-            rooms.lock().unwrap_or_else(PoisonError::into_inner).push(room);
-        }
-        Ok((parsed, length))
+        Ok::<_, Failure>((parsed, length, room))
     })
-    .await?
+    .await??;
+    context.keep_room(room);
+    Ok((parsed, length))
 }
 
 /// Loads what was parsed of a chunk's `records`. `None` when somebody else had the chunk.
